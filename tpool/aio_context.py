@@ -1,0 +1,135 @@
+"""AioContext: an event loop that polls its completions before it blocks."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import TYPE_CHECKING, Self
+
+from tpool import _core
+from tpool.stats import AioStats
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tpool.thread_pool import ThreadPool
+
+__all__ = ["AioContext", "default_poll_max_ns"]
+
+_VARIABLE = "TPOOL_POLL_MAX_NS"
+
+
+def default_poll_max_ns() -> int:
+    """Return the bound of the polling time where none is given.
+
+    The environment variable TPOOL_POLL_MAX_NS, nanoseconds, overrides it; 0
+    switches polling off.
+
+    Raises:
+        ValueError: The variable holds something else than a natural number.
+    """
+    text = os.environ.get(_VARIABLE)
+    if text is None:
+        return _core.POLL_MAX_NS_DEFAULT
+    if not text.isdecimal():
+        raise ValueError(f"{_VARIABLE} must be a number of nanoseconds, not {text!r}")
+    return int(text)
+
+
+class AioContext(_core.AioContext):
+    """An event loop owned by one thread: fds, bottom halves, timers, completions.
+
+    The owner is the thread that made it, or the first one that polls it.
+
+    Args:
+        poll_max_ns: Bound of the self-tuned polling time, nanoseconds; 0 turns
+            polling off. Default: default_poll_max_ns().
+        poll_grow: Factor by which the polling time grows; 0: 2.
+        poll_shrink: Divisor by which it shrinks; 0: to nothing.
+
+    Raises:
+        ValueError: A parameter is negative.
+        OverflowError: A parameter does not fit an int64.
+        OSError: The system gives no fd.
+
+    Context: Any thread; also a context manager, which closes it.
+    Source: QEMU's AioContext.
+    """
+
+    _pools: weakref.WeakSet[ThreadPool]
+
+    def __new__(
+        cls,
+        poll_max_ns: int | None = None,
+        poll_grow: int = 0,
+        poll_shrink: int = 0,
+    ) -> Self:
+        """Make a context; see the class."""
+        if poll_max_ns is None:
+            poll_max_ns = default_poll_max_ns()
+        self = super().__new__(cls, poll_max_ns, poll_grow, poll_shrink)
+        self._pools = weakref.WeakSet()
+        return self
+
+    def set_poll_params(self, max_ns: int, grow: int = 0, shrink: int = 0) -> None:
+        """Set bound and slopes of the polling time, of the pools' workers too.
+
+        Args:
+            max_ns: Bound in nanoseconds; 0 turns polling off.
+            grow: Factor to grow by; 0: 2.
+            shrink: Divisor to shrink by; 0: shrink to nothing.
+
+        Raises:
+            ValueError: One is negative.
+            OverflowError: One does not fit an int64.
+            RuntimeError: The context is closed.
+
+        Context: Any thread; waits for the context. Unchanged on error.
+        Source: QEMU's aio_context_set_poll_params().
+        """
+        super().set_poll_params(max_ns, grow, shrink)
+        for pool in self._pools:
+            pool._set_poll_params(max_ns, grow, shrink)
+
+    def stats(self) -> AioStats:
+        """Return what was counted so far.
+
+        Raises:
+            RuntimeError: The context is closed.
+
+        Context: Any thread.
+        """
+        return AioStats(*self._stats())
+
+    def close(self) -> None:
+        """Shut the pools down, dispatch what has arrived, and let go of all fds.
+
+        Queued requests are cancelled; running ones are waited for. May be
+        called twice.
+
+        Raises:
+            RuntimeError: It is being polled, by a callback of its own or
+                another thread.
+
+        Context: Any thread.
+        """
+        for pool in list(self._pools):
+            pool.shutdown(wait=True, cancel_futures=True)
+        super().close()
+
+    def __enter__(self) -> Self:
+        """Return self."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def __reduce__(self) -> str:
+        """Refuse to be pickled."""
+        raise TypeError("an AioContext cannot be pickled: it owns fds and a thread")

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See aio_poll.h.
+ */
+#include "aio_poll.h"
+
+/* Looks of a busy wait between two looks at the clock. */
+#define SPINS_PER_CLOCK 16
+
+int aio_core_init(struct aio_core *core)
+{
+    completion_list_init(&core->list);
+    atomic_init(&core->owner_waits, false);
+    atomic_init(&core->batching, 0);
+    atomic_init(&core->in_flight, 0);
+    cpu_pair_init(&core->cpus);
+    return notify_init(&core->notify);
+}
+
+void aio_core_cleanup(struct aio_core *core)
+{
+    notify_cleanup(&core->notify);
+}
+
+void aio_core_post(struct aio_core *core, struct completion_node *node)
+{
+    completion_list_push(&core->list, node);
+    notify_post(&core->notify);
+}
+
+bool aio_poll_progress(struct aio_core *core)
+{
+    return completion_list_peek(&core->list) ||
+           notify_is_notified(&core->notify);
+}
+
+bool aio_poll_phase(struct aio_core *core, int64_t deadline_ns)
+{
+    do {
+        for (int i = 0; i < SPINS_PER_CLOCK; i++) {
+            if (aio_poll_progress(core)) {
+                return true;
+            }
+            cpu_relax();
+        }
+        if (cpu_pair_is_shared(&core->cpus)) {
+            return false;
+        }
+    } while (clock_now_ns() < deadline_ns);
+    return false;
+}
+
+int aio_poll_block(struct aio_core *core, struct fdmon *m, int64_t timeout_ns,
+                   const sigset_t *sigmask,
+                   struct fdmon_event events[FDMON_BATCH])
+{
+    int n = fdmon_wait(m, timeout_ns, sigmask, events);
+
+    notify_unblock(&core->notify);
+    return n;
+}
+
+void aio_handoff_from_worker(struct aio_core *core)
+{
+    int64_t deadline_ns;
+
+    if (!atomic_load_explicit(&core->batching, memory_order_relaxed) ||
+        cpu_pair_is_shared(&core->cpus)) {
+        return;
+    }
+    deadline_ns = clock_now_ns() + HANDOFF_NS;
+    while (atomic_load_explicit(&core->batching, memory_order_relaxed) &&
+           clock_now_ns() < deadline_ns) {
+        cpu_relax();
+    }
+}
+
+void aio_handoff_from_owner(struct aio_core *core)
+{
+    uint32_t in_flight, seen;
+    int64_t now_ns, deadline_ns, end_ns;
+
+    if (atomic_load_explicit(&core->owner_waits, memory_order_relaxed) ||
+        cpu_pair_is_shared(&core->cpus)) {
+        return;
+    }
+    now_ns = clock_now_ns();
+    deadline_ns = now_ns + HANDOFF_NS;
+    end_ns = now_ns + HANDOFF_MAX_NS;
+    seen = atomic_load_explicit(&core->in_flight, memory_order_relaxed);
+    while (!atomic_load_explicit(&core->owner_waits, memory_order_relaxed) &&
+           now_ns < deadline_ns) {
+        cpu_relax();
+        now_ns = clock_now_ns();
+        in_flight = atomic_load_explicit(&core->in_flight,
+                                         memory_order_relaxed);
+        if (in_flight != seen && now_ns < end_ns) {
+            seen = in_flight;
+            deadline_ns = now_ns + HANDOFF_NS;
+        }
+    }
+}

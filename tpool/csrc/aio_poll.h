@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One turn of a context as far as it needs no Python: poll phase, block, and
+ * the hand-over of the interpreter lock between owner and workers.
+ */
+#ifndef TPOOL_AIO_POLL_H
+#define TPOOL_AIO_POLL_H
+
+#include "completion_list.h"
+#include "cpu.h"
+#include "fdmon.h"
+#include "notify.h"
+
+/*
+ * How long one side waits for the other to let go of the GIL before it asks for
+ * it, which puts it to sleep: about the cost of that sleep.
+ */
+#define HANDOFF_NS 20000
+/* The same, while the owner goes on submitting. */
+#define HANDOFF_MAX_NS 200000
+
+/* What other threads may touch of a context; outlives it while they do. */
+struct aio_core {
+    /* Any thread; see completion_list.h and notify.h. */
+    struct completion_list list;
+    _Alignas(CACHE_LINE) struct notify notify;
+    /* Any thread; relaxed, hints: who misreads one waits a moment longer. */
+    _Alignas(CACHE_LINE) atomic_bool owner_waits; /* without the GIL */
+    _Atomic uint32_t batching;  /* workers that deliver with the GIL held */
+    _Atomic uint32_t in_flight; /* submitted, not dispatched */
+    struct cpu_pair cpus;
+};
+
+/* Returns 0 or -errno. */
+int aio_core_init(struct aio_core *core);
+void aio_core_cleanup(struct aio_core *core);
+
+/* Any thread.  Hands node to the owner, and wakes it where it must be woken. */
+void aio_core_post(struct aio_core *core, struct completion_node *node);
+
+/* Owner.  Whether a poll phase would end at once. */
+bool aio_poll_progress(struct aio_core *core);
+
+/*
+ * Owner, GIL released, notify_me raised.  Busy-waits until there is progress;
+ * false at the deadline, or where the worker is seen to need this CPU.
+ */
+bool aio_poll_phase(struct aio_core *core, int64_t deadline_ns);
+
+/*
+ * Owner, GIL and context released, after notify_may_block().  Waits for fds and
+ * the notifier; ends the announced block.  As fdmon_wait().
+ */
+int aio_poll_block(struct aio_core *core, struct fdmon *m, int64_t timeout_ns,
+                   const sigset_t *sigmask,
+                   struct fdmon_event events[FDMON_BATCH]);
+
+/* Owner, about to ask for the GIL: a batching worker is about to drop it. */
+void aio_handoff_from_worker(struct aio_core *core);
+
+/* Worker with a request, about to ask for the GIL: the owner is about to. */
+void aio_handoff_from_owner(struct aio_core *core);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See cpu.h.
+ */
+#include "cpu.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <unistd.h>
+
+int cpu_current(void)
+{
+#ifdef __linux__
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+#ifdef __linux__
+/* CPUs of /sys/fs/cgroup/cpu.max ("QUOTA PERIOD" or "max PERIOD"), else max. */
+static int cgroup_quota(int max)
+{
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
+    long quota, period;
+    int n = max;
+
+    if (!file) {
+        return max;
+    }
+    if (fscanf(file, "%ld %ld", &quota, &period) == 2 && period > 0) {
+        long cpus = (quota + period - 1) / period;
+
+        n = cpus < 1 ? 1 : cpus < max ? (int)cpus : max;
+    }
+    fclose(file);
+    return n;
+}
+#endif
+
+int cpu_usable(void)
+{
+#ifdef __linux__
+    cpu_set_t set;
+
+    /* Fails where the mask is larger than cpu_set_t: many CPUs. */
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+        return cgroup_quota(CPU_COUNT(&set));
+    }
+#endif
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n < 1 ? 1 : (int)n;
+}
+
+void cpu_pair_init(struct cpu_pair *pair)
+{
+    atomic_init(&pair->owner, -1);
+    atomic_init(&pair->worker, -1);
+    atomic_init(&pair->single, cpu_usable() == 1);
+    atomic_init(&pair->owner_lag_ns, 0);
+    atomic_init(&pair->worker_lag_ns, 0);
+}
+
+void cpu_publish(_Atomic int *mine)
+{
+    int cpu = cpu_current();
+
+    /* Written only where it changed: the partner reads the line in its spin. */
+    if (atomic_load_explicit(mine, memory_order_relaxed) != cpu) {
+        atomic_store_explicit(mine, cpu, memory_order_relaxed);
+    }
+}
+
+void cpu_publish_lag(_Atomic int64_t *mine, int64_t lag_ns)
+{
+    if (atomic_load_explicit(mine, memory_order_relaxed) != lag_ns) {
+        atomic_store_explicit(mine, lag_ns, memory_order_relaxed);
+    }
+}
+
+bool cpu_pair_is_shared(struct cpu_pair *pair)
+{
+    int owner = atomic_load_explicit(&pair->owner, memory_order_relaxed);
+
+    if (atomic_load_explicit(&pair->single, memory_order_relaxed)) {
+        return true;
+    }
+    return owner >= 0 &&
+           owner == atomic_load_explicit(&pair->worker, memory_order_relaxed);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See event_notifier.h.  -DTPOOL_NO_EVENTFD builds the pipe on Linux too.
+ */
+#include "event_notifier.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+#if defined(__linux__) && !defined(TPOOL_NO_EVENTFD)
+#include <sys/eventfd.h>
+#define HAVE_EVENTFD 1
+#endif
+
+static int open_fds(struct event_notifier *e)
+{
+#ifdef HAVE_EVENTFD
+    e->rfd = e->wfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return e->rfd < 0 ? -errno : 0;
+#else
+    int fds[2];
+
+    if (pipe(fds) < 0) {
+        return -errno;
+    }
+    for (int i = 0; i < 2; i++) {
+        fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+        fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK);
+    }
+    e->rfd = fds[0];
+    e->wfd = fds[1];
+    return 0;
+#endif
+}
+
+int event_notifier_init(struct event_notifier *e, bool active)
+{
+    int ret;
+
+    e->rfd = e->wfd = -1;
+    ret = open_fds(e);
+    if (ret == 0 && active) {
+        ret = event_notifier_set(e);
+    }
+    return ret;
+}
+
+void event_notifier_cleanup(struct event_notifier *e)
+{
+    if (e->rfd >= 0) {
+        close(e->rfd);
+        if (e->wfd != e->rfd) {
+            close(e->wfd);
+        }
+    }
+    e->rfd = e->wfd = -1;
+}
+
+int event_notifier_set(struct event_notifier *e)
+{
+    static const uint64_t one = 1;
+    ssize_t n;
+
+    do {
+        n = write(e->wfd, &one, sizeof(one));
+    } while (n < 0 && errno == EINTR);
+    return n < 0 && errno != EAGAIN ? -errno : 0;
+}
+
+bool event_notifier_test_and_clear(struct event_notifier *e)
+{
+    char buffer[512];
+    bool value = false;
+    ssize_t n;
+
+    /* An eventfd gives all at once; a pipe until a read comes back short. */
+    do {
+        n = read(e->rfd, buffer, sizeof(buffer));
+        value |= n > 0;
+    } while (n == (ssize_t)sizeof(buffer) || (n < 0 && errno == EINTR));
+    return value;
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See fdmon.h.  -DTPOOL_NO_EPOLL builds the poll(2) half on Linux too.
+ */
+#include "fdmon.h"
+
+#ifdef FDMON_EPOLL
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int fdmon_init(struct fdmon *m)
+{
+    m->no_pwait2 = false;
+    m->epfd = epoll_create1(EPOLL_CLOEXEC);
+    return m->epfd < 0 ? -errno : 0;
+}
+
+void fdmon_cleanup(struct fdmon *m)
+{
+    if (m->epfd >= 0) {
+        close(m->epfd);
+    }
+    m->epfd = -1;
+}
+
+int fdmon_fileno(const struct fdmon *m)
+{
+    return m->epfd;
+}
+
+int fdmon_set(struct fdmon *m, int fd, uint32_t gen, uint32_t events)
+{
+    struct epoll_event ev = {
+        .events = (events & FDMON_READ ? (uint32_t)EPOLLIN : 0) |
+                  (events & FDMON_WRITE ? (uint32_t)EPOLLOUT : 0),
+        .data.u64 = (uint64_t)gen << 32 | (uint32_t)fd,
+    };
+
+    if (!events) {
+        return epoll_ctl(m->epfd, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
+    }
+    if (epoll_ctl(m->epfd, EPOLL_CTL_MOD, fd, &ev) == 0) {
+        return 0;
+    }
+    /* New here, or the number now stands for another open file. */
+    if (errno == ENOENT && epoll_ctl(m->epfd, EPOLL_CTL_ADD, fd, &ev) == 0) {
+        return 0;
+    }
+    return -errno;
+}
+
+int fdmon_reset(struct fdmon *m)
+{
+    /* The number stays the same: a foreign loop may be waiting on it. */
+    int fd = epoll_create1(EPOLL_CLOEXEC), ret = 0;
+
+    if (fd < 0) {
+        return -errno;
+    }
+    if (dup3(fd, m->epfd, O_CLOEXEC) < 0) {
+        ret = -errno;
+    }
+    close(fd);
+    return ret;
+}
+
+static int wait_ns(struct fdmon *m, struct epoll_event *events,
+                   int64_t timeout_ns, const sigset_t *sigmask)
+{
+#ifdef SYS_epoll_pwait2
+    if (!m->no_pwait2) {
+        struct timespec ts = timespec_from_ns(timeout_ns);
+        /* The raw call: glibc's wrapper is younger than the kernel's. */
+        long n = syscall(SYS_epoll_pwait2, m->epfd, events, FDMON_BATCH,
+                         timeout_ns < 0 ? NULL : &ts, sigmask, _NSIG / 8);
+
+        if (n >= 0 || (errno != ENOSYS && errno != EPERM)) {
+            return (int)n;
+        }
+        m->no_pwait2 = true;
+    }
+#endif
+    int64_t ms = timeout_ns < 0
+                     ? -1
+                     : timeout_ns / NS_PER_MS + (timeout_ns % NS_PER_MS != 0);
+
+    return epoll_pwait(m->epfd, events, FDMON_BATCH,
+                       ms > INT32_MAX ? INT32_MAX : (int)ms, sigmask);
+}
+
+int fdmon_wait(struct fdmon *m, int64_t timeout_ns, const sigset_t *sigmask,
+               struct fdmon_event out[FDMON_BATCH])
+{
+    struct epoll_event events[FDMON_BATCH];
+    int n = wait_ns(m, events, timeout_ns, sigmask);
+
+    if (n < 0) {
+        return errno == EINTR ? 0 : -errno;
+    }
+    for (int i = 0; i < n; i++) {
+        uint32_t ev = events[i].events;
+
+        out[i].fd = (int)(uint32_t)events[i].data.u64;
+        out[i].gen = (uint32_t)(events[i].data.u64 >> 32);
+        out[i].events = (ev & EPOLLIN ? FDMON_READ : 0) |
+                        (ev & EPOLLOUT ? FDMON_WRITE : 0) |
+                        (ev & (EPOLLERR | EPOLLHUP) ? FDMON_ERROR : 0);
+    }
+    return n;
+}
+
+#else /* poll(2) */
+#include <stdlib.h>
+#include <string.h>
+
+int fdmon_init(struct fdmon *m)
+{
+    memset(m, 0, sizeof(*m));
+    return 0;
+}
+
+void fdmon_cleanup(struct fdmon *m)
+{
+    free(m->fds);
+    free(m->gens);
+    memset(m, 0, sizeof(*m));
+}
+
+int fdmon_fileno(const struct fdmon *m)
+{
+    (void)m;
+    return -ENOSYS;
+}
+
+static int find(const struct fdmon *m, int fd)
+{
+    for (int i = 0; i < m->used; i++) {
+        if (m->fds[i].fd == fd) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static int make_room(struct fdmon *m)
+{
+    int size = m->size ? 2 * m->size : 16;
+    struct pollfd *fds = realloc(m->fds, (size_t)size * sizeof(*fds));
+    uint32_t *gens;
+
+    if (!fds) {
+        return -ENOMEM;
+    }
+    m->fds = fds;
+    gens = realloc(m->gens, (size_t)size * sizeof(*gens));
+    if (!gens) {
+        return -ENOMEM;
+    }
+    m->gens = gens;
+    m->size = size;
+    return 0;
+}
+
+int fdmon_set(struct fdmon *m, int fd, uint32_t gen, uint32_t events)
+{
+    struct pollfd probe = {.fd = fd};
+    int i = find(m, fd), ret;
+
+    if (!events) {
+        if (i < 0) {
+            return -ENOENT;
+        }
+        m->used--;
+        m->fds[i] = m->fds[m->used];
+        m->gens[i] = m->gens[m->used];
+        return 0;
+    }
+    if (poll(&probe, 1, 0) > 0 && (probe.revents & POLLNVAL)) {
+        return -EBADF;
+    }
+    if (i < 0) {
+        if (m->used == m->size && (ret = make_room(m)) < 0) {
+            return ret;
+        }
+        i = m->used++;
+    }
+    m->fds[i].fd = fd;
+    m->fds[i].events = (short)((events & FDMON_READ ? POLLIN : 0) |
+                               (events & FDMON_WRITE ? POLLOUT : 0));
+    m->gens[i] = gen;
+    return 0;
+}
+
+int fdmon_reset(struct fdmon *m)
+{
+    m->used = 0;
+    return 0;
+}
+
+static int wait_ns(struct pollfd *fds, int used, int64_t timeout_ns,
+                   const sigset_t *sigmask)
+{
+#ifdef __linux__
+    struct timespec ts = timespec_from_ns(timeout_ns);
+
+    return ppoll(fds, (nfds_t)used, timeout_ns < 0 ? NULL : &ts, sigmask);
+#else
+    int64_t ms = timeout_ns < 0
+                     ? -1
+                     : timeout_ns / NS_PER_MS + (timeout_ns % NS_PER_MS != 0);
+
+    if (sigmask) { /* not atomic with the wait: the best there is */
+        pthread_sigmask(SIG_SETMASK, sigmask, NULL);
+    }
+    return poll(fds, (nfds_t)used, ms > INT32_MAX ? INT32_MAX : (int)ms);
+#endif
+}
+
+int fdmon_wait(struct fdmon *m, int64_t timeout_ns, const sigset_t *sigmask,
+               struct fdmon_event out[FDMON_BATCH])
+{
+    /* A copy: another thread may register fds while this one sleeps. */
+    int used = m->used, n, stored = 0;
+    struct pollfd *fds = malloc(((size_t)used + 1) * sizeof(*fds));
+    uint32_t *gens = malloc(((size_t)used + 1) * sizeof(*gens));
+
+    if (!fds || !gens) {
+        free(fds);
+        free(gens);
+        return -ENOMEM;
+    }
+    if (used) {
+        memcpy(fds, m->fds, (size_t)used * sizeof(*fds));
+        memcpy(gens, m->gens, (size_t)used * sizeof(*gens));
+    }
+    n = wait_ns(fds, used, timeout_ns, sigmask);
+    if (n < 0) {
+        n = errno == EINTR ? 0 : -errno;
+    }
+    for (int i = 0; i < used && stored < n && stored < FDMON_BATCH; i++) {
+        short ev = fds[i].revents;
+
+        if (ev) {
+            out[stored++] = (struct fdmon_event){
+                .fd = fds[i].fd,
+                .gen = gens[i],
+                .events = (ev & POLLIN ? FDMON_READ : 0) |
+                          (ev & POLLOUT ? FDMON_WRITE : 0) |
+                          (ev & (POLLERR | POLLHUP) ? FDMON_ERROR : 0) |
+                          (ev & POLLNVAL ? FDMON_INVALID : 0),
+            };
+        }
+    }
+    free(fds);
+    free(gens);
+    return n < 0 ? n : stored;
+}
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fd monitor: waits for many fds with a timeout in nanoseconds.  epoll where
+ * there is one, so that a wait costs what is ready; poll(2) elsewhere.
+ *
+ * Level-triggered.  The caller numbers its registrations (gen), and gets the
+ * number back with each event: an fd that was closed and registered anew does
+ * not receive what was meant for its predecessor.
+ */
+#ifndef TPOOL_FDMON_H
+#define TPOOL_FDMON_H
+
+#include "clock.h"
+#include <signal.h>
+
+#if defined(__linux__) && !defined(TPOOL_NO_EPOLL)
+#define FDMON_EPOLL 1
+#else
+#include <poll.h>
+#endif
+
+#define FDMON_READ  1u
+#define FDMON_WRITE 2u
+/* Error or hang-up: reported whatever was asked for. */
+#define FDMON_ERROR 4u
+/* Not an open fd (poll only; epoll does not say). */
+#define FDMON_INVALID 8u
+
+/* Events of one wait at most; what is left over is reported by the next. */
+#define FDMON_BATCH 256
+
+struct fdmon_event {
+    int fd;
+    uint32_t gen;
+    uint32_t events;
+};
+
+struct fdmon {
+    /* Protected by the context's lock. */
+#ifdef FDMON_EPOLL
+    int epfd;
+    bool no_pwait2; /* kernel older than 5.11: timeouts in ms, rounded up */
+#else
+    struct pollfd *fds;
+    uint32_t *gens;
+    int used, size;
+#endif
+};
+
+/* Returns 0 or -errno, in which case nothing is left open. */
+int fdmon_init(struct fdmon *m);
+void fdmon_cleanup(struct fdmon *m);
+
+/* The fd that is readable when any registered one is ready, or -ENOSYS. */
+int fdmon_fileno(const struct fdmon *m);
+
+/*
+ * Context acquired.  Registers fd for events, or changes it; events 0 removes.
+ * Returns 0 or -errno (-EBADF: not open; -EPERM: cannot be waited for).
+ */
+int fdmon_set(struct fdmon *m, int fd, uint32_t gen, uint32_t events);
+
+/*
+ * Context acquired.  Forgets every registration, also of an fd that was closed
+ * while a duplicate lives: epoll goes on reporting it and cannot be told to
+ * stop.  The caller registers anew what it still wants.  Returns 0 or -errno.
+ */
+int fdmon_reset(struct fdmon *m);
+
+/*
+ * Owner.  Waits for timeout_ns (-1: for ever) with the signal mask given, or
+ * as it is for NULL.  Returns how many events were stored, 0 for a time-out or
+ * a signal, or -errno.  Another thread may call fdmon_set() meanwhile; with
+ * poll(2) it takes effect with the next wait.
+ */
+int fdmon_wait(struct fdmon *m, int64_t timeout_ns, const sigset_t *sigmask,
+               struct fdmon_event events[FDMON_BATCH]);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See poll_tuner.h.
+ */
+#include "poll_tuner.h"
+
+static int64_t grow(const struct poll_params *params, int64_t poll_ns)
+{
+    int64_t factor = params->grow ? params->grow : 2;
+
+    if (poll_ns == 0) {
+        poll_ns = POLL_GROW_START_NS;
+    } else if (poll_ns > params->max_ns / factor) {
+        poll_ns = params->max_ns; /* the product may not fit an int64_t */
+    } else {
+        poll_ns *= factor;
+    }
+    return poll_ns < params->max_ns ? poll_ns : params->max_ns;
+}
+
+int64_t poll_tuner_next_ns(const struct poll_params *params, int64_t poll_ns,
+                           int64_t block_ns, enum poll_verdict *verdict)
+{
+    int64_t next_ns = poll_ns;
+
+    if (block_ns > params->max_ns) {
+        next_ns = params->shrink ? poll_ns / params->shrink : 0;
+    } else if (block_ns > poll_ns) {
+        next_ns = grow(params, poll_ns);
+    }
+    *verdict = next_ns > poll_ns   ? POLL_GROW
+               : next_ns < poll_ns ? POLL_SHRINK
+                                   : POLL_KEEP;
+    return next_ns;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Poll tuner: how long the next poll phase of one event source may last.
+ * Arithmetic only: no clock, no threads.
+ *
+ * Source: the self-tuning of QEMU's AioContext (2016), kept per event source.
+ */
+#ifndef TPOOL_POLL_TUNER_H
+#define TPOOL_POLL_TUNER_H
+
+#include "osdep.h"
+
+#define POLL_MAX_NS_DEFAULT 32768
+/* First window after none: long enough to catch a partner that is running. */
+#define POLL_GROW_START_NS 4000
+
+struct poll_params {
+    int64_t max_ns; /* bound of the window; 0: polling off */
+    int64_t grow;   /* factor; 0: 2 */
+    int64_t shrink; /* divisor; 0: straight to 0 */
+};
+
+enum poll_verdict {
+    POLL_KEEP,
+    POLL_GROW,
+    POLL_SHRINK
+};
+
+/*
+ * poll_ns: the window now.  block_ns: time from entry until work arrived,
+ * polled and blocked.  Returns the next window and says what was done.
+ */
+int64_t poll_tuner_next_ns(const struct poll_params *params, int64_t poll_ns,
+                           int64_t block_ns, enum poll_verdict *verdict);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Arguments from Python: every error names the argument and the value.
+ */
+#ifndef TPOOL_PY_ARGS_H
+#define TPOOL_PY_ARGS_H
+
+#include "py_state.h"
+
+/* An int from min to max.  Returns 0, or -1 with an exception. */
+int arg_int(PyObject *value, const char *name, int64_t min, int64_t max,
+            int64_t *out);
+
+/*
+ * Seconds as a float or an int, None and inf: for ever (-1); what is larger
+ * than the clock can say is for ever too.
+ */
+int arg_seconds(PyObject *value, const char *name, int64_t *out_ns);
+
+/* A callable, or None where none is allowed (*out is borrowed, or NULL). */
+int arg_callable(PyObject *value, const char *name, bool none_ok,
+                 PyObject **out);
+
+/* An fd, or an object with fileno(). */
+int arg_fd(PyObject *value, int *out);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * BottomHalf: a callback that any thread may schedule and the owner runs.
+ */
+#ifndef TPOOL_PY_BOTTOM_HALF_H
+#define TPOOL_PY_BOTTOM_HALF_H
+
+#include "py_core.h"
+
+/* args: a tuple, or NULL for none.  context is an AioContext. */
+PyObject *bottom_half_new(struct module_state *state, PyObject *context,
+                          PyObject *callback, PyObject *args);
+
+/* Any thread.  Returns None, or NULL with an exception. */
+PyObject *bottom_half_schedule(PyObject *self);
+
+/* Any thread.  Whether it waits for idle time, as far as it is scheduled. */
+bool bottom_half_is_idle(PyObject *self);
+
+/*
+ * Owner.  Off every list; runs it if it is still scheduled.  Returns 0 and adds
+ * to *progress unless it was idle, or -1 with an exception that must leave
+ * poll().
+ */
+int bottom_half_run(PyObject *self, bool *progress);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * AioContext: an event loop owned by the thread that polls it.
+ *
+ * Everything marked "Context acquired" is guarded by the context's recursive
+ * lock, which its owner holds from poll() to its return and lets go of only
+ * while it blocks.
+ */
+#ifndef TPOOL_PY_CONTEXT_H
+#define TPOOL_PY_CONTEXT_H
+
+#include "poll_tuner.h"
+#include "py_core.h"
+#include "py_handlers.h"
+#include "py_timer.h"
+
+struct context_stats {
+    counter64 turns, dispatched, polls_hit, polls_missed, polls_refused;
+    counter64 polled_ns, blocked_ns, spurious_wakeups;
+};
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *weakrefs;
+    /* Immutable between new and close. */
+    struct module_state *state;
+    struct py_core *core;
+
+    /* Any thread; see context_acquire(). */
+    PyThread_type_lock lock;
+    _Atomic unsigned long lock_owner; /* 0: nobody */
+    _Atomic uint32_t lock_waiters;
+    _Atomic unsigned long owner; /* the thread that polls; 0: none has */
+    atomic_bool adopted;         /* somebody has polled: the owner stays */
+
+    /* Protected by lock. */
+    unsigned lock_depth;
+    bool closed;
+    bool owner_is_main;
+    int owner_tid;
+    int poll_depth; /* polls inside each other */
+    struct fdmon fdmon;
+    struct handler_table handlers;
+    struct timer_heap timers;
+    struct poll_params params;
+    int64_t poll_ns; /* window of the completion list */
+
+    /* Owner only: taken from the completion list, not dispatched. */
+    struct completion_node *batch_head, *batch_tail;
+    struct completion_node *idle_head, *idle_tail; /* idle bottom halves */
+
+    /* The owner writes, any thread reads. */
+    struct context_stats stats;
+} AioContextObject;
+
+/*
+ * Any thread, GIL held.  Recursive.  Returns 0, or -1 with an exception where
+ * a signal handler raised during the wait.
+ */
+int context_acquire(AioContextObject *c);
+void context_release(AioContextObject *c);
+
+/* Lets go of it whatever the depth, and takes it back; GIL held. */
+unsigned context_release_all(AioContextObject *c);
+void context_acquire_again(AioContextObject *c, unsigned depth);
+
+/* Context acquired and not closed: 0, or -1 with an exception and released. */
+int context_enter(AioContextObject *c);
+
+/* Context acquired.  Another thread changed what the owner may be waiting for. */
+void context_changed(AioContextObject *c);
+
+/*
+ * Any thread.  0 if the caller owns the context, or nobody has polled it yet
+ * and it becomes the owner; -1 with an exception.
+ */
+int context_check_owner(AioContextObject *c, const char *what);
+
+/* Any thread. */
+bool context_is_owner(AioContextObject *c);
+
+/* Any thread, GIL held.  Hands node, which carries a reference, to the owner. */
+void context_post(AioContextObject *c, struct completion_node *node);
+
+/*
+ * Owner.  One turn, waiting for timeout_ns at most (-1: for ever, 0: not at
+ * all).  Returns 0 and whether anything made progress, or -1 with an exception.
+ */
+int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress);
+
+/* Owner.  The turn in three parts, for a foreign loop. */
+int context_prepare(AioContextObject *c, int64_t *timeout_ns);
+int context_check(AioContextObject *c, bool *ready);
+int context_dispatch(AioContextObject *c, bool *progress);
+
+/* Owner, context acquired.  Dispatches a bounded batch of what has arrived. */
+int context_dispatch_work(AioContextObject *c, bool *progress);
+
+/* Owner, context acquired.  Moves what has arrived to the batch. */
+void context_absorb(AioContextObject *c);
+
+/* Owner, context acquired.  When an idle bottom half is due: -1, 10 ms or 0. */
+int64_t context_idle_timeout_ns(AioContextObject *c);
+
+#endif

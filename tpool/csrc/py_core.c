@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See py_core.h.
+ */
+#include "py_core.h"
+
+struct py_core *py_core_new(struct module_state *state, PyObject *context)
+{
+    struct py_core *core;
+    int ret;
+
+    core = aligned_alloc(CACHE_LINE, (sizeof(*core) + CACHE_LINE - 1) /
+                                         CACHE_LINE * CACHE_LINE);
+    if (!core) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    atomic_init(&core->refs, 1);
+    core->trace = &state->trace;
+    core->context_ref = PyWeakref_NewRef(context, NULL);
+    if (!core->context_ref) {
+        free(core);
+        return NULL;
+    }
+    ret = aio_core_init(&core->aio);
+    if (ret < 0) {
+        Py_DECREF(core->context_ref);
+        free(core);
+        raise_errno(ret);
+        return NULL;
+    }
+    return core;
+}
+
+struct py_core *py_core_ref(struct py_core *core)
+{
+    /* Relaxed: the caller holds a reference, the object is there. */
+    atomic_fetch_add_explicit(&core->refs, 1, memory_order_relaxed);
+    return core;
+}
+
+void py_core_unref(struct py_core *core)
+{
+    struct completion_node *link, *next;
+
+    /* Acquire-release: what others did before their unref comes before this. */
+    if (atomic_fetch_sub_explicit(&core->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    link = completion_list_take(&core->aio.list);
+    for (; link; link = next) {
+        next = link->next;
+        Py_DECREF(work_of(link));
+    }
+    aio_core_cleanup(&core->aio);
+    Py_DECREF(core->context_ref);
+    free(core);
+}
+
+PyObject *py_core_context(struct py_core *core)
+{
+    PyObject *context;
+
+#if PY_VERSION_HEX >= 0x030D0000
+    PyWeakref_GetRef(core->context_ref, &context);
+#else
+    context = PyWeakref_GetObject(core->context_ref);
+    context = context == Py_None ? NULL : Py_NewRef(context);
+#endif
+    return context;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What outlives an AioContext object while workers still deliver to it, and the
+ * common start of the objects that travel on its completion list.
+ */
+#ifndef TPOOL_PY_CORE_H
+#define TPOOL_PY_CORE_H
+
+#include "aio_poll.h"
+#include "py_state.h"
+#include "request_queue.h"
+
+struct py_core {
+    struct aio_core aio;
+    /* Any thread. */
+    _Atomic uint32_t refs;
+    /* Immutable after init. */
+    PyObject *context_ref; /* weak reference to the AioContext */
+    struct trace *trace;   /* the types of all users keep the module alive */
+};
+
+/* GIL held.  NULL with an exception. */
+struct py_core *py_core_new(struct module_state *state, PyObject *context);
+struct py_core *py_core_ref(struct py_core *core);
+
+/* GIL held: the last one drops what nobody has dispatched. */
+void py_core_unref(struct py_core *core);
+
+/* GIL held.  A new reference to the AioContext, or NULL without an exception. */
+PyObject *py_core_context(struct py_core *core);
+
+/*
+ * Start of Request and BottomHalf.  On the completion list, and in the request
+ * queue, the node carries a reference to its object.
+ */
+typedef struct {
+    PyObject_VAR_HEAD
+    struct request_node node;
+} WorkObject;
+
+static inline PyObject *work_of(struct completion_node *link)
+{
+    return (PyObject *)container_of(link, WorkObject, node.link);
+}
+
+#endif

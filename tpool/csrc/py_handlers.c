@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See py_handlers.h.
+ */
+#include "py_handlers.h"
+
+#include <fcntl.h>
+
+static void handler_unref(struct fd_handler *h)
+{
+    if (--h->refs == 0) {
+        for (int i = 0; i < HANDLER_CALLBACKS; i++) {
+            Py_XDECREF(h->callbacks[i]);
+        }
+        Py_XDECREF(h->keep);
+        PyMem_Free(h);
+    }
+}
+
+void handlers_cleanup(struct handler_table *t)
+{
+    struct fd_handler **by_fd = t->by_fd;
+    int size = t->size;
+
+    /* Emptied first: a decref can run Python code that comes back here. */
+    memset(t, 0, sizeof(*t));
+    for (int fd = 0; fd < size; fd++) {
+        if (by_fd[fd]) {
+            by_fd[fd]->removed = true;
+            handler_unref(by_fd[fd]);
+        }
+    }
+    PyMem_Free(by_fd);
+}
+
+int handlers_traverse(struct handler_table *t, visitproc visit, void *arg)
+{
+    for (int fd = 0; fd < t->size; fd++) {
+        struct fd_handler *h = t->by_fd[fd];
+
+        /* One that a dispatch holds too is not garbage: it is on a stack. */
+        for (int i = 0; h && h->refs == 1 && i < HANDLER_CALLBACKS; i++) {
+            Py_VISIT(h->callbacks[i]);
+        }
+        if (h && h->refs == 1) {
+            Py_VISIT(h->keep);
+        }
+    }
+    return 0;
+}
+
+struct fd_handler *handlers_find(const struct handler_table *t, int fd)
+{
+    return fd < t->size ? t->by_fd[fd] : NULL;
+}
+
+static int make_room(struct handler_table *t, int fd)
+{
+    int size = t->size ? t->size : 64;
+    struct fd_handler **by_fd;
+
+    while (size <= fd) {
+        if (size > INT32_MAX / 2) {
+            return -EBADF; /* no system has that many */
+        }
+        size *= 2;
+    }
+    if (size == t->size) {
+        return 0;
+    }
+    by_fd = PyMem_Realloc(t->by_fd, (size_t)size * sizeof(*by_fd));
+    if (!by_fd) {
+        return -ENOMEM;
+    }
+    memset(by_fd + t->size, 0, (size_t)(size - t->size) * sizeof(*by_fd));
+    t->by_fd = by_fd;
+    t->size = size;
+    return 0;
+}
+
+static uint32_t events_of(PyObject *const callbacks[HANDLER_CALLBACKS])
+{
+    return (callbacks[IO_READ] ? FDMON_READ : 0) |
+           (callbacks[IO_WRITE] ? FDMON_WRITE : 0);
+}
+
+static void count(struct handler_table *t, struct fd_handler *h, int step)
+{
+    t->count += step;
+    *(h->callbacks[IO_POLL] ? &t->pollable : &t->blind) += step;
+}
+
+static void forget(struct handler_table *t, struct fd_handler *h)
+{
+    count(t, h, -1);
+    t->by_fd[h->fd] = NULL;
+    t->removals++;
+    h->removed = true;
+    handler_unref(h);
+}
+
+static int remove_fd(struct handler_table *t, struct fdmon *m, int fd)
+{
+    struct fd_handler *h = handlers_find(t, fd);
+
+    if (h) {
+        if (events_of(h->callbacks)) {
+            /* Fails where the fd was closed first: then it is gone already,
+             * or handlers_dispatch() finds out that a duplicate lives. */
+            fdmon_set(m, fd, 0, 0);
+        }
+        forget(t, h);
+    }
+    return 0;
+}
+
+static struct fd_handler *
+handler_new(int fd, PyObject *const callbacks[HANDLER_CALLBACKS],
+            PyObject *keep)
+{
+    struct fd_handler *h = PyMem_Calloc(1, sizeof(*h));
+
+    if (h) {
+        h->refs = 1;
+        h->fd = fd;
+        for (int i = 0; i < HANDLER_CALLBACKS; i++) {
+            h->callbacks[i] = Py_XNewRef(callbacks[i]);
+        }
+        h->keep = Py_XNewRef(keep);
+    }
+    return h;
+}
+
+int handlers_set(struct handler_table *t, struct fdmon *m, int fd,
+                 PyObject *const callbacks[HANDLER_CALLBACKS], PyObject *keep)
+{
+    struct fd_handler *h, *old = handlers_find(t, fd);
+    uint32_t events = events_of(callbacks);
+    int ret;
+
+    if (!events && !callbacks[IO_POLL]) {
+        return remove_fd(t, m, fd);
+    }
+    if (fcntl(fd, F_GETFD) < 0) {
+        return -errno;
+    }
+    if ((ret = make_room(t, fd)) < 0) {
+        return ret;
+    }
+    h = handler_new(fd, callbacks, keep);
+    if (!h) {
+        return -ENOMEM;
+    }
+    h->gen = ++t->gen ? t->gen : ++t->gen;
+    if (events) {
+        ret = fdmon_set(m, fd, h->gen, events);
+    } else if (old && events_of(old->callbacks)) {
+        fdmon_set(m, fd, 0, 0);
+    }
+    if (ret < 0) {
+        handler_unref(h);
+        return ret;
+    }
+    if (old) {
+        /* The same source with other callbacks: what was learned stays. */
+        h->poll_ns = old->poll_ns;
+        for (int i = IO_POLL_BEGIN; i <= IO_POLL_END; i++) {
+            h->callbacks[i] = Py_XNewRef(old->callbacks[i]);
+        }
+        forget(t, old);
+    }
+    if (fd >= t->size || t->by_fd[fd]) {
+        /* Dropping the old callbacks ran code that changed the table. */
+        handler_unref(h);
+        return -EBUSY;
+    }
+    t->by_fd[fd] = h;
+    count(t, h, 1);
+    return 0;
+}
+
+int handlers_set_poll(struct handler_table *t, int fd, PyObject *begin,
+                      PyObject *end)
+{
+    struct fd_handler *h = handlers_find(t, fd);
+    PyObject *old_begin, *old_end;
+
+    if (!h) {
+        return -ENOENT;
+    }
+    old_begin = h->callbacks[IO_POLL_BEGIN];
+    old_end = h->callbacks[IO_POLL_END];
+    h->callbacks[IO_POLL_BEGIN] = Py_XNewRef(begin);
+    h->callbacks[IO_POLL_END] = Py_XNewRef(end);
+    Py_XDECREF(old_begin);
+    Py_XDECREF(old_end);
+    return 0;
+}
+
+struct fd_handler **handlers_pollable(struct handler_table *t)
+{
+    struct fd_handler **list =
+        PyMem_Calloc((size_t)t->pollable + 1, sizeof(*list));
+    int n = 0;
+
+    for (int fd = 0; list && fd < t->size && n < t->pollable; fd++) {
+        struct fd_handler *h = t->by_fd[fd];
+
+        if (h && h->callbacks[IO_POLL]) {
+            h->refs++;
+            list[n++] = h;
+        }
+    }
+    return list;
+}
+
+void handlers_unref_all(struct fd_handler **handlers)
+{
+    for (int i = 0; handlers && handlers[i]; i++) {
+        handler_unref(handlers[i]);
+    }
+    PyMem_Free(handlers);
+}
+
+int handler_call(struct fd_handler *h, enum handler_callback which)
+{
+    PyObject *callback = h->callbacks[which], *result;
+    int truth = -1;
+
+    if (!callback || h->removed) {
+        return 0;
+    }
+    Py_INCREF(callback);
+    result = PyObject_CallNoArgs(callback);
+    if (result) {
+        truth = PyObject_IsTrue(result);
+        Py_DECREF(result);
+    }
+    if (truth < 0) {
+        truth = report_callback(callback);
+    }
+    Py_DECREF(callback);
+    return truth;
+}
+
+/* epoll reports an fd that nobody asked for: it was closed, a duplicate lives. */
+static int drop_ghosts(struct handler_table *t, struct fdmon *m)
+{
+    int ret = fdmon_reset(m);
+
+    if (ret == 0) {
+        ret = fdmon_set(m, t->notifier_fd, 0, FDMON_READ);
+    }
+    for (int fd = 0; ret == 0 && fd < t->size; fd++) {
+        struct fd_handler *h = t->by_fd[fd];
+
+        if (h && events_of(h->callbacks)) {
+            /* An fd that was closed is left out; its handler hears nothing. */
+            fdmon_set(m, fd, h->gen, events_of(h->callbacks));
+        }
+    }
+    return ret;
+}
+
+static int report_errno(int err, int fd)
+{
+    PyObject *where = PyUnicode_FromFormat("the handler of fd %d", fd);
+
+    raise_errno(err);
+    PyErr_WriteUnraisable(where);
+    Py_XDECREF(where);
+    return 0;
+}
+
+static int dispatch_one(struct handler_table *t, struct fdmon *m,
+                        struct fd_handler *h, uint32_t events)
+{
+    if ((events & FDMON_INVALID) || fcntl(h->fd, F_GETFD) < 0) {
+        /* Closed without being removed: it would be reported for ever. */
+        int fd = h->fd;
+
+        remove_fd(t, m, fd);
+        return report_errno(EBADF, fd);
+    }
+    if ((events & (FDMON_READ | FDMON_ERROR)) && handler_call(h, IO_READ) < 0) {
+        return -1;
+    }
+    if ((events & (FDMON_WRITE | FDMON_ERROR)) &&
+        handler_call(h, IO_WRITE) < 0) {
+        return -1;
+    }
+    return 0;
+}
+
+int handlers_dispatch(struct handler_table *t, struct fdmon *m,
+                      const struct fdmon_event *events, int n,
+                      uint32_t removals, bool *progress)
+{
+    int ret = 0;
+
+    for (int i = 0; i < n && ret == 0; i++) {
+        struct fd_handler *h = handlers_find(t, events[i].fd);
+
+        if (events[i].gen == 0) {
+            continue; /* the notifier: notify_accept() sees to it */
+        }
+        if (h && h->gen == events[i].gen) {
+            *progress = true;
+            h->refs++;
+            ret = dispatch_one(t, m, h, events[i].events);
+            handler_unref(h);
+        } else if (t->removals == removals) {
+            int err = drop_ghosts(t, m);
+
+            return err < 0 ? report_errno(err, events[i].fd) : 0;
+        }
+    }
+    return ret;
+}

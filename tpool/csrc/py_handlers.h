@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The fd handlers of a context.  Context acquired for all of it.
+ */
+#ifndef TPOOL_PY_HANDLERS_H
+#define TPOOL_PY_HANDLERS_H
+
+#include "fdmon.h"
+#include "py_state.h"
+
+enum handler_callback {
+    IO_READ,
+    IO_WRITE,
+    IO_POLL,
+    IO_POLL_READY,
+    IO_POLL_BEGIN,
+    IO_POLL_END,
+    HANDLER_CALLBACKS
+};
+
+struct fd_handler {
+    int refs;
+    int fd;
+    uint32_t gen;
+    bool removed;
+    bool polled;     /* io_poll said so in this turn */
+    int64_t poll_ns; /* window of this source */
+    PyObject *callbacks[HANDLER_CALLBACKS]; /* NULL: none */
+    PyObject *keep; /* whatever owns the fd, or NULL */
+};
+
+struct handler_table {
+    struct fd_handler **by_fd; /* size entries, NULL: none */
+    int size;
+    int notifier_fd;   /* registered with generation 0 */
+    uint32_t gen;      /* of the newest registration; 0 is the notifier's */
+    uint32_t removals; /* ever: tells whether an event may be stale */
+    int count;
+    int blind;    /* handlers without io_poll: poll_disable_cnt */
+    int pollable; /* handlers with io_poll */
+};
+
+void handlers_cleanup(struct handler_table *t);
+int handlers_traverse(struct handler_table *t, visitproc visit, void *arg);
+
+/* The handler of fd, or NULL. */
+struct fd_handler *handlers_find(const struct handler_table *t, int fd);
+
+/*
+ * Registers, changes, or (all NULL) removes.  keep is given a reference.
+ * Returns 0 or -errno, the table as before.
+ */
+int handlers_set(struct handler_table *t, struct fdmon *m, int fd,
+                 PyObject *const callbacks[HANDLER_CALLBACKS], PyObject *keep);
+
+/* Sets io_poll_begin and io_poll_end of a registered fd; -ENOENT: it is not. */
+int handlers_set_poll(struct handler_table *t, int fd, PyObject *begin,
+                      PyObject *end);
+
+/* References to the handlers with io_poll, ended by NULL; NULL: no memory. */
+struct fd_handler **handlers_pollable(struct handler_table *t);
+void handlers_unref_all(struct fd_handler **handlers);
+
+/* Calls one callback, if there is one: 1 true, 0 false, -1 fatal exception. */
+int handler_call(struct fd_handler *h, enum handler_callback which);
+
+/*
+ * Calls what events ask for.  removals: of the table, before the wait.  Returns
+ * 0, or -1 with an exception that must leave poll().
+ */
+int handlers_dispatch(struct handler_table *t, struct fdmon *m,
+                      const struct fdmon_event *events, int n,
+                      uint32_t removals, bool *progress);
+
+#endif

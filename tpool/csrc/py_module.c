@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Module tpool._core: multi-phase init, nothing else.
+ */
+#include "poll_tuner.h"
+#include "py_state.h"
+
+static int add_exception(PyObject *module)
+{
+    struct module_state *state = PyModule_GetState(module);
+
+    state->pool_full = PyErr_NewExceptionWithDoc(
+        "tpool.PoolFull",
+        "A ThreadPool has max_pending requests that wait for a thread.",
+        PyExc_RuntimeError, NULL);
+    return state->pool_full ? PyModule_AddObjectRef(module, "PoolFull",
+                                                    state->pool_full)
+                            : -1;
+}
+
+static int module_exec(PyObject *module)
+{
+    if (py_trace_init(module) < 0 || add_exception(module) < 0 ||
+        py_context_add_type(module) < 0 || py_notifier_add_type(module) < 0 ||
+        py_bottom_half_add_type(module) < 0 || py_timer_add_type(module) < 0 ||
+        py_request_add_type(module) < 0 || py_pool_add_type(module) < 0 ||
+        py_worker_add_type(module) < 0) {
+        return -1;
+    }
+    return PyModule_AddIntConstant(module, "POLL_MAX_NS_DEFAULT",
+                                   POLL_MAX_NS_DEFAULT);
+}
+
+static int module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    struct module_state *state = PyModule_GetState(module);
+
+    Py_VISIT(state->context_type);
+    Py_VISIT(state->notifier_type);
+    Py_VISIT(state->bottom_half_type);
+    Py_VISIT(state->timer_type);
+    Py_VISIT(state->request_type);
+    Py_VISIT(state->pool_type);
+    Py_VISIT(state->worker_type);
+    Py_VISIT(state->pool_full);
+    return 0;
+}
+
+static int module_clear(PyObject *module)
+{
+    struct module_state *state = PyModule_GetState(module);
+
+    Py_CLEAR(state->context_type);
+    Py_CLEAR(state->notifier_type);
+    Py_CLEAR(state->bottom_half_type);
+    Py_CLEAR(state->timer_type);
+    Py_CLEAR(state->request_type);
+    Py_CLEAR(state->pool_type);
+    Py_CLEAR(state->worker_type);
+    Py_CLEAR(state->pool_full);
+    return 0;
+}
+
+static void module_free(void *module)
+{
+    struct module_state *state = PyModule_GetState((PyObject *)module);
+
+    module_clear((PyObject *)module);
+    if (state->trace_ready) {
+        trace_cleanup(&state->trace);
+    }
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#if PY_VERSION_HEX >= 0x030D0000
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+struct PyModuleDef tpool_core_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "tpool._core",
+    .m_doc = "The part of tpool that is in C.",
+    .m_size = sizeof(struct module_state),
+    .m_methods = py_trace_methods,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    return PyModuleDef_Init(&tpool_core_module);
+}

@@ -1,0 +1,705 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See py_pool.h.
+ */
+#include "py_pool.h"
+#include "py_args.h"
+#include "py_context.h"
+#include "py_request.h"
+#include "py_worker.h"
+
+#include <signal.h>
+#include <structmember.h>
+
+/* A submitter that waits for room looks for signals this often. */
+#define ROOM_WAIT_NS (20 * NS_PER_MS)
+/* Bound of every thread count: far above what a system can start. */
+#define THREADS_MAX INT32_MAX
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *weakrefs;
+    struct pool_core *pool;
+    AioContextObject *context;
+    bool block;       /* a full pool blocks instead of raising */
+    const char *down; /* why nothing can be submitted any more, or NULL */
+} PoolObject;
+
+struct pool_core *pool_core_ref(struct pool_core *pool)
+{
+    /* Relaxed: the caller holds a reference. */
+    atomic_fetch_add_explicit(&pool->refs, 1, memory_order_relaxed);
+    return pool;
+}
+
+void pool_core_unref(struct pool_core *pool)
+{
+    /* Acquire-release: what others did before their unref comes before this. */
+    if (atomic_fetch_sub_explicit(&pool->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    request_queue_cleanup(&pool->queue);
+    pthread_cond_destroy(&pool->room);
+    pthread_mutex_destroy(&pool->room_lock);
+    py_core_unref(pool->core);
+    Py_DECREF(pool->spawn);
+    Py_DECREF(pool->name_prefix);
+    free(pool);
+}
+
+static struct pool_core *pool_core_new(AioContextObject *context,
+                                       PyObject *spawn, PyObject *name_prefix,
+                                       uint32_t max_pending)
+{
+    struct pool_core *pool =
+        aligned_alloc(CACHE_LINE, (sizeof(*pool) + CACHE_LINE - 1) /
+                                      CACHE_LINE * CACHE_LINE);
+    int ret;
+
+    if (!pool) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    memset(pool, 0, sizeof(*pool));
+    ret = request_queue_init(&pool->queue, &context->core->aio.cpus,
+                             &context->params);
+    if (ret < 0) {
+        free(pool);
+        raise_errno(ret);
+        return NULL;
+    }
+    pthread_mutex_init(&pool->room_lock, NULL);
+    pthread_cond_init(&pool->room, NULL);
+    atomic_init(&pool->refs, 1);
+    pool->core = py_core_ref(context->core);
+    pool->state = context->state;
+    pool->spawn = Py_NewRef(spawn);
+    pool->name_prefix = Py_NewRef(name_prefix);
+    pool->max_pending = max_pending;
+    return pool;
+}
+
+int pool_spawn(struct pool_core *pool, uint32_t *left)
+{
+    PyObject *worker = worker_new(pool), *result = NULL;
+    bool failed = true;
+
+    *left = 1;
+    if (worker) {
+        sigset_t all, mask;
+
+        /* The thread inherits the mask: no signal finds it before it runs. */
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &mask);
+        result = PyObject_CallOneArg(pool->spawn, worker);
+        pthread_sigmask(SIG_SETMASK, &mask, NULL);
+        failed = !result && worker_revoke(worker);
+    }
+    if (failed) {
+        *left = request_queue_spawn_failed(&pool->queue);
+        atomic_fetch_add_explicit(&pool->spawn_failures, 1,
+                                  memory_order_relaxed);
+    }
+    Py_XDECREF(worker);
+    if (!result) {
+        return -1;
+    }
+    Py_DECREF(result);
+    return 0;
+}
+
+void pool_spawn_helper(struct pool_core *pool)
+{
+    uint32_t left;
+
+    if (pool_spawn(pool, &left) < 0) {
+        PyErr_Clear(); /* counted; the workers there are do the work */
+    }
+}
+
+void pool_room(struct pool_core *pool)
+{
+    /* Relaxed: a waiter looks again every ROOM_WAIT_NS. */
+    if (!atomic_load_explicit(&pool->waiters, memory_order_relaxed)) {
+        return;
+    }
+    pthread_mutex_lock(&pool->room_lock);
+    pthread_cond_broadcast(&pool->room);
+    pthread_mutex_unlock(&pool->room_lock);
+    notify_bare(&pool->core->aio.notify); /* the owner waits in poll() */
+}
+
+/* Waits until there may be room.  Returns 0, or -1 with an exception. */
+static int wait_for_room(PoolObject *self)
+{
+    struct pool_core *pool = self->pool;
+    struct timespec ts;
+    bool progress;
+    int ret;
+
+    atomic_fetch_add_explicit(&pool->waiters, 1, memory_order_relaxed);
+    if (context_is_owner(self->context)) {
+        /* The others need the owner to go on: completions are dispatched. */
+        ret = context_poll(self->context, ROOM_WAIT_NS, &progress);
+    } else {
+        Py_BEGIN_ALLOW_THREADS
+        clock_gettime(CLOCK_REALTIME, &ts);
+        ts = timespec_from_ns(ts.tv_sec * NS_PER_SECOND + ts.tv_nsec +
+                              ROOM_WAIT_NS);
+        pthread_mutex_lock(&pool->room_lock);
+        pthread_cond_timedwait(&pool->room, &pool->room_lock, &ts);
+        pthread_mutex_unlock(&pool->room_lock);
+        Py_END_ALLOW_THREADS
+        ret = PyErr_CheckSignals();
+    }
+    atomic_fetch_sub_explicit(&pool->waiters, 1, memory_order_relaxed);
+    return ret;
+}
+
+static int check_up(PoolObject *self)
+{
+    if (self->down) {
+        PyErr_SetString(PyExc_RuntimeError, self->down);
+        return -1;
+    }
+    if (self->context->closed) {
+        PyErr_SetString(PyExc_RuntimeError, "the AioContext is closed");
+        return -1;
+    }
+    return 0;
+}
+
+/* Counts n more requests as queued.  Returns 0, or -1 with an exception. */
+static int reserve(PoolObject *self, uint32_t n)
+{
+    struct pool_core *pool = self->pool;
+
+    for (;;) {
+        if (check_up(self) < 0) {
+            return -1;
+        }
+        if (request_queue_reserve(&pool->queue, n, pool->max_pending)) {
+            return 0;
+        }
+        if (!self->block) {
+            PyErr_Format(pool->state->pool_full,
+                         "the pool is full: max_pending=%lu requests wait for "
+                         "a thread",
+                         (unsigned long)pool->max_pending);
+            return -1;
+        }
+        if (wait_for_room(self) < 0) {
+            return -1;
+        }
+    }
+}
+
+/*
+ * Hands a chain of n reserved requests over; the chain's references go with it.
+ * Returns 0, or -1 with an exception: no worker could be started and none is
+ * there, or a signal handler raised; the caller takes back what it can.
+ */
+static int push(struct pool_core *pool, RequestObject *newest,
+                RequestObject *oldest, uint32_t n)
+{
+    uint32_t left;
+
+    /* Relaxed: a count; a completion of these can only come after the push. */
+    atomic_fetch_add_explicit(&pool->core->aio.in_flight, n,
+                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&pool->outstanding, n, memory_order_relaxed);
+    atomic_fetch_add_explicit(&pool->submitted, n, memory_order_relaxed);
+    if (request_queue_push(&pool->queue, &newest->work.node,
+                           &oldest->work.node) != QUEUE_SPAWN ||
+        pool_spawn(pool, &left) == 0) {
+        return 0;
+    }
+    if (left > 0 && !exception_is_fatal()) {
+        PyErr_Clear(); /* counted; the workers there are do the work */
+        return 0;
+    }
+    return -1;
+}
+
+/* After a push that failed: forgets r unless a worker has it already. */
+static void take_back(struct pool_core *pool, RequestObject *r)
+{
+    if (request_queue_cancel(&pool->queue, &r->work.node)) {
+        atomic_fetch_sub_explicit(&pool->core->aio.in_flight, 1,
+                                  memory_order_relaxed);
+        atomic_fetch_sub_explicit(&pool->outstanding, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&pool->submitted, 1, memory_order_relaxed);
+        Py_DECREF(r); /* the queue's */
+    }
+}
+
+PyDoc_STRVAR(
+    submit_doc,
+    "submit($self, fn, /, *args, **kwargs)\n--\n\n"
+    "Have a worker call fn(*args, **kwargs), in a copy of the caller's\n"
+    "contextvars context.\n"
+    "\n"
+    "Calls start in the order in which they were submitted; their completions\n"
+    "arrive in the owner in the order in which they ended.\n"
+    "\n"
+    "Returns:\n"
+    "    The Request.\n"
+    "\n"
+    "Raises:\n"
+    "    PoolFull: max_pending requests wait for a thread.\n"
+    "    RuntimeError: The pool was shut down, the context is closed, or no\n"
+    "        thread can be started and there is none; nothing is queued then.\n"
+    "    TypeError: fn is not callable.\n"
+    "\n"
+    "Context: Any thread; __del__, garbage collection and signal handlers\n"
+    "included: no lock is taken while Python code can run.\n"
+    "Source: QEMU's thread_pool_submit_aio().");
+
+static PyObject *pool_submit(PoolObject *self, PyObject *const *args,
+                             Py_ssize_t nargs, PyObject *kwnames)
+{
+    RequestObject *r;
+    PyObject *fn;
+
+    if (nargs < 1) {
+        PyErr_SetString(PyExc_TypeError, "submit() needs a callable fn");
+        return NULL;
+    }
+    if (arg_callable(args[0], "fn", false, &fn) < 0) {
+        return NULL;
+    }
+    r = request_new(self->pool, fn, args + 1, nargs - 1, kwnames);
+    if (!r) {
+        return NULL;
+    }
+    /* After the allocation, which can run a garbage collection. */
+    if (reserve(self, 1) < 0) {
+        Py_DECREF(r);
+        return NULL;
+    }
+    trace_emit(&self->pool->state->trace, TRACE_THREAD_POOL_SUBMIT, r, 0);
+    Py_INCREF(r); /* the queue's */
+    if (push(self->pool, r, r, 1) < 0) {
+        take_back(self->pool, r);
+        Py_DECREF(r);
+        return NULL;
+    }
+    return (PyObject *)r;
+}
+
+/* A list of requests for fn, one for each tuple.  NULL with an exception. */
+static PyObject *requests_new(PoolObject *self, PyObject *fn,
+                              PyObject *argtuples)
+{
+    PyObject *iterator, *item, *list = NULL;
+
+    iterator = PyObject_GetIter(argtuples);
+    if (!iterator) {
+        return NULL;
+    }
+    list = PyList_New(0);
+    while (list && (item = PyIter_Next(iterator))) {
+        RequestObject *r = NULL;
+
+        if (!PyTuple_Check(item)) {
+            PyErr_Format(PyExc_TypeError,
+                         "argtuples must hold tuples of arguments, not %R",
+                         item);
+        } else {
+            r = request_new(self->pool, fn, &PyTuple_GET_ITEM(item, 0),
+                            PyTuple_GET_SIZE(item), NULL);
+        }
+        Py_DECREF(item);
+        if (!r || PyList_Append(list, (PyObject *)r) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(r);
+    }
+    if (PyErr_Occurred()) {
+        Py_CLEAR(list);
+    }
+    Py_DECREF(iterator);
+    return list;
+}
+
+/* Chains list[begin:end] and hands it over. */
+static int push_slice(struct pool_core *pool, PyObject *list, Py_ssize_t begin,
+                      Py_ssize_t end)
+{
+    RequestObject *oldest, *newest = NULL;
+
+    oldest = (RequestObject *)PyList_GET_ITEM(list, begin);
+    for (Py_ssize_t i = begin; i < end; i++) {
+        RequestObject *r = (RequestObject *)PyList_GET_ITEM(list, i);
+
+        trace_emit(&pool->state->trace, TRACE_THREAD_POOL_SUBMIT, r, 0);
+        Py_INCREF(r); /* the queue's */
+        r->work.node.link.next = newest ? &newest->work.node.link : NULL;
+        newest = r;
+    }
+    if (push(pool, newest, oldest, (uint32_t)(end - begin)) == 0) {
+        return 0;
+    }
+    for (Py_ssize_t i = begin; i < end; i++) {
+        take_back(pool, (RequestObject *)PyList_GET_ITEM(list, i));
+    }
+    return -1;
+}
+
+PyDoc_STRVAR(
+    submit_many_doc,
+    "submit_many($self, fn, argtuples, /)\n--\n\n"
+    "Submit fn(*args) for each tuple of arguments, in one hand-over.\n"
+    "\n"
+    "A pool that blocks when full takes them as places become free.\n"
+    "\n"
+    "Returns:\n"
+    "    A list of Requests, in the order of argtuples.\n"
+    "\n"
+    "Raises:\n"
+    "    TypeError: fn is not callable, or argtuples holds something else than\n"
+    "        tuples.\n"
+    "    PoolFull, RuntimeError: As submit(). Whatever is raised by argtuples\n"
+    "        is raised here. In each case nothing is submitted.\n"
+    "\n"
+    "Context: Any thread.");
+
+static PyObject *pool_submit_many(PoolObject *self, PyObject *args)
+{
+    PyObject *fn, *argtuples, *list;
+    Py_ssize_t n;
+
+    if (!PyArg_ParseTuple(args, "OO:submit_many", &fn, &argtuples) ||
+        arg_callable(fn, "fn", false, &fn) < 0 || check_up(self) < 0) {
+        return NULL;
+    }
+    list = requests_new(self, fn, argtuples);
+    if (!list) {
+        return NULL;
+    }
+    n = PyList_GET_SIZE(list);
+    for (Py_ssize_t done = 0; done < n;) {
+        Py_ssize_t room = self->block && self->pool->max_pending < n - done
+                              ? self->pool->max_pending
+                              : n - done;
+
+        if (room > THREADS_MAX) {
+            room = THREADS_MAX;
+        }
+        if (reserve(self, (uint32_t)room) < 0 ||
+            push_slice(self->pool, list, done, done + room) < 0) {
+            Py_DECREF(list);
+            return NULL;
+        }
+        done += room;
+    }
+    return list;
+}
+
+/* Starts workers until min_threads are there; failures are counted. */
+static void start_min_threads(struct pool_core *pool)
+{
+    uint32_t left;
+
+    while (request_queue_grow(&pool->queue)) {
+        if (pool_spawn(pool, &left) < 0) {
+            PyErr_Clear(); /* counted; submit() tries again and raises */
+            return;
+        }
+    }
+}
+
+static int parse_limits(PyObject *min, PyObject *max, uint32_t *min_threads,
+                        uint32_t *max_threads)
+{
+    int64_t lo, hi;
+
+    if (arg_int(min, "min_threads", 0, THREADS_MAX, &lo) < 0 ||
+        arg_int(max, "max_threads", 1, THREADS_MAX, &hi) < 0) {
+        return -1;
+    }
+    if (lo > hi) {
+        PyErr_Format(PyExc_ValueError,
+                     "min_threads must not exceed max_threads: %lld > %lld",
+                     (long long)lo, (long long)hi);
+        return -1;
+    }
+    *min_threads = (uint32_t)lo;
+    *max_threads = (uint32_t)hi;
+    return 0;
+}
+
+PyDoc_STRVAR(
+    set_threads_doc,
+    "set_threads($self, /, min_threads, max_threads)\n--\n\n"
+    "Change the bounds of the pool; threads start and leave accordingly.\n"
+    "\n"
+    "A thread in a call leaves when the call ends.\n"
+    "\n"
+    "Raises:\n"
+    "    ValueError: min_threads is negative or above max_threads, or\n"
+    "        max_threads is less than 1.\n"
+    "    RuntimeError: The pool was shut down.\n"
+    "\n"
+    "Context: Any thread.");
+
+static PyObject *pool_set_threads(PoolObject *self, PyObject *args,
+                                  PyObject *kwargs)
+{
+    static char *names[] = {"min_threads", "max_threads", NULL};
+    struct pool_core *pool = self->pool;
+    PyObject *min, *max;
+    uint32_t min_threads, max_threads;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO:set_threads", names,
+                                     &min, &max) ||
+        parse_limits(min, max, &min_threads, &max_threads) < 0 ||
+        check_up(self) < 0) {
+        return NULL;
+    }
+    if (request_queue_set_limits(&pool->queue, min_threads, max_threads,
+                                 pool->queue.idle_timeout_ns) == QUEUE_SPAWN) {
+        pool_spawn_helper(pool);
+    }
+    start_min_threads(pool);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(set_poll_params_doc,
+             "_set_poll_params($self, max_ns, grow, shrink, /)\n--\n\n"
+             "Parameters of the workers' polling, as those of the context.");
+
+static PyObject *pool_set_poll_params(PoolObject *self, PyObject *args)
+{
+    long long max_ns, grow, shrink;
+    struct poll_params params;
+
+    if (!PyArg_ParseTuple(args, "LLL", &max_ns, &grow, &shrink)) {
+        return NULL;
+    }
+    params = (struct poll_params){
+        .max_ns = max_ns, .grow = grow, .shrink = shrink};
+    request_queue_set_params(&self->pool->queue, &params);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(close_doc,
+             "_close($self, why, cancel, /)\n--\n\n"
+             "Accept no more requests, for the reason given; cancel those that\n"
+             "are queued; have the workers leave when the queue is empty.\n"
+             "\n"
+             "Context: Any thread.");
+
+static const char *const why_down[] = {
+    "cannot schedule new futures after shutdown",
+    "cannot schedule new futures after interpreter shutdown",
+};
+
+static PyObject *pool_close(PoolObject *self, PyObject *args)
+{
+    struct request_node *node;
+    int why, cancel;
+
+    if (!PyArg_ParseTuple(args, "pp", &why, &cancel)) {
+        return NULL;
+    }
+    self->down = why_down[why];
+    while (cancel && (node = request_queue_cancel_oldest(&self->pool->queue))) {
+        request_deliver_cancelled((RequestObject *)work_of(&node->link));
+    }
+    request_queue_shutdown(&self->pool->queue);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(outstanding_doc, "_outstanding($self, /)\n--\n\n"
+                              "Requests that the owner has not dispatched.");
+
+static PyObject *pool_outstanding(PoolObject *self,
+                                  PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromUnsignedLong(atomic_load_explicit(
+        &self->pool->outstanding, memory_order_relaxed));
+}
+
+PyDoc_STRVAR(stats_doc, "_stats($self, /)\n--\n\n"
+                        "The fields of PoolStats, in its order.");
+
+static PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct pool_core *pool = self->pool;
+    struct queue_stats s;
+    unsigned long long submitted, wakes;
+
+    request_queue_get_stats(&pool->queue, &s);
+    submitted =
+        atomic_load_explicit(&pool->submitted, memory_order_relaxed);
+    wakes = s.wakes;
+    return Py_BuildValue(
+        "(IIIIKKKKKKKKKKKKKL)", s.threads, s.idle, s.queued, s.running,
+        submitted,
+        (unsigned long long)atomic_load_explicit(&pool->completed,
+                                                 memory_order_relaxed),
+        (unsigned long long)atomic_load_explicit(&pool->cancelled,
+                                                 memory_order_relaxed),
+        wakes, submitted > wakes ? submitted - wakes : 0,
+        (unsigned long long)atomic_load_explicit(&pool->spawn_failures,
+                                                 memory_order_relaxed),
+        (unsigned long long)s.poll_hits, (unsigned long long)s.poll_misses,
+        (unsigned long long)s.poll_refused, (unsigned long long)s.polled_ns,
+        (unsigned long long)s.parked_ns,
+        (unsigned long long)atomic_load_explicit(&pool->wait_ns,
+                                                 memory_order_relaxed),
+        (unsigned long long)atomic_load_explicit(&pool->run_ns,
+                                                 memory_order_relaxed),
+        (long long)s.poll_ns);
+}
+
+static PyObject *pool_get_context(PoolObject *self, void *Py_UNUSED(closure))
+{
+    return Py_NewRef((PyObject *)self->context);
+}
+
+static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"ctx",         "min_threads",
+                            "max_threads", "idle_timeout",
+                            "thread_name_prefix", "max_pending",
+                            "on_full",     "spawn",
+                            NULL};
+    struct module_state *state =
+        PyModule_GetState(PyType_GetModuleByDef(type, &tpool_core_module));
+    PyObject *ctx, *min, *max, *idle, *prefix, *pending, *on_full, *spawn;
+    AioContextObject *c;
+    int64_t idle_ns, max_pending = UINT32_MAX;
+    uint32_t min_threads, max_threads;
+    PoolObject *self;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO:ThreadPool", names,
+                                     &ctx, &min, &max, &idle, &prefix, &pending,
+                                     &on_full, &spawn)) {
+        return NULL;
+    }
+    if (!PyObject_TypeCheck(ctx, state->context_type)) {
+        PyErr_Format(PyExc_TypeError, "ctx must be an AioContext, not %R", ctx);
+        return NULL;
+    }
+    c = (AioContextObject *)ctx;
+    if (!PyUnicode_Check(prefix)) {
+        PyErr_Format(PyExc_TypeError,
+                     "thread_name_prefix must be a str, not %R", prefix);
+        return NULL;
+    }
+    if (parse_limits(min, max, &min_threads, &max_threads) < 0 ||
+        arg_seconds(idle, "idle_timeout", &idle_ns) < 0 ||
+        (pending != Py_None && arg_int(pending, "max_pending", 1,
+                                       UINT32_MAX - 1, &max_pending) < 0)) {
+        return NULL;
+    }
+    if (context_enter(c) < 0) {
+        return NULL;
+    }
+    self = (PoolObject *)type->tp_alloc(type, 0);
+    if (self) {
+        self->pool =
+            pool_core_new(c, spawn, prefix, (uint32_t)max_pending);
+        self->context = (AioContextObject *)Py_NewRef(ctx);
+        self->block = PyUnicode_CompareWithASCIIString(on_full, "block") == 0;
+    }
+    context_release(c);
+    if (!self || !self->pool) {
+        Py_XDECREF(self);
+        return NULL;
+    }
+    request_queue_set_limits(&self->pool->queue, min_threads, max_threads,
+                             idle_ns);
+    start_min_threads(self->pool);
+    return (PyObject *)self;
+}
+
+static int pool_traverse(PoolObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->context);
+    return 0;
+}
+
+static int pool_clear(PoolObject *self)
+{
+    Py_CLEAR(self->context);
+    return 0;
+}
+
+/* Dropped: what was submitted still runs, then the workers leave. */
+static void pool_dealloc(PoolObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+
+    PyObject_GC_UnTrack(self);
+    if (self->weakrefs) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    if (self->pool) {
+        request_queue_shutdown(&self->pool->queue);
+        pool_core_unref(self->pool);
+    }
+    pool_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef pool_methods[] = {
+    {"submit", (PyCFunction)(void (*)(void))pool_submit,
+     METH_FASTCALL | METH_KEYWORDS, submit_doc},
+    {"submit_many", (PyCFunction)pool_submit_many, METH_VARARGS,
+     submit_many_doc},
+    {"set_threads", (PyCFunction)(void (*)(void))pool_set_threads,
+     METH_VARARGS | METH_KEYWORDS, set_threads_doc},
+    {"_set_poll_params", (PyCFunction)pool_set_poll_params, METH_VARARGS,
+     set_poll_params_doc},
+    {"_close", (PyCFunction)pool_close, METH_VARARGS, close_doc},
+    {"_outstanding", (PyCFunction)pool_outstanding, METH_NOARGS,
+     outstanding_doc},
+    {"_stats", (PyCFunction)pool_stats, METH_NOARGS, stats_doc},
+    {NULL},
+};
+
+static PyGetSetDef pool_getset[] = {
+    {"ctx", (getter)pool_get_context, NULL,
+     "The AioContext that the completions go to.", NULL},
+    {NULL},
+};
+
+static PyMemberDef pool_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(PoolObject, weakrefs), READONLY,
+     NULL},
+    {NULL},
+};
+
+static PyType_Slot pool_slots[] = {
+    {Py_tp_doc, "The part of tpool.ThreadPool that is in C."},
+    {Py_tp_new, pool_new},
+    {Py_tp_traverse, pool_traverse},
+    {Py_tp_clear, pool_clear},
+    {Py_tp_dealloc, pool_dealloc},
+    {Py_tp_methods, pool_methods},
+    {Py_tp_getset, pool_getset},
+    {Py_tp_members, pool_members},
+    {0, NULL},
+};
+
+static PyType_Spec pool_spec = {
+    .name = "tpool._core.ThreadPool",
+    .basicsize = sizeof(PoolObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE |
+             Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = pool_slots,
+};
+
+int py_pool_add_type(PyObject *module)
+{
+    struct module_state *state = PyModule_GetState(module);
+
+    state->pool_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &pool_spec, NULL);
+    return state->pool_type ? PyModule_AddType(module, state->pool_type) : -1;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ThreadPool: the submitter's side, and what it shares with its workers.
+ */
+#ifndef TPOOL_PY_POOL_H
+#define TPOOL_PY_POOL_H
+
+#include "py_core.h"
+
+struct pool_core {
+    struct request_queue queue;
+    /* Any thread. */
+    _Atomic uint32_t refs;
+    _Atomic uint32_t outstanding; /* submitted, not dispatched */
+    _Atomic uint32_t waiters;     /* submitters that wait for room */
+    _Atomic uint64_t submitted, completed, cancelled, spawn_failures;
+    _Atomic uint64_t wait_ns, run_ns;
+    /* Immutable after init. */
+    struct py_core *core;
+    struct module_state *state; /* alive while any of its types is */
+    PyObject *spawn;            /* spawn(worker) starts a thread on it */
+    PyObject *name_prefix;
+    uint32_t max_pending;
+    /* Protected by the GIL, or by room_lock. */
+    pthread_mutex_t room_lock;
+    pthread_cond_t room;
+};
+
+struct pool_core *pool_core_ref(struct pool_core *pool);
+
+/* GIL held. */
+void pool_core_unref(struct pool_core *pool);
+
+/*
+ * GIL held.  Starts the worker that the queue has counted.  Returns 0, or -1
+ * with an exception and *left set to how many workers there are.
+ */
+int pool_spawn(struct pool_core *pool, uint32_t *left);
+
+/* Worker, GIL held.  The same for a helper: a failure is counted, no error. */
+void pool_spawn_helper(struct pool_core *pool);
+
+/* Worker.  A request has left the queue: somebody may wait for its place. */
+void pool_room(struct pool_core *pool);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Request: one call handed to a ThreadPool, and what became of it.
+ */
+#ifndef TPOOL_PY_REQUEST_H
+#define TPOOL_PY_REQUEST_H
+
+#include "py_core.h"
+
+struct pool_core;
+
+enum request_state {
+    REQUEST_PENDING,
+    REQUEST_RUNNING,  /* a worker has it */
+    REQUEST_FINISHED, /* outcome is set, on its way to the owner */
+    REQUEST_DONE,     /* dispatched by the owner */
+};
+
+typedef struct {
+    WorkObject work;
+    /* Any thread; relaxed: what goes with a state is published by the list. */
+    _Atomic uint8_t state;
+    atomic_bool cancelled;
+    bool raised; /* outcome is an exception */
+    /* Immutable after new. */
+    struct pool_core *pool;
+    int64_t submit_ns;
+    /* The worker's until it finishes; NULL from then on. */
+    PyObject *fn;
+    PyObject *kwnames; /* tuple, or NULL */
+    PyObject *context; /* contextvars */
+    /* Set before FINISHED. */
+    PyObject *outcome;
+    /* Critical section of the object. */
+    PyObject *callbacks; /* NULL, one callable, or a list */
+    PyObject *scratch;   /* PY_VECTORCALL_ARGUMENTS_OFFSET: is args[-1] */
+    PyObject *args[];    /* Py_SIZE of them */
+} RequestObject;
+
+/*
+ * Any thread, GIL held.  nargs positional arguments and then a value for each
+ * name in kwnames (NULL: none).
+ */
+RequestObject *request_new(struct pool_core *pool, PyObject *fn,
+                           PyObject *const *args, Py_ssize_t nargs,
+                           PyObject *kwnames);
+
+/*
+ * Worker, GIL held.  Calls, keeps the outcome and drops the call: from here on
+ * nothing can fail.  Returns how long the call took.
+ */
+int64_t request_run(RequestObject *r);
+
+/*
+ * Any thread, GIL held; the request is in no queue any more, and the caller's
+ * reference goes with it to the owner.
+ */
+void request_deliver_cancelled(RequestObject *r);
+
+/*
+ * Owner.  It came by the completion list: done, and its callbacks run.  Returns
+ * 0, or -1 with an exception that must leave poll().
+ */
+int request_dispatch(PyObject *self);
+
+#endif

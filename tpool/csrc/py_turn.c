@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A turn of the context: what is due, poll phase, block, accept, dispatch.  The
+ * GIL is dropped and taken back here; notify.h has the order and its proof.
+ */
+#include "py_bottom_half.h"
+#include "py_context.h"
+#include "py_request.h"
+
+#include <signal.h>
+
+/* Completions and bottom halves of one turn at most, then fds and timers. */
+#define DISPATCH_BATCH 64
+/* An idle bottom half waits this long for the owner to have something to do. */
+#define IDLE_NS (10 * NS_PER_MS)
+/* The main thread looks for signals this often while it polls. */
+#define SIGNAL_NS (1 * NS_PER_MS)
+/* Between two looks at Python's io_poll callbacks. */
+#define IO_POLL_NS 2000
+
+struct wait {
+    int64_t start_ns;    /* of the turn's wait */
+    int64_t deadline_ns; /* -1: none */
+    bool work;           /* completions are expected: requests are in flight */
+    struct fd_handler **pollable; /* ended by NULL, or NULL */
+    struct fdmon_event events[FDMON_BATCH];
+    int n_events;
+    uint32_t removals; /* of the handler table when events was filled */
+};
+
+/* GIL taken back from a wait; the GIL-free part says so to the workers. */
+static PyThreadState *gil_drop(AioContextObject *c)
+{
+    PyThreadState *ts = PyEval_SaveThread();
+
+    atomic_store_explicit(&c->core->aio.owner_waits, true,
+                          memory_order_relaxed);
+    return ts;
+}
+
+static void gil_take(AioContextObject *c, PyThreadState *ts)
+{
+#ifndef Py_GIL_DISABLED
+    aio_handoff_from_worker(&c->core->aio);
+#endif
+    atomic_store_explicit(&c->core->aio.owner_waits, false,
+                          memory_order_relaxed);
+    PyEval_RestoreThread(ts);
+}
+
+/* Whether something is to be done before any wait; else how long until it is. */
+static int64_t due_ns(AioContextObject *c)
+{
+    if (c->batch_head || notify_is_notified(&c->core->aio.notify)) {
+        return 0;
+    }
+    return soonest_timeout_ns(context_idle_timeout_ns(c),
+                              timers_timeout_ns(&c->timers));
+}
+
+/* Calls one callback of every pollable handler: 1 if one said true, -1 fatal. */
+static int call_all(struct wait *w, enum handler_callback which)
+{
+    int any = 0;
+
+    for (int i = 0; w->pollable && w->pollable[i]; i++) {
+        int truth = handler_call(w->pollable[i], which);
+
+        if (truth < 0) {
+            return -1;
+        }
+        if (truth && which == IO_POLL) {
+            w->pollable[i]->polled = true;
+            any = 1;
+        }
+    }
+    return any;
+}
+
+/* How long this turn may poll: 0 where polling is off or does not pay. */
+static int64_t poll_window_ns(AioContextObject *c, const struct wait *w)
+{
+    int64_t window_ns = w->work ? c->poll_ns : 0;
+
+    for (int i = 0; w->pollable && w->pollable[i]; i++) {
+        if (w->pollable[i]->poll_ns > window_ns) {
+            window_ns = w->pollable[i]->poll_ns;
+        }
+    }
+    if (window_ns && cpu_pair_is_shared(&c->core->aio.cpus)) {
+        counter_add(&c->stats.polls_refused, 1);
+        return 0;
+    }
+    return window_ns;
+}
+
+/* Busy-waits until deadline_ns: 1 progress, 0 none, -1 exception. */
+static int busy_wait(AioContextObject *c, struct wait *w, int64_t deadline_ns)
+{
+    int64_t now_ns = w->start_ns, slice_ns;
+    int hit;
+
+    do {
+        PyThreadState *ts;
+
+        slice_ns = now_ns + (w->pollable ? IO_POLL_NS : SIGNAL_NS);
+        hit = call_all(w, IO_POLL);
+        if (hit) {
+            return hit;
+        }
+        ts = gil_drop(c);
+        hit = aio_poll_phase(&c->core->aio,
+                             slice_ns < deadline_ns ? slice_ns : deadline_ns);
+        now_ns = clock_now_ns();
+        gil_take(c, ts);
+        if (hit) {
+            return 1;
+        }
+        if (c->owner_is_main && PyErr_CheckSignals() < 0) {
+            return -1;
+        }
+        /* An early end means that the partner needs this CPU. */
+    } while (now_ns >= slice_ns && now_ns < deadline_ns);
+    return 0;
+}
+
+/* The poll phase: 1 progress, 0 none, -1 exception. */
+static int poll_phase(AioContextObject *c, struct wait *w)
+{
+    int64_t window_ns = poll_window_ns(c, w), deadline_ns;
+    int hit, ended;
+
+    if (!window_ns) {
+        return 0;
+    }
+    deadline_ns = deadline_after_ns(w->start_ns, window_ns);
+    deadline_ns = soonest_timeout_ns(deadline_ns, w->deadline_ns);
+    if (deadline_ns < 0) {
+        deadline_ns = INT64_MAX;
+    }
+    trace_emit(c->core->trace, TRACE_RUN_POLL_HANDLERS_BEGIN, c, window_ns);
+    hit = call_all(w, IO_POLL_BEGIN);
+    if (hit == 0) {
+        hit = busy_wait(c, w, deadline_ns);
+    }
+    ended = call_all(w, IO_POLL_END);
+    if (hit == 0) {
+        /* What came before io_poll_end turned notifications on again. */
+        hit = ended < 0 ? -1 : call_all(w, IO_POLL);
+    }
+    trace_emit(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c, hit == 1);
+    counter_add(&c->stats.polled_ns, (uint64_t)(clock_now_ns() - w->start_ns));
+    counter_add(hit == 1 ? &c->stats.polls_hit : &c->stats.polls_missed, 1);
+    return hit;
+}
+
+/*
+ * Blocks until something comes.  Returns 0, or -1 with an exception.
+ *
+ * A signal that arrives before the wait would be seen after it only.  So the
+ * main thread blocks signals, looks, and has the wait unblock them: one that
+ * arrives in between ends the wait at once.
+ */
+static int block(AioContextObject *c, struct wait *w)
+{
+    struct aio_core *core = &c->core->aio;
+    int64_t begin_ns = clock_now_ns();
+    sigset_t all, mask, *sigmask = NULL;
+    int n = 0, ret = 0;
+
+    if (c->owner_is_main) {
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &mask);
+        sigmask = &mask;
+        ret = PyErr_CheckSignals();
+    }
+    if (ret == 0 && notify_may_block(&core->notify, &core->list)) {
+        PyThreadState *ts;
+        unsigned depth = context_release_all(c);
+
+        ts = gil_drop(c);
+        n = aio_poll_block(core, &c->fdmon,
+                           remaining_ns(clock_now_ns(), w->deadline_ns),
+                           sigmask, w->events);
+        gil_take(c, ts);
+        context_acquire_again(c, depth);
+    }
+    if (sigmask) {
+        pthread_sigmask(SIG_SETMASK, sigmask, NULL);
+        if (ret == 0 && n == 0) {
+            ret = PyErr_CheckSignals();
+        }
+    }
+    cpu_publish(&core->cpus.owner);
+    counter_add(&c->stats.blocked_ns, (uint64_t)(clock_now_ns() - begin_ns));
+    if (n < 0) {
+        raise_errno(n);
+        return -1;
+    }
+    w->n_events = n;
+    return ret;
+}
+
+/* One source's window after a wait; fired: its work ended the wait. */
+static int64_t tune_source(AioContextObject *c, int64_t poll_ns,
+                           int64_t block_ns, bool fired)
+{
+    enum poll_verdict verdict;
+    int64_t next_ns;
+
+    if (!fired && block_ns <= c->params.max_ns) {
+        return poll_ns; /* another came first: nothing is learned */
+    }
+    next_ns = poll_tuner_next_ns(&c->params, poll_ns, block_ns, &verdict);
+    if (verdict != POLL_KEEP) {
+        trace_emit(c->core->trace,
+                   verdict == POLL_GROW ? TRACE_POLL_GROW : TRACE_POLL_SHRINK,
+                   c, next_ns);
+    }
+    return next_ns;
+}
+
+static bool handler_fired(const struct wait *w, const struct fd_handler *h)
+{
+    bool fired = h->polled;
+
+    for (int i = 0; i < w->n_events && !fired; i++) {
+        fired = w->events[i].gen == h->gen;
+    }
+    return fired;
+}
+
+/* Self-tuning, for every source that this turn waited for. */
+static void tune(AioContextObject *c, struct wait *w)
+{
+    struct aio_core *core = &c->core->aio;
+    int64_t now_ns = clock_now_ns(), block_ns;
+    int64_t wake_ns =
+        atomic_load_explicit(&core->notify.wake_ns, memory_order_relaxed);
+
+    /* Woken: the work arrived when the poster said so, not when we came to. */
+    if (wake_ns < w->start_ns) {
+        wake_ns = now_ns;
+    }
+    cpu_publish_lag(&core->cpus.owner_lag_ns, now_ns - wake_ns);
+    block_ns = wake_ns - w->start_ns;
+    for (int i = 0; w->pollable && w->pollable[i]; i++) {
+        struct fd_handler *h = w->pollable[i];
+
+        h->poll_ns = tune_source(c, h->poll_ns, block_ns, handler_fired(w, h));
+    }
+    block_ns -= atomic_load_explicit(&core->cpus.worker_lag_ns,
+                                     memory_order_relaxed);
+    if (w->work) {
+        c->poll_ns = tune_source(c, c->poll_ns, block_ns > 0 ? block_ns : 0,
+                                 completion_list_peek(&core->list));
+    }
+}
+
+/* Waits as long as nothing is due.  Returns 0, or -1 with an exception. */
+static int wait_for_work(AioContextObject *c, struct wait *w,
+                         int64_t timeout_ns)
+{
+    struct aio_core *core = &c->core->aio;
+    bool polling = c->params.max_ns > 0 && !c->handlers.blind;
+    int hit;
+
+    w->start_ns = clock_now_ns();
+    w->deadline_ns = deadline_after_ns(w->start_ns, timeout_ns);
+    /* Relaxed: the owner's own submits are in; others come with a node. */
+    w->work = polling && atomic_load_explicit(&core->in_flight,
+                                              memory_order_relaxed) != 0;
+    if (polling && c->handlers.pollable) {
+        w->pollable = handlers_pollable(&c->handlers);
+        if (!w->pollable) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+    cpu_publish(&core->cpus.owner);
+    hit = poll_phase(c, w);
+    if (hit == 0 && block(c, w) < 0) {
+        hit = -1;
+    }
+    if (hit >= 0) {
+        tune(c, w);
+    }
+    return hit < 0 ? -1 : 0;
+}
+
+/* io_poll said so: io_poll_ready, or io_read where there is none. */
+static int dispatch_polled(struct wait *w, bool *progress)
+{
+    int ret = 0;
+
+    for (int i = 0; w->pollable && w->pollable[i]; i++) {
+        struct fd_handler *h = w->pollable[i];
+
+        if (h->polled && ret >= 0) {
+            *progress = true;
+            ret = handler_call(h, h->callbacks[IO_POLL_READY] ? IO_POLL_READY
+                                                              : IO_READ);
+        }
+        h->polled = false;
+    }
+    return ret < 0 ? -1 : 0;
+}
+
+/* The order is part of the interface: work, then fds, then timers. */
+static int dispatch(AioContextObject *c, struct wait *w, bool *progress)
+{
+    context_absorb(c);
+    if (context_dispatch_work(c, progress) < 0 ||
+        dispatch_polled(w, progress) < 0 ||
+        handlers_dispatch(&c->handlers, &c->fdmon, w->events, w->n_events,
+                          w->removals, progress) < 0) {
+        return -1;
+    }
+    return timers_dispatch(&c->timers, progress);
+}
+
+static bool nothing_happened(AioContextObject *c, const struct wait *w)
+{
+    return !w->n_events && !aio_poll_progress(&c->core->aio) &&
+           remaining_ns(clock_now_ns(), w->deadline_ns) != 0;
+}
+
+/* The context is ours: no other thread is in it, and this one may turn it. */
+static int begin(AioContextObject *c)
+{
+    /* Who waits for the context gets it between two turns. */
+    for (int i = 0; i < 100 && atomic_load_explicit(&c->lock_waiters,
+                                                    memory_order_relaxed);
+         i++) {
+        struct timespec ts = {.tv_nsec = 50000};
+
+        Py_BEGIN_ALLOW_THREADS nanosleep(&ts, NULL);
+        Py_END_ALLOW_THREADS
+    }
+    if (context_check_owner(c, "poll()") < 0 || context_enter(c) < 0) {
+        return -1;
+    }
+    c->poll_depth++;
+    return 0;
+}
+
+static void end(AioContextObject *c)
+{
+    c->poll_depth--;
+    context_release(c);
+}
+
+/* While a foreign loop waits: its wait is over; whether there was one. */
+static bool foreign_leave(struct notify *n)
+{
+    if (!(notify_me(n) & NOTIFY_FOREIGN)) {
+        return false;
+    }
+    notify_unblock(n);
+    notify_lower(n, NOTIFY_FOREIGN);
+    return true;
+}
+
+static void foreign_enter(AioContextObject *c)
+{
+    struct aio_core *core = &c->core->aio;
+
+    notify_raise(&core->notify, NOTIFY_FOREIGN);
+    if (c->batch_head || !notify_may_block(&core->notify, &core->list)) {
+        /* The fd is the only thing that a foreign loop looks at. */
+        notify_write(&core->notify);
+    }
+}
+
+int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
+{
+    struct wait w;
+    struct notify *notify;
+    bool blocking = timeout_ns != 0, foreign;
+    int ret = 0;
+
+    *progress = false;
+    if (begin(c) < 0) {
+        return -1;
+    }
+    notify = &c->core->aio.notify;
+    w.pollable = NULL;
+    w.n_events = 0;
+    foreign = foreign_leave(notify);
+    if (blocking) {
+        notify_raise(notify, NOTIFY_STEP);
+    }
+    context_absorb(c);
+    w.removals = c->handlers.removals;
+    timeout_ns = soonest_timeout_ns(timeout_ns, due_ns(c));
+    if (blocking && timeout_ns != 0) {
+        ret = wait_for_work(c, &w, timeout_ns);
+        if (ret == 0 && nothing_happened(c, &w)) {
+            counter_add(&c->stats.spurious_wakeups, 1);
+        }
+    }
+    if (ret == 0 && !w.n_events && c->handlers.count) {
+        /* Ready fds are seen in every turn, however busy the list is. */
+        w.removals = c->handlers.removals;
+        w.n_events = fdmon_wait(&c->fdmon, 0, NULL, w.events);
+        if (w.n_events < 0) {
+            raise_errno(w.n_events);
+            ret = -1;
+        }
+    }
+    if (blocking) {
+        notify_lower(notify, NOTIFY_STEP);
+    }
+    notify_accept(notify);
+    if (ret == 0) {
+        counter_add(&c->stats.turns, 1);
+        ret = dispatch(c, &w, progress);
+    }
+    handlers_unref_all(w.pollable);
+    if (foreign) {
+        foreign_enter(c);
+    }
+    end(c);
+    return ret;
+}
+
+int context_prepare(AioContextObject *c, int64_t *timeout_ns)
+{
+    if (begin(c) < 0) {
+        return -1;
+    }
+    foreign_leave(&c->core->aio.notify);
+    context_absorb(c);
+    *timeout_ns = due_ns(c);
+    notify_raise(&c->core->aio.notify, NOTIFY_FOREIGN);
+    if (!notify_may_block(&c->core->aio.notify, &c->core->aio.list)) {
+        *timeout_ns = 0;
+    }
+    end(c);
+    return 0;
+}
+
+int context_check(AioContextObject *c, bool *ready)
+{
+    struct fdmon_event events[FDMON_BATCH];
+
+    if (begin(c) < 0) {
+        return -1;
+    }
+    foreign_leave(&c->core->aio.notify);
+    notify_accept(&c->core->aio.notify);
+    context_absorb(c);
+    *ready = c->batch_head || timers_timeout_ns(&c->timers) == 0 ||
+             c->idle_head ||
+             (c->handlers.count && fdmon_wait(&c->fdmon, 0, NULL, events) > 0);
+    end(c);
+    return 0;
+}
+
+int context_dispatch(AioContextObject *c, bool *progress)
+{
+    return context_poll(c, 0, progress);
+}
+
+/* Owner.  Appends node to the batch, or to what waits for idle time. */
+static void append(struct completion_node **head, struct completion_node **tail,
+                   struct completion_node *node)
+{
+    node->next = NULL;
+    *(*head ? &(*tail)->next : head) = node;
+    *tail = node;
+}
+
+static struct completion_node *take_first(struct completion_node **head)
+{
+    struct completion_node *node = *head;
+
+    *head = node->next;
+    return node;
+}
+
+void context_absorb(AioContextObject *c)
+{
+    struct completion_node *node, *next;
+
+    if (!completion_list_peek(&c->core->aio.list)) {
+        return;
+    }
+    for (node = completion_list_take(&c->core->aio.list); node; node = next) {
+        PyObject *work = work_of(node);
+
+        next = node->next;
+        if (Py_TYPE(work) == c->state->bottom_half_type &&
+            bottom_half_is_idle(work)) {
+            append(&c->idle_head, &c->idle_tail, node);
+        } else {
+            append(&c->batch_head, &c->batch_tail, node);
+        }
+    }
+}
+
+int64_t context_idle_timeout_ns(AioContextObject *c)
+{
+    for (struct completion_node *n = c->idle_head; n; n = n->next) {
+        if (!bottom_half_is_idle(work_of(n))) {
+            return 0; /* scheduled in earnest since, or cancelled */
+        }
+    }
+    return c->idle_head ? IDLE_NS : -1;
+}
+
+/* Runs one object that came by the list, and drops its reference. */
+static int run_work(AioContextObject *c, PyObject *work, bool *progress)
+{
+    int ret;
+
+    if (Py_TYPE(work) == c->state->bottom_half_type) {
+        ret = bottom_half_run(work, progress);
+    } else {
+        *progress = true;
+        ret = request_dispatch(work);
+    }
+    counter_add(&c->stats.dispatched, 1);
+    Py_DECREF(work);
+    return ret;
+}
+
+int context_dispatch_work(AioContextObject *c, bool *progress)
+{
+    struct completion_node *last_idle = c->idle_tail;
+    int ret = 0;
+
+    for (int i = 0; i < DISPATCH_BATCH && c->batch_head && ret == 0; i++) {
+        if (i > 0 && c->timers.used && timers_timeout_ns(&c->timers) == 0) {
+            break; /* slow callbacks: the timer first */
+        }
+        ret = run_work(c, work_of(take_first(&c->batch_head)), progress);
+    }
+    /* A nested poll() may have taken the rest, and the idle ones. */
+    while (ret == 0 && c->idle_head && last_idle) {
+        struct completion_node *node = take_first(&c->idle_head);
+
+        if (node == last_idle) {
+            last_idle = NULL;
+        }
+        ret = run_work(c, work_of(node), progress);
+    }
+    return ret;
+}

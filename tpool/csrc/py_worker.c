@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See py_worker.h.  The loop of a worker, and when it holds the GIL.
+ */
+#include "py_worker.h"
+#include "py_context.h"
+#include "py_request.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <unistd.h>
+
+/*
+ * A worker that finds more requests queued keeps the GIL for this long: a
+ * hand-over for each would cost more than most calls.
+ */
+#define BATCH_NS 20000
+/* Longest name of a thread for the OS. */
+#define OS_NAME_MAX 15
+
+enum worker_state { WORKER_STARTING, WORKER_RUNNING, WORKER_REVOKED };
+
+typedef struct {
+    PyObject_HEAD
+    struct pool_core *pool; /* immutable */
+    struct queue_worker queue_worker;
+    _Atomic int state;
+    /* Its thread only. */
+    bool batching;   /* counted in aio_core.batching */
+    int64_t call_ns; /* how long its last call took */
+} WorkerObject;
+
+PyObject *worker_new(struct pool_core *pool)
+{
+    WorkerObject *w = PyObject_New(WorkerObject, pool->state->worker_type);
+
+    if (w) {
+        w->pool = pool_core_ref(pool);
+        request_queue_worker_init(&w->queue_worker);
+        atomic_init(&w->state, WORKER_STARTING);
+        w->batching = false;
+        w->call_ns = -1;
+    }
+    return (PyObject *)w;
+}
+
+static bool leave_starting(WorkerObject *w, int state)
+{
+    int starting = WORKER_STARTING;
+
+    return atomic_compare_exchange_strong_explicit(
+        &w->state, &starting, state, memory_order_relaxed,
+        memory_order_relaxed);
+}
+
+bool worker_revoke(PyObject *self)
+{
+    return leave_starting((WorkerObject *)self, WORKER_REVOKED);
+}
+
+/* The kernel then delivers a signal to the owner, or another user thread. */
+static void block_signals(void)
+{
+    static const int synchronous[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    sigset_t set;
+
+    sigfillset(&set);
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(synchronous); i++) {
+        sigdelset(&set, synchronous[i]);
+    }
+    pthread_sigmask(SIG_SETMASK, &set, NULL);
+}
+
+/* As if the owner had started it, whoever did. */
+static void inherit_affinity(struct pool_core *pool)
+{
+#ifdef __linux__
+    PyObject *context = py_core_context(pool->core);
+    cpu_set_t set;
+
+    if (context) {
+        int tid = ((AioContextObject *)context)->owner_tid;
+
+        /* Fails where the owner has ended, or has more CPUs than a set. */
+        if (sched_getaffinity(tid, sizeof(set), &set) == 0) {
+            sched_setaffinity(0, sizeof(set), &set);
+        }
+        Py_DECREF(context);
+    }
+#else
+    (void)pool;
+#endif
+}
+
+static void name_thread(PyObject *name)
+{
+#ifdef __linux__
+    char buffer[OS_NAME_MAX + 1] = "";
+    const char *utf8 = PyUnicode_AsUTF8(name);
+
+    if (!utf8) { /* lone surrogates: it goes without */
+        PyErr_Clear();
+        return;
+    }
+    strncpy(buffer, utf8, OS_NAME_MAX);
+    pthread_setname_np(pthread_self(), buffer);
+#else
+    (void)name;
+#endif
+}
+
+/* Runs r and what is queued behind it; returns the last, not delivered yet. */
+static RequestObject *run_batch(WorkerObject *w, RequestObject *r)
+{
+    struct pool_core *pool = w->pool;
+    struct aio_core *core = &pool->core->aio;
+    int64_t spent_ns = 0;
+
+    for (;;) {
+        struct request_node *next = NULL;
+
+        w->call_ns = request_run(r);
+        spent_ns += w->call_ns;
+        if (spent_ns < BATCH_NS) {
+            next = request_queue_try_get(&pool->queue, w->call_ns);
+        }
+        if (!next) {
+            break;
+        }
+        if (!w->batching) {
+            /* Relaxed: a hint that keeps the owner from asking for the GIL. */
+            atomic_fetch_add_explicit(&core->batching, 1, memory_order_relaxed);
+            w->batching = true;
+        }
+        /* Delivered with the GIL held: the next call may last. */
+        aio_core_post(core, &r->work.node.link);
+        r = (RequestObject *)work_of(&next->link);
+        atomic_store_explicit(&r->state, REQUEST_RUNNING, memory_order_relaxed);
+        pool_room(pool);
+    }
+    request_queue_end_call(&pool->queue, &w->queue_worker);
+    return r;
+}
+
+/* GIL released.  Delivers the last request (NULL: none) and waits for one. */
+static RequestObject *deliver_and_get(WorkerObject *w, RequestObject *r)
+{
+    struct pool_core *pool = w->pool;
+    struct aio_core *core = &pool->core->aio;
+    struct request_node *node;
+
+    if (w->batching) {
+        atomic_fetch_sub_explicit(&core->batching, 1, memory_order_relaxed);
+        w->batching = false;
+    }
+    if (r) {
+        /* Only now, so that the owner finds the GIL free. */
+        aio_core_post(core, &r->work.node.link);
+    }
+    node = request_queue_get(&pool->queue, &w->queue_worker, w->call_ns);
+    if (!node) {
+        return NULL;
+    }
+    r = (RequestObject *)work_of(&node->link);
+    atomic_store_explicit(&r->state, REQUEST_RUNNING, memory_order_relaxed);
+    cpu_publish(&core->cpus.worker);
+    pool_room(pool);
+#ifndef Py_GIL_DISABLED
+    aio_handoff_from_owner(core);
+#endif
+    return r;
+}
+
+static void loop(WorkerObject *w)
+{
+    RequestObject *r = NULL;
+
+    for (;;) {
+        Py_BEGIN_ALLOW_THREADS
+        r = deliver_and_get(w, r);
+        Py_END_ALLOW_THREADS
+        if (!r) {
+            return;
+        }
+        if (request_queue_begin_call(&w->pool->queue, &w->queue_worker) ==
+            QUEUE_SPAWN) {
+            pool_spawn_helper(w->pool);
+        }
+        r = run_batch(w, r);
+    }
+}
+
+PyDoc_STRVAR(run_doc, "run($self, /)\n--\n\n"
+                      "Run requests until the pool needs the thread no more.\n"
+                      "\n"
+                      "Context: The worker's own thread; once.");
+
+static PyObject *worker_run(WorkerObject *w, PyObject *Py_UNUSED(ignored))
+{
+    if (leave_starting(w, WORKER_RUNNING)) {
+        block_signals();
+        inherit_affinity(w->pool);
+        name_thread(w->pool->name_prefix);
+        loop(w);
+    }
+    Py_RETURN_NONE;
+}
+
+static void worker_dealloc(WorkerObject *w)
+{
+    PyTypeObject *type = Py_TYPE(w);
+
+    request_queue_worker_cleanup(&w->queue_worker);
+    pool_core_unref(w->pool);
+    PyObject_Free(w);
+    Py_DECREF(type);
+}
+
+static PyMethodDef worker_methods[] = {
+    {"run", (PyCFunction)worker_run, METH_NOARGS, run_doc},
+    {NULL},
+};
+
+static PyType_Slot worker_slots[] = {
+    {Py_tp_doc, "What one thread of a pool runs."},
+    {Py_tp_dealloc, worker_dealloc},
+    {Py_tp_methods, worker_methods},
+    {0, NULL},
+};
+
+static PyType_Spec worker_spec = {
+    .name = "tpool._core.Worker",
+    .basicsize = sizeof(WorkerObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+             Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = worker_slots,
+};
+
+int py_worker_add_type(PyObject *module)
+{
+    struct module_state *state = PyModule_GetState(module);
+
+    state->worker_type = (PyTypeObject *)PyType_FromModuleAndSpec(
+        module, &worker_spec, NULL);
+    return state->worker_type ? PyModule_AddType(module, state->worker_type)
+                              : -1;
+}

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The worker's half of the request queue: poll, stand by, park, take.  See
+ * request_queue.h for the protocol, whose letters stand here, and its proof.
+ */
+#include "queue_lookers.h"
+
+#include <string.h>
+
+/* Looks of a busy wait between two looks at the clock. */
+#define SPINS_PER_CLOCK 16
+/* A helper that found the queue empty this often in a row parks. */
+#define STANDBY_EMPTY_MAX 2
+/* Weight of the newest call in the moving average: 1/8. */
+#define CALL_NS_SHIFT 3
+
+static struct request_node *pop(struct request_queue *q)
+{
+    struct request_node *node = q->head;
+
+    if (node) {
+        queue_unlink_node(q, node);
+        q->pops++;
+    }
+    return node;
+}
+
+void request_queue_worker_init(struct queue_worker *w)
+{
+    memset(w, 0, sizeof(*w));
+    parker_init(&w->parker);
+    w->looking = true;
+}
+
+void request_queue_worker_cleanup(struct queue_worker *w)
+{
+    parker_cleanup(&w->parker);
+}
+
+/* Lock held.  A call has ended. */
+static void account_call(struct request_queue *q, int64_t call_ns)
+{
+    if (call_ns >= 0) {
+        q->call_ns += (call_ns - q->call_ns) >> CALL_NS_SHIFT;
+    }
+}
+
+/* Lock held, a request is queued.  See "Short calls" in the header. */
+static bool may_take(struct request_queue *q, struct queue_worker *w)
+{
+    bool stuck = w->standby && w->seen_pops == q->pops;
+
+    if (stuck) {
+        account_call(q, STANDBY_NS); /* no end of it has been seen yet */
+    }
+    /* Relaxed: who comes late finds the queue empty, or stands by once more. */
+    if (!atomic_load_explicit(&q->active, memory_order_relaxed) ||
+        q->call_ns > SHORT_CALL_NS || stuck) {
+        return true;
+    }
+    w->standby = true;
+    w->standby_empty = 0;
+    w->seen_pops = q->pops;
+    return false;
+}
+
+/* Worker, no lock.  Busy-waits until a request is there; false: it is not. */
+static bool poll_phase(struct request_queue *q, int64_t deadline_ns)
+{
+    do {
+        for (int i = 0; i < SPINS_PER_CLOCK; i++) {
+            if (completion_list_peek(&q->incoming)) {
+                return true;
+            }
+            cpu_relax();
+        }
+        if (atomic_load_explicit(&q->interrupt, memory_order_relaxed) ||
+            cpu_pair_is_shared(q->cpus)) {
+            return false;
+        }
+    } while (clock_now_ns() < deadline_ns);
+    return false;
+}
+
+/* Lock held; dropped while it polls.  False: no poll phase was begun. */
+static bool try_poll(struct request_queue *q, struct queue_worker *w,
+                     int64_t begin_ns)
+{
+    int64_t now_ns = clock_now_ns(), end_ns;
+    bool hit;
+
+    if (q->polling || now_ns >= deadline_after_ns(begin_ns, q->poll_ns) ||
+        q->sentry != w) {
+        return false;
+    }
+    cpu_publish(&q->cpus->worker);
+    if (cpu_pair_is_shared(q->cpus)) {
+        q->stats.poll_refused++;
+        return false;
+    }
+    q->polling = true;
+    end_ns = begin_ns + q->poll_ns;
+    pthread_mutex_unlock(&q->lock);
+    hit = poll_phase(q, end_ns);
+    end_ns = clock_now_ns();
+    pthread_mutex_lock(&q->lock);
+    q->polling = false;
+    q->stats.polled_ns += (uint64_t)(end_ns - now_ns);
+    if (hit) {
+        q->stats.poll_hits++;
+    } else {
+        q->stats.poll_misses++;
+    }
+    return true;
+}
+
+/* Lock held; dropped while it sleeps.  False: idle for too long, leave. */
+static bool park(struct request_queue *q, struct queue_worker *w,
+                 int64_t begin_ns)
+{
+    int64_t slept_ns = clock_now_ns(), timeout_ns;
+    bool woken;
+
+    w->older = q->newest;
+    w->newer = NULL;
+    if (w->older) {
+        w->older->newer = w;
+    }
+    q->newest = w;
+    w->parked = true;
+    queue_stop_looking(q, w);
+    if (queue_look(q)) {
+        queue_unpark(q, w);
+        queue_start_looking(q, w);
+        return true;
+    }
+    timeout_ns = remaining_ns(slept_ns,
+                              deadline_after_ns(begin_ns, q->idle_timeout_ns));
+    if (q->threads <= q->min_threads) {
+        timeout_ns = -1;
+    }
+    pthread_mutex_unlock(&q->lock);
+    woken = parker_wait(&w->parker, timeout_ns);
+    pthread_mutex_lock(&q->lock);
+    q->stats.parked_ns += (uint64_t)(clock_now_ns() - slept_ns);
+    if (!woken && !w->parked) {
+        /* Chosen just as it timed out: the wake-up is on its way. */
+        pthread_mutex_unlock(&q->lock);
+        parker_wait(&w->parker, -1);
+        pthread_mutex_lock(&q->lock);
+    }
+    if (!w->parked) {
+        return true; /* the waker counts it as a looker */
+    }
+    queue_unpark(q, w);
+    if (q->threads > q->min_threads) {
+        return false;
+    }
+    queue_start_looking(q, w);
+    return true;
+}
+
+/* Lock held.  The wait that began at begin_ns is over: work arrived. */
+static void tune(struct request_queue *q, struct queue_worker *w,
+                 int64_t begin_ns)
+{
+    int64_t wake_ns = atomic_load_explicit(&w->wake_ns, memory_order_relaxed);
+    int64_t now_ns = clock_now_ns(), block_ns;
+    enum poll_verdict verdict;
+
+    if (wake_ns < begin_ns) { /* it was not woken, it polled */
+        wake_ns = now_ns;
+    }
+    cpu_publish_lag(&q->cpus->worker_lag_ns, now_ns - wake_ns);
+    block_ns = wake_ns - begin_ns -
+               atomic_load_explicit(&q->cpus->owner_lag_ns,
+                                    memory_order_relaxed);
+    if (q->params.max_ns > 0 && q->sentry == w) {
+        q->poll_ns = poll_tuner_next_ns(&q->params, q->poll_ns,
+                                        block_ns > 0 ? block_ns : 0, &verdict);
+    }
+}
+
+/* Lock held; dropped while it sleeps.  A helper gives the others a moment. */
+static void stand_by(struct request_queue *q, struct queue_worker *w)
+{
+    pthread_mutex_unlock(&q->lock);
+    parker_wait(&w->parker, STANDBY_NS);
+    pthread_mutex_lock(&q->lock);
+}
+
+/* Lock held, nothing queued.  Whether work still flows past a helper. */
+static bool keep_standing_by(struct request_queue *q, struct queue_worker *w)
+{
+    bool flows = w->standby && w->seen_pops != q->pops &&
+                 ++w->standby_empty < STANDBY_EMPTY_MAX;
+
+    w->seen_pops = q->pops;
+    w->standby = flows;
+    return flows;
+}
+
+/*
+ * Lock held.  Stops counting the worker.  False: it has to stay, something was
+ * pushed by who still counted on it.
+ */
+static bool leave(struct request_queue *q, struct queue_worker *w,
+                  struct queue_worker **wake)
+{
+    if (w->looking) {
+        queue_stop_looking(q, w);
+        if (queue_look(q) && !queue_somebody_looks(q)) {
+            if (q->threads <= q->max_threads) {
+                queue_start_looking(q, w);
+                return false;
+            }
+            /* Too many: at least one more is there, parked or in a call. */
+            queue_find_looker(q, wake);
+        }
+    }
+    q->threads--;
+    if (q->sentry == w) {
+        q->sentry = NULL;
+    }
+    queue_update_interrupt(q);
+    return true;
+}
+
+/* Lock held; dropped while it waits.  NULL: leave. */
+static struct request_node *wait_and_pop(struct request_queue *q,
+                                         struct queue_worker *w)
+{
+    int64_t begin_ns = -1; /* of the wait, if there was one */
+
+    for (;;) {
+        queue_splice(q);
+        if (q->threads > q->max_threads) {
+            return NULL;
+        }
+        if (q->head && may_take(q, w)) {
+            if (begin_ns >= 0) {
+                tune(q, w, begin_ns);
+            }
+            return pop(q);
+        }
+        if (!q->head && q->shutdown) {
+            return NULL;
+        }
+        if (q->head || keep_standing_by(q, w)) {
+            stand_by(q, w);
+            continue;
+        }
+        if (begin_ns < 0) {
+            begin_ns = clock_now_ns();
+            q->sentry = w;
+        }
+        if (!try_poll(q, w, begin_ns) && !park(q, w, begin_ns)) {
+            return NULL;
+        }
+    }
+}
+
+struct request_node *request_queue_get(struct request_queue *q,
+                                       struct queue_worker *w, int64_t call_ns)
+{
+    struct request_node *node;
+    struct queue_worker *wake = NULL;
+
+    pthread_mutex_lock(&q->lock);
+    account_call(q, call_ns);
+    do {
+        node = wait_and_pop(q, w);
+    } while (!node && !leave(q, w, &wake));
+    if (node) {
+        w->standby = false;
+        atomic_fetch_add_explicit(&q->active, 1, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&q->lock);
+    queue_wake_worker(wake);
+    return node;
+}
+
+enum queue_need request_queue_begin_call(struct request_queue *q,
+                                         struct queue_worker *w)
+{
+    enum queue_need need = QUEUE_SEEN;
+    struct queue_worker *wake = NULL;
+
+    pthread_mutex_lock(&q->lock);
+    queue_stop_looking(q, w);
+    if (queue_look(q) && !queue_somebody_looks(q)) {
+        need = queue_find_looker(q, &wake);
+    }
+    pthread_mutex_unlock(&q->lock);
+    queue_wake_worker(wake);
+    return need;
+}
+
+void request_queue_end_call(struct request_queue *q, struct queue_worker *w)
+{
+    atomic_fetch_sub_explicit(&q->active, 1, memory_order_relaxed);
+    queue_start_looking(q, w);
+}
+
+struct request_node *request_queue_try_get(struct request_queue *q,
+                                           int64_t call_ns)
+{
+    struct request_node *node = NULL;
+
+    pthread_mutex_lock(&q->lock);
+    queue_splice(q);
+    if (q->threads <= q->max_threads && (node = pop(q))) {
+        account_call(q, call_ns);
+    }
+    pthread_mutex_unlock(&q->lock);
+    return node;
+}

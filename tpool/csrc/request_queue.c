@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The part of the request queue that any thread calls.  See request_queue.h for
+ * the protocol, whose letters stand here, and its proof.
+ */
+#include "queue_lookers.h"
+
+#include <string.h>
+
+int request_queue_init(struct request_queue *q, struct cpu_pair *cpus,
+                       const struct poll_params *params)
+{
+    pthread_mutexattr_t attr;
+    int ret;
+
+    memset(q, 0, sizeof(*q));
+    completion_list_init(&q->incoming);
+    atomic_init(&q->lookers, 0);
+    atomic_init(&q->active, 0);
+    atomic_init(&q->queued, 0);
+    atomic_init(&q->interrupt, false);
+    q->cpus = cpus;
+    q->max_threads = 1;
+    q->idle_timeout_ns = -1;
+    q->params = *params;
+    /* Until calls have been seen, each gets a thread at once. */
+    q->call_ns = 2 * SHORT_CALL_NS;
+    pthread_mutexattr_init(&attr);
+#ifdef __GLIBC__
+    /* Sections are short: a moment of spinning beats a futex wait. */
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+#endif
+    ret = -pthread_mutex_init(&q->lock, &attr);
+    pthread_mutexattr_destroy(&attr);
+    return ret;
+}
+
+void request_queue_cleanup(struct request_queue *q)
+{
+    assert(!q->threads && !q->head && !completion_list_peek(&q->incoming));
+    pthread_mutex_destroy(&q->lock);
+}
+
+bool request_queue_reserve(struct request_queue *q, uint32_t n, uint32_t max)
+{
+    /* Relaxed: a bound on a number, it publishes nothing. */
+    uint32_t queued = atomic_fetch_add_explicit(&q->queued, n,
+                                                memory_order_relaxed);
+
+    if (n <= max && queued <= max - n) {
+        return true;
+    }
+    atomic_fetch_sub_explicit(&q->queued, n, memory_order_relaxed);
+    return false;
+}
+
+enum queue_need request_queue_push(struct request_queue *q,
+                                   struct request_node *newest,
+                                   struct request_node *oldest)
+{
+    enum queue_need need = QUEUE_SEEN;
+    struct queue_worker *wake = NULL;
+
+    completion_list_push_chain(&q->incoming, &newest->link, &oldest->link);
+    if (!queue_somebody_looks(q)) {
+        pthread_mutex_lock(&q->lock);
+        if (!queue_somebody_looks(q)) {
+            need = queue_find_looker(q, &wake);
+        }
+        pthread_mutex_unlock(&q->lock);
+        queue_wake_worker(wake);
+    }
+    return need;
+}
+
+uint32_t request_queue_spawn_failed(struct request_queue *q)
+{
+    uint32_t threads;
+
+    pthread_mutex_lock(&q->lock);
+    threads = --q->threads;
+    atomic_fetch_sub_explicit(&q->lookers, 1, memory_order_seq_cst);
+    pthread_mutex_unlock(&q->lock);
+    return threads;
+}
+
+bool request_queue_grow(struct request_queue *q)
+{
+    bool grow;
+
+    pthread_mutex_lock(&q->lock);
+    grow = q->threads < q->min_threads && !q->shutdown;
+    if (grow) {
+        q->threads++;
+        atomic_fetch_add_explicit(&q->lookers, 1, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&q->lock);
+    return grow;
+}
+
+bool request_queue_cancel(struct request_queue *q, struct request_node *node)
+{
+    bool queued;
+
+    pthread_mutex_lock(&q->lock);
+    queued = node->queued;
+    if (queued) {
+        queue_splice(q);
+        queue_unlink_node(q, node);
+    }
+    pthread_mutex_unlock(&q->lock);
+    return queued;
+}
+
+struct request_node *request_queue_cancel_oldest(struct request_queue *q)
+{
+    struct request_node *node;
+
+    pthread_mutex_lock(&q->lock);
+    queue_splice(q);
+    node = q->head;
+    if (node) {
+        queue_unlink_node(q, node);
+    }
+    pthread_mutex_unlock(&q->lock);
+    return node;
+}
+
+/* Lock held.  Takes every parked worker off the stack, chained by .older. */
+static struct queue_worker *unpark_all(struct request_queue *q)
+{
+    struct queue_worker *w, *all = q->newest;
+
+    for (w = all; w; w = w->older) {
+        w->parked = false;
+        queue_start_looking(q, w);
+    }
+    q->newest = NULL;
+    return all;
+}
+
+static void wake_all(struct queue_worker *w)
+{
+    struct queue_worker *older;
+
+    for (; w; w = older) {
+        older = w->older;
+        queue_wake_worker(w);
+    }
+}
+
+void request_queue_shutdown(struct request_queue *q)
+{
+    struct queue_worker *all;
+
+    pthread_mutex_lock(&q->lock);
+    q->shutdown = true;
+    queue_update_interrupt(q);
+    all = unpark_all(q);
+    pthread_mutex_unlock(&q->lock);
+    wake_all(all);
+}
+
+enum queue_need request_queue_set_limits(struct request_queue *q,
+                                         uint32_t min_threads,
+                                         uint32_t max_threads,
+                                         int64_t idle_timeout_ns)
+{
+    enum queue_need need = QUEUE_SEEN;
+    struct queue_worker *all, *wake;
+
+    pthread_mutex_lock(&q->lock);
+    q->min_threads = min_threads;
+    q->max_threads = max_threads;
+    q->idle_timeout_ns = idle_timeout_ns;
+    queue_update_interrupt(q);
+    all = unpark_all(q); /* they park again, by the new rules */
+    if (queue_look(q) && !queue_somebody_looks(q)) {
+        need = queue_find_looker(q, &wake);
+    }
+    pthread_mutex_unlock(&q->lock);
+    wake_all(all);
+    return need;
+}
+
+void request_queue_set_params(struct request_queue *q,
+                              const struct poll_params *params)
+{
+    pthread_mutex_lock(&q->lock);
+    q->params = *params;
+    q->poll_ns = 0;
+    pthread_mutex_unlock(&q->lock);
+}
+
+void request_queue_get_stats(struct request_queue *q, struct queue_stats *out)
+{
+    pthread_mutex_lock(&q->lock);
+    *out = q->stats;
+    out->threads = q->threads;
+    out->running = atomic_load_explicit(&q->active, memory_order_relaxed);
+    out->idle = q->threads - out->running;
+    out->poll_ns = q->poll_ns;
+    pthread_mutex_unlock(&q->lock);
+    out->queued = atomic_load_explicit(&q->queued, memory_order_relaxed);
+}

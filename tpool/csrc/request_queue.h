@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Request queue: FIFO from any submitter to the workers of one pool.
+ *
+ * Submitters push without a lock.  Workers take under a short lock; of those
+ * that find nothing, one polls for a bounded time and the others park, and the
+ * last to park is the first to be woken.
+ *
+ * A worker is a *looker* while it is bound to look at the queue again before it
+ * sleeps or calls anything: it polls, stands by, has just been woken, is being
+ * started, or has taken a request and not begun the call yet.
+ *
+ *   submitter                              worker that stops being a looker
+ *   ---------                              --------------------------------
+ *   P: push                                A: lookers - 1
+ *   L: load lookers                        K: look at the queue
+ *      not 0: done, no system call            nothing: park, or begin the call
+ *      0: wake a parked worker, or start      something, and no looker left:
+ *         one, which is a looker at once         take it, or do as after L
+ *
+ * Invariant Q: while a request is queued there is a looker, or every worker
+ * that the pool may have is in a call (each looks when the call ends).
+ *   bad case: K missed the node and L saw the looker.  P, L, A, K are seq_cst
+ *   (one order S): K before P in S, so A before P before L, and L saw A or what
+ *   came after it.  What others moved from the incoming list to the FIFO between
+ *   is found under the lock, which K holds.
+ * Weaken any of the four and S need not exist, as in notify.h.
+ *
+ * Short calls are not fanned out: a looker that finds a request while others
+ * run calls that last less than SHORT_CALL_NS stands by, and takes the request
+ * only if STANDBY_NS later no worker has taken one.  So a stream of no-ops stays
+ * with one warm worker, and a call that blocks holds up nobody for longer.
+ */
+#ifndef TPOOL_REQUEST_QUEUE_H
+#define TPOOL_REQUEST_QUEUE_H
+
+#include "completion_list.h"
+#include "cpu.h"
+#include "parker.h"
+#include "poll_tuner.h"
+#include <pthread.h>
+
+/* A call this short is done sooner than another worker could be woken. */
+#define SHORT_CALL_NS 10000
+/* About the cost of a wake-up: what a helper may come too late. */
+#define STANDBY_NS 50000
+
+struct request_node {
+    struct completion_node link;
+    /* Protected by lock. */
+    struct request_node *prev;
+    bool queued; /* neither taken nor cancelled; set before the push */
+};
+
+struct queue_worker {
+    struct parker parker;
+    /* The waker, before the wake: when the work arrived. */
+    _Atomic int64_t wake_ns;
+    /* Protected by lock. */
+    struct queue_worker *newer, *older; /* parked */
+    bool parked;
+    bool looking; /* counted in lookers */
+    bool standby;
+    int standby_empty;  /* looks in a row that found the queue empty */
+    uint64_t seen_pops; /* queue.pops at the last look while standing by */
+};
+
+/* Who will see to what was pushed. */
+enum queue_need {
+    QUEUE_SEEN,  /* a looker, or nobody is free */
+    QUEUE_WOKEN, /* a parked worker: woken */
+    QUEUE_SPAWN, /* a new worker, already counted: the caller starts it */
+};
+
+struct queue_stats {
+    uint32_t threads, idle, queued, running;
+    uint64_t wakes;     /* parked workers woken */
+    uint64_t poll_hits; /* poll phases that found a request */
+    uint64_t poll_misses;
+    uint64_t poll_refused; /* partner on the same CPU, or one usable CPU */
+    uint64_t polled_ns, parked_ns;
+    int64_t poll_ns; /* the window now */
+};
+
+struct request_queue {
+    /* Any thread; see above. */
+    struct completion_list incoming;
+    _Alignas(CACHE_LINE) _Atomic uint32_t lookers;
+    _Atomic uint32_t active; /* workers in a call, or about to begin one */
+    _Atomic uint32_t queued; /* reserved, neither taken nor cancelled */
+    atomic_bool interrupt;   /* ends a poll phase: shutdown, fewer threads */
+    /* Immutable after init. */
+    struct cpu_pair *cpus;
+
+    /* Protected by lock. */
+    _Alignas(CACHE_LINE) pthread_mutex_t lock;
+    struct request_node *head, *tail;
+    struct queue_worker *newest; /* parked */
+    struct queue_worker *sentry; /* the last that found nothing to do */
+    bool polling;                /* somebody busy-waits */
+    bool shutdown;
+    uint32_t threads, min_threads, max_threads;
+    int64_t idle_timeout_ns;
+    uint64_t pops;
+    int64_t call_ns; /* how long calls take, a moving average */
+    struct poll_params params;
+    int64_t poll_ns;
+    struct queue_stats stats;
+};
+
+/* cpus outlives the queue.  Returns 0 or -errno. */
+int request_queue_init(struct request_queue *q, struct cpu_pair *cpus,
+                       const struct poll_params *params);
+
+/* No worker is left; nothing is queued. */
+void request_queue_cleanup(struct request_queue *q);
+
+/* Any thread.  Applied at once, to running workers too. */
+enum queue_need request_queue_set_limits(struct request_queue *q,
+                                         uint32_t min_threads,
+                                         uint32_t max_threads,
+                                         int64_t idle_timeout_ns);
+void request_queue_set_params(struct request_queue *q,
+                              const struct poll_params *params);
+
+/* Any thread.  Adds one worker, to reach min_threads; false: enough are there. */
+bool request_queue_grow(struct request_queue *q);
+
+/*
+ * Any thread.  Counts n requests as queued; false, and nothing counted, where
+ * more than max would be.
+ */
+bool request_queue_reserve(struct request_queue *q, uint32_t n, uint32_t max);
+
+/*
+ * Any thread, n nodes reserved.  newest leads back in time to oldest by .link.next,
+ * each marked queued.
+ */
+enum queue_need request_queue_push(struct request_queue *q,
+                                   struct request_node *newest,
+                                   struct request_node *oldest);
+
+/* Any thread.  The worker that was asked for did not start; those left. */
+uint32_t request_queue_spawn_failed(struct request_queue *q);
+
+/* Any thread.  Takes it out of the queue; false: it is in no queue (any more). */
+bool request_queue_cancel(struct request_queue *q, struct request_node *node);
+
+/* Any thread.  The oldest queued request, as if cancelled, or NULL. */
+struct request_node *request_queue_cancel_oldest(struct request_queue *q);
+
+/*
+ * Any thread.  Workers leave when the queue is empty.  What is pushed later is
+ * still run where a worker is there to run it.
+ */
+void request_queue_shutdown(struct request_queue *q);
+
+/* Worker, before its first look; it was counted when it was asked for. */
+void request_queue_worker_init(struct queue_worker *w);
+void request_queue_worker_cleanup(struct queue_worker *w);
+
+/*
+ * Worker, GIL released, a looker.  Waits for a request; NULL: the worker must
+ * leave, it is no longer counted.  call_ns: how long its last call took, -1 for
+ * none.
+ */
+struct request_node *request_queue_get(struct request_queue *q,
+                                       struct queue_worker *w, int64_t call_ns);
+
+/*
+ * Worker that got a request, before the call: stops being a looker.  The answer
+ * is as for a push.
+ */
+enum queue_need request_queue_begin_call(struct request_queue *q,
+                                         struct queue_worker *w);
+
+/*
+ * Worker, its call has ended: a looker again.  Before the result is delivered,
+ * or the next submitter wakes another for nothing.
+ */
+void request_queue_end_call(struct request_queue *q, struct queue_worker *w);
+
+/* Worker between two calls: the next request if one is there; does not wait. */
+struct request_node *request_queue_try_get(struct request_queue *q,
+                                           int64_t call_ns);
+
+/* Any thread. */
+void request_queue_get_stats(struct request_queue *q, struct queue_stats *out);
+
+#endif

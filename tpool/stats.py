@@ -1,0 +1,83 @@
+"""Snapshots of what contexts and pools have counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["AioStats", "PoolStats"]
+
+
+@dataclass(frozen=True, slots=True)
+class AioStats:
+    """What an AioContext has counted since it was made.
+
+    Attributes:
+        turns: Calls of poll() and dispatch() that dispatched.
+        dispatched: Completions and bottom halves dispatched.
+        polls_hit: Poll phases in which work came.
+        polls_missed: Poll phases that ended at their bound.
+        polls_refused: Poll phases not begun: the worker was last seen on the
+            owner's CPU, or only one CPU is usable.
+        polled_ns: Nanoseconds spent in poll phases.
+        blocked_ns: Nanoseconds spent blocked, the wake-up included.
+        notifier_writes: Event notifier writes made to wake the owner.
+        notifier_writes_saved: Deliveries that needed none.
+        spurious_wakeups: Blocks that ended early with nothing to do.
+    """
+
+    turns: int
+    dispatched: int
+    polls_hit: int
+    polls_missed: int
+    polls_refused: int
+    polled_ns: int
+    blocked_ns: int
+    notifier_writes: int
+    notifier_writes_saved: int
+    spurious_wakeups: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStats:
+    """What a ThreadPool has now, and has counted since it was made.
+
+    Attributes:
+        threads: Workers, those being started included.
+        idle: Workers that are not in a call.
+        queued: Requests that wait for a worker.
+        running: Workers in a call.
+        submitted: Requests submitted.
+        completed: Calls that have ended.
+        cancelled: Requests cancelled before they started.
+        wakeups: Parked workers woken.
+        wakeups_saved: Requests that needed no wake-up.
+        spawn_failures: Threads that the system refused to start.
+        polls_hit: Workers' poll phases in which a request came.
+        polls_missed: Workers' poll phases that ended at their bound.
+        polls_refused: Poll phases not begun: the owner was last seen on the
+            worker's CPU, or only one CPU is usable.
+        polled_ns: Nanoseconds that workers spent polling.
+        parked_ns: Nanoseconds that workers spent parked.
+        wait_ns: Nanoseconds that all requests together waited for a worker.
+        run_ns: Nanoseconds that all calls together took.
+        poll_ns: Polling time of a worker now, nanoseconds.
+    """
+
+    threads: int
+    idle: int
+    queued: int
+    running: int
+    submitted: int
+    completed: int
+    cancelled: int
+    wakeups: int
+    wakeups_saved: int
+    spawn_failures: int
+    polls_hit: int
+    polls_missed: int
+    polls_refused: int
+    polled_ns: int
+    parked_ns: int
+    wait_ns: int
+    run_ns: int
+    poll_ns: int

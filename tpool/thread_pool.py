@@ -1,0 +1,228 @@
+"""ThreadPool: runs blocking calls in threads, and polls for their results."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+
+from tpool import _core
+from tpool.stats import PoolStats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
+
+    from tpool.aio_context import AioContext
+
+__all__ = ["ThreadPool"]
+
+_T = TypeVar("_T")
+
+_numbers = itertools.count(1)
+
+# Pools that may have threads when the interpreter exits.
+_pools: weakref.WeakSet[ThreadPool] = weakref.WeakSet()
+
+
+class _Thread(threading.Thread):
+    """A thread whose start() does not wait for it to run.
+
+    submit() starts threads, and runs in __del__ and in signal handlers too: so
+    perhaps inside a lock that the new thread needs before it says that it runs.
+    """
+
+    def start(self) -> None:
+        """Start it; join() waits for that too."""
+        self._running: threading.Event = vars(self)["_started"]
+        self._started = _Started(self._running)
+        super().start()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it has ended."""
+        self._running.wait(timeout)
+        super().join(timeout)
+
+
+class _Started:
+    """Stands in for the Event that Thread.start() waits for."""
+
+    def __init__(self, event: threading.Event) -> None:
+        self._event = event
+        self.set = event.set
+        self.is_set = event.is_set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Say at once that it is so."""
+        return True
+
+
+def _run(threads: set[threading.Thread], worker: _core.Worker) -> None:
+    try:
+        worker.run()
+    finally:
+        threads.discard(threading.current_thread())
+
+
+def _spawn(
+    threads: set[threading.Thread], name_prefix: str, worker: _core.Worker
+) -> None:
+    """Start a thread on worker; it is in threads while it runs."""
+    name = f"{name_prefix}_{next(_numbers)}"
+    thread = _Thread(target=_run, args=(threads, worker), name=name, daemon=False)
+    threads.add(thread)
+    try:
+        thread.start()
+    except BaseException:
+        threads.discard(thread)
+        raise
+
+
+class ThreadPool(_core.ThreadPool):
+    """Threads that run blocking calls and post the results to an AioContext.
+
+    Args:
+        ctx: The context whose owner gets the results; its polling parameters
+            are those of the workers too.
+        min_threads: Threads to keep when idle.
+        max_threads: Threads at most. They start when no other is free, and
+            inherit the CPU affinity of the context's owner.
+        idle_timeout: Seconds after which an idle thread above min_threads
+            leaves; None: never.
+        thread_name_prefix: Start of the threads' names; the system sees its
+            first 15 bytes.
+        max_pending: Requests that may wait for a thread; None: any number.
+        on_full: What submit() does when so many wait: raise PoolFull, or block
+            until a thread has taken one. In the owner, blocking polls the
+            context.
+
+    Raises:
+        ValueError: A number is negative, or min_threads exceeds max_threads.
+        TypeError: An argument has the wrong type; it is named.
+        RuntimeError: The context is closed.
+
+    Context: Any thread; also a context manager, which shuts it down.
+    Source: QEMU's thread-pool.c.
+    """
+
+    _threads: set[threading.Thread]
+
+    def __new__(
+        cls,
+        ctx: AioContext,
+        min_threads: int = 0,
+        max_threads: int = 64,
+        idle_timeout: float | None = 10.0,
+        thread_name_prefix: str = "tpool",
+        max_pending: int | None = None,
+        *,
+        on_full: Literal["raise", "block"] = "raise",
+    ) -> Self:
+        """Make a pool; see the class."""
+        if on_full not in ("raise", "block"):
+            raise ValueError(f"on_full must be 'raise' or 'block', not {on_full!r}")
+        threads: set[threading.Thread] = set()
+        self = super().__new__(
+            cls,
+            ctx,
+            min_threads,
+            max_threads,
+            idle_timeout,
+            thread_name_prefix,
+            max_pending,
+            on_full,
+            functools.partial(_spawn, threads, thread_name_prefix),
+        )
+        self._threads = threads
+        ctx._pools.add(self)
+        _pools.add(self)
+        return self
+
+    def map(
+        self, fn: Callable[..., _T], *iterables: Iterable[Any]
+    ) -> Iterator[_T]:
+        """Submit fn for the items of the iterables, and return their results.
+
+        The iterables are exhausted and all is submitted at once. The iterator
+        returned waits for one result after the other, in order; closing it
+        cancels those that have not started.
+
+        Raises:
+            TypeError, PoolFull, RuntimeError: As submit_many().
+
+        Context: The owner.
+        """
+        return self._results(self.submit_many(fn, zip(*iterables, strict=False)))
+
+    @staticmethod
+    def _results(requests: list[_core.Request[_T]]) -> Iterator[_T]:
+        requests.reverse()
+        try:
+            while requests:
+                # Popped: the iterator keeps no result that it has given.
+                yield requests.pop().result()
+        finally:
+            for request in requests:
+                request.cancel()
+
+    def stats(self) -> PoolStats:
+        """Return what the pool has now, and what was counted so far.
+
+        Context: Any thread.
+        """
+        return PoolStats(*self._stats())
+
+    def shutdown(self, wait: bool = True, cancel_futures: bool = False) -> None:
+        """Accept no more requests; run those that are queued, or cancel them.
+
+        Args:
+            wait: Return when all requests are done and all threads have ended.
+                In the owner, the context is polled meanwhile, so callbacks run;
+                elsewhere the owner still has to dispatch what it was sent.
+            cancel_futures: Cancel the requests that have not started.
+
+        Context: Any thread. May be called twice.
+        """
+        self._close(False, cancel_futures)
+        if wait:
+            self._join()
+
+    def _join(self) -> None:
+        """Wait for all requests, in the owner, and for all threads."""
+        ctx = self.ctx
+        while ctx._owned and not ctx.closed and self._outstanding():
+            ctx.poll()
+        for thread in list(self._threads):
+            if thread is not threading.current_thread():
+                thread.join()
+
+    def __enter__(self) -> Self:
+        """Return self."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Shut it down, and wait."""
+        self.shutdown()
+
+    def __reduce__(self) -> str:
+        """Refuse to be pickled."""
+        raise TypeError("a ThreadPool cannot be pickled: it owns threads")
+
+
+def _shutdown_at_exit() -> None:
+    """Let all pools finish what was submitted, before threads are joined."""
+    for pool in list(_pools):
+        pool._close(True, False)
+    for pool in list(_pools):
+        for thread in list(pool._threads):
+            thread.join()
+
+
+threading._register_atexit(_shutdown_at_exit)  # type: ignore[attr-defined]
