@@ -10,7 +10,6 @@
 int aio_core_init(struct aio_core *core)
 {
     completion_list_init(&core->list);
-    atomic_init(&core->owner_waits, false);
     atomic_init(&core->batching, 0);
     atomic_init(&core->in_flight, 0);
     cpu_pair_init(&core->cpus);
@@ -60,43 +59,48 @@ int aio_poll_block(struct aio_core *core, struct fdmon *m, int64_t timeout_ns,
     return n;
 }
 
+/* Looks at a flag for a while: whether it became want before deadline_ns. */
+static bool spin_until(_Atomic uint32_t *flag, bool want, int64_t deadline_ns)
+{
+    do {
+        for (int i = 0; i < SPINS_PER_CLOCK; i++) {
+            if (!atomic_load_explicit(flag, memory_order_relaxed) == !want) {
+                return true;
+            }
+            cpu_relax();
+        }
+    } while (clock_now_ns() < deadline_ns);
+    return false;
+}
+
 void aio_handoff_from_worker(struct aio_core *core)
 {
-    int64_t deadline_ns;
-
-    if (!atomic_load_explicit(&core->batching, memory_order_relaxed) ||
-        cpu_pair_is_shared(&core->cpus)) {
-        return;
-    }
-    deadline_ns = clock_now_ns() + HANDOFF_NS;
-    while (atomic_load_explicit(&core->batching, memory_order_relaxed) &&
-           clock_now_ns() < deadline_ns) {
-        cpu_relax();
+    if (atomic_load_explicit(&core->batching, memory_order_relaxed) &&
+        !cpu_pair_is_shared(&core->cpus)) {
+        spin_until(&core->batching, false, clock_now_ns() + HANDOFF_NS);
     }
 }
 
 void aio_handoff_from_owner(struct aio_core *core)
 {
     uint32_t in_flight, seen;
-    int64_t now_ns, deadline_ns, end_ns;
+    int64_t now_ns, end_ns;
 
-    if (atomic_load_explicit(&core->owner_waits, memory_order_relaxed) ||
+    if (atomic_load_explicit(&core->cpus.owner_waits, memory_order_relaxed) ||
         cpu_pair_is_shared(&core->cpus)) {
         return;
     }
     now_ns = clock_now_ns();
-    deadline_ns = now_ns + HANDOFF_NS;
     end_ns = now_ns + HANDOFF_MAX_NS;
-    seen = atomic_load_explicit(&core->in_flight, memory_order_relaxed);
-    while (!atomic_load_explicit(&core->owner_waits, memory_order_relaxed) &&
-           now_ns < deadline_ns) {
-        cpu_relax();
+    in_flight = atomic_load_explicit(&core->in_flight, memory_order_relaxed);
+    do {
+        seen = in_flight;
+        if (spin_until(&core->cpus.owner_waits, true, now_ns + HANDOFF_NS)) {
+            return;
+        }
         now_ns = clock_now_ns();
         in_flight = atomic_load_explicit(&core->in_flight,
                                          memory_order_relaxed);
-        if (in_flight != seen && now_ns < end_ns) {
-            seen = in_flight;
-            deadline_ns = now_ns + HANDOFF_NS;
-        }
-    }
+        /* Still submitting: it has more to say before it waits. */
+    } while (in_flight != seen && now_ns < end_ns);
 }

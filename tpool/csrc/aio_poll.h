@@ -25,10 +25,10 @@ struct aio_core {
     struct completion_list list;
     _Alignas(CACHE_LINE) struct notify notify;
     /* Any thread; relaxed, hints: who misreads one waits a moment longer. */
-    _Alignas(CACHE_LINE) atomic_bool owner_waits; /* without the GIL */
-    _Atomic uint32_t batching;  /* workers that deliver with the GIL held */
-    _Atomic uint32_t in_flight; /* submitted, not dispatched */
-    struct cpu_pair cpus;
+    _Alignas(CACHE_LINE) struct cpu_pair cpus;
+    _Atomic uint32_t batching; /* workers that deliver with the GIL held */
+    /* Submitters and the owner. */
+    _Alignas(CACHE_LINE) _Atomic uint32_t in_flight; /* not dispatched */
 };
 
 /* Returns 0 or -errno. */

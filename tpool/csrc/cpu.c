@@ -58,6 +58,7 @@ void cpu_pair_init(struct cpu_pair *pair)
     atomic_init(&pair->owner, -1);
     atomic_init(&pair->worker, -1);
     atomic_init(&pair->single, cpu_usable() == 1);
+    atomic_init(&pair->owner_waits, 0);
     atomic_init(&pair->owner_lag_ns, 0);
     atomic_init(&pair->worker_lag_ns, 0);
 }

@@ -25,6 +25,7 @@ struct cpu_pair {
     _Atomic int owner;  /* CPU it ran on last; -1: unknown, so never equal */
     _Atomic int worker; /* the last that took a request or began to poll */
     atomic_bool single; /* one usable CPU: nobody spins */
+    _Atomic uint32_t owner_waits; /* 1 while the owner waits without the GIL */
     /*
      * How long each took to wake for the work it had last, 0 where it polled.
      * The other side takes it off the time it waited itself: had both polled,

@@ -27,8 +27,8 @@ typedef struct {
 PyObject *bottom_half_new(struct module_state *state, PyObject *context,
                           PyObject *callback, PyObject *args)
 {
-    BottomHalfObject *bh =
-        PyObject_GC_New(BottomHalfObject, state->bottom_half_type);
+    BottomHalfObject *bh = PyObject_GC_New(BottomHalfObject,
+                                           state->bottom_half_type);
 
     if (bh) {
         memset(&bh->work.node, 0, sizeof(bh->work.node));
@@ -68,7 +68,7 @@ static PyObject *schedule(BottomHalfObject *bh, bool idle)
     if (!(old & BH_LINKED)) {
         Py_INCREF(bh);
         context_post(c, &bh->work.node.link);
-    } else if ((old & BH_IDLE) && !(new & BH_IDLE)) {
+    } else if ((old & BH_IDLE) && !(new &BH_IDLE)) {
         notify_bare(&c->core->aio.notify); /* it may sleep until idle time */
     }
     Py_RETURN_NONE;
@@ -111,33 +111,35 @@ int bottom_half_run(PyObject *self, bool *progress)
     return 0;
 }
 
-PyDoc_STRVAR(schedule_doc,
-             "schedule($self, /)\n--\n\n"
-             "Run the callback in the owner's next turn, and wake the owner.\n"
-             "\n"
-             "Bottom halves run once for each turn, in order of scheduling.\n"
-             "\n"
-             "Raises:\n"
-             "    RuntimeError: The context is closed, or delete() was called.\n"
-             "\n"
-             "Context: Any thread, signal handlers and __del__ included.\n"
-             "Source: QEMU's qemu_bh_schedule().");
+PyDoc_STRVAR(
+    schedule_doc,
+    "schedule($self, /)\n--\n\n"
+    "Run the callback in the owner's next turn, and wake the owner.\n"
+    "\n"
+    "Bottom halves run once for each turn, in order of scheduling.\n"
+    "\n"
+    "Raises:\n"
+    "    RuntimeError: The context is closed, or delete() was called.\n"
+    "\n"
+    "Context: Any thread, signal handlers and __del__ included.\n"
+    "Source: QEMU's qemu_bh_schedule().");
 
 static PyObject *bh_schedule(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     return schedule((BottomHalfObject *)self, false);
 }
 
-PyDoc_STRVAR(schedule_idle_doc,
-             "schedule_idle($self, /)\n--\n\n"
-             "Run the callback when the owner turns next, at the latest 10 ms\n"
-             "from when it has nothing to do. That is no progress to poll().\n"
-             "\n"
-             "Raises:\n"
-             "    RuntimeError: The context is closed, or delete() was called.\n"
-             "\n"
-             "Context: Any thread, signal handlers and __del__ included.\n"
-             "Source: QEMU's qemu_bh_schedule_idle().");
+PyDoc_STRVAR(
+    schedule_idle_doc,
+    "schedule_idle($self, /)\n--\n\n"
+    "Run the callback when the owner turns next, at the latest 10 ms\n"
+    "from when it has nothing to do. That is no progress to poll().\n"
+    "\n"
+    "Raises:\n"
+    "    RuntimeError: The context is closed, or delete() was called.\n"
+    "\n"
+    "Context: Any thread, signal handlers and __del__ included.\n"
+    "Source: QEMU's qemu_bh_schedule_idle().");
 
 static PyObject *bh_schedule_idle(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
@@ -232,8 +234,8 @@ int py_bottom_half_add_type(PyObject *module)
 {
     struct module_state *state = PyModule_GetState(module);
 
-    state->bottom_half_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &bh_spec, NULL);
+    state->bottom_half_type = (PyTypeObject *)PyType_FromModuleAndSpec(
+        module, &bh_spec, NULL);
     return state->bottom_half_type
                ? PyModule_AddType(module, state->bottom_half_type)
                : -1;

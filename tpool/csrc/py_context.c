@@ -27,10 +27,11 @@ static int lock_take(AioContextObject *c, bool interruptible)
     }
     atomic_fetch_add_explicit(&c->lock_waiters, 1, memory_order_relaxed);
     while (status != PY_LOCK_ACQUIRED) {
-        Py_BEGIN_ALLOW_THREADS
-        status = PyThread_acquire_lock_timed(c->lock, -1, interruptible);
-        Py_END_ALLOW_THREADS
-        if (status == PY_LOCK_INTR && Py_MakePendingCalls() < 0) {
+        Py_BEGIN_ALLOW_THREADS status = PyThread_acquire_lock_timed(
+            c->lock, -1, interruptible);
+        Py_END_ALLOW_THREADS if (status == PY_LOCK_INTR &&
+                                 Py_MakePendingCalls() < 0)
+        {
             break;
         }
     }
@@ -134,8 +135,8 @@ int context_check_owner(AioContextObject *c, const char *what)
     if (adopted && context_is_owner(c)) {
         return 0;
     }
-    if (!adopted && !atomic_exchange_explicit(&c->adopted, true,
-                                              memory_order_relaxed)) {
+    if (!adopted &&
+        !atomic_exchange_explicit(&c->adopted, true, memory_order_relaxed)) {
         adopt(c);
         return 0;
     }
@@ -177,8 +178,8 @@ static PyObject *context_new(PyTypeObject *type, PyObject *args,
     }
     c->closed = true; /* until all is there */
     c->params = params;
-    c->state =
-        PyModule_GetState(PyType_GetModuleByDef(type, &tpool_core_module));
+    c->state = PyModule_GetState(
+        PyType_GetModuleByDef(type, &tpool_core_module));
     adopt(c); /* for now: the first that polls */
     c->lock = PyThread_allocate_lock();
     ret = c->lock ? fdmon_init(&c->fdmon) : -ENOMEM;
@@ -227,16 +228,17 @@ static void teardown(AioContextObject *c)
     py_core_unref(core);
 }
 
-PyDoc_STRVAR(close_doc,
-             "close($self, /)\n--\n\n"
-             "Dispatch the completions that have arrived, and let go of all\n"
-             "fds, timers and bottom halves. May be called twice.\n"
-             "\n"
-             "Raises:\n"
-             "    RuntimeError: It is being polled, by a callback of its own or\n"
-             "        another thread.\n"
-             "\n"
-             "Context: Any thread.");
+PyDoc_STRVAR(
+    close_doc,
+    "close($self, /)\n--\n\n"
+    "Dispatch the completions that have arrived, and let go of all\n"
+    "fds, timers and bottom halves. May be called twice.\n"
+    "\n"
+    "Raises:\n"
+    "    RuntimeError: It is being polled, by a callback of its own or\n"
+    "        another thread.\n"
+    "\n"
+    "Context: Any thread.");
 
 static PyObject *context_close(AioContextObject *c,
                                PyObject *Py_UNUSED(ignored))
@@ -352,8 +354,7 @@ static PyObject *context_poll_method(AioContextObject *c, PyObject *const *args,
     if (nargs + nkw > 1 ||
         (nkw && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0),
                                                  "blocking") != 0)) {
-        PyErr_SetString(PyExc_TypeError,
-                        "poll() takes one argument, blocking");
+        PyErr_SetString(PyExc_TypeError, "poll() takes one argument, blocking");
         return NULL;
     }
     if (nargs + nkw == 1) {
@@ -719,10 +720,10 @@ static PyObject *context_set_fd_handler(AioContextObject *c, PyObject *args,
     PyObject *arg, *callbacks[HANDLER_CALLBACKS] = {NULL};
     int fd;
 
-    if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O|OOOO:set_fd_handler", names, &arg,
-            &callbacks[IO_READ], &callbacks[IO_WRITE], &callbacks[IO_POLL],
-            &callbacks[IO_POLL_READY]) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOOO:set_fd_handler",
+                                     names, &arg, &callbacks[IO_READ],
+                                     &callbacks[IO_WRITE], &callbacks[IO_POLL],
+                                     &callbacks[IO_POLL_READY]) ||
         arg_fd(arg, &fd) < 0 || parse_callbacks(callbacks) < 0) {
         return NULL;
     }
@@ -748,16 +749,17 @@ static PyObject *context_set_event_notifier(AioContextObject *c, PyObject *args,
     PyObject *notifier, *fileno, *callbacks[HANDLER_CALLBACKS] = {NULL};
     int fd;
 
-    if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O|OOO:set_event_notifier", names, &notifier,
-            &callbacks[IO_READ], &callbacks[IO_POLL],
-            &callbacks[IO_POLL_READY]) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOO:set_event_notifier",
+                                     names, &notifier, &callbacks[IO_READ],
+                                     &callbacks[IO_POLL],
+                                     &callbacks[IO_POLL_READY]) ||
         parse_callbacks(callbacks) < 0) {
         return NULL;
     }
     if (!PyObject_TypeCheck(notifier, c->state->notifier_type)) {
-        PyErr_Format(PyExc_TypeError, "notifier must be an EventNotifier, "
-                                      "not %R",
+        PyErr_Format(PyExc_TypeError,
+                     "notifier must be an EventNotifier, "
+                     "not %R",
                      notifier);
         return NULL;
     }
@@ -846,15 +848,15 @@ static PyObject *context_stats(AioContextObject *c,
     }
     writes = atomic_load_explicit(&c->core->aio.notify.writes,
                                   memory_order_relaxed);
-    return Py_BuildValue(
-        "(KKKKKKKKKK)", (unsigned long long)counter_get(&s->turns), dispatched,
-        (unsigned long long)counter_get(&s->polls_hit),
-        (unsigned long long)counter_get(&s->polls_missed),
-        (unsigned long long)counter_get(&s->polls_refused),
-        (unsigned long long)counter_get(&s->polled_ns),
-        (unsigned long long)counter_get(&s->blocked_ns), writes,
-        dispatched > writes ? dispatched - writes : 0,
-        (unsigned long long)counter_get(&s->spurious_wakeups));
+    return Py_BuildValue("(KKKKKKKKKK)",
+                         (unsigned long long)counter_get(&s->turns), dispatched,
+                         (unsigned long long)counter_get(&s->polls_hit),
+                         (unsigned long long)counter_get(&s->polls_missed),
+                         (unsigned long long)counter_get(&s->polls_refused),
+                         (unsigned long long)counter_get(&s->polled_ns),
+                         (unsigned long long)counter_get(&s->blocked_ns),
+                         writes, dispatched > writes ? dispatched - writes : 0,
+                         (unsigned long long)counter_get(&s->spurious_wakeups));
 }
 
 static PyObject *get_poll_max_ns(AioContextObject *c, void *Py_UNUSED(closure))
@@ -894,8 +896,8 @@ static PyObject *get_poll_disable_cnt(AioContextObject *c,
 
 static PyObject *get_notify_me(AioContextObject *c, void *Py_UNUSED(closure))
 {
-    return PyLong_FromUnsignedLong(
-        c->closed ? 0 : notify_me(&c->core->aio.notify));
+    return PyLong_FromUnsignedLong(c->closed ? 0
+                                             : notify_me(&c->core->aio.notify));
 }
 
 static PyObject *get_notified(AioContextObject *c, void *Py_UNUSED(closure))
@@ -998,7 +1000,6 @@ int py_context_add_type(PyObject *module)
 
     state->context_type = (PyTypeObject *)PyType_FromModuleAndSpec(
         module, &context_spec, NULL);
-    return state->context_type
-               ? PyModule_AddType(module, state->context_type)
-               : -1;
+    return state->context_type ? PyModule_AddType(module, state->context_type)
+                               : -1;
 }

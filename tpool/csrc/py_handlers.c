@@ -199,8 +199,8 @@ int handlers_set_poll(struct handler_table *t, int fd, PyObject *begin,
 
 struct fd_handler **handlers_pollable(struct handler_table *t)
 {
-    struct fd_handler **list =
-        PyMem_Calloc((size_t)t->pollable + 1, sizeof(*list));
+    struct fd_handler **list = PyMem_Calloc((size_t)t->pollable + 1,
+                                            sizeof(*list));
     int n = 0;
 
     for (int fd = 0; list && fd < t->size && n < t->pollable; fd++) {

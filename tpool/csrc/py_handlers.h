@@ -23,10 +23,10 @@ struct fd_handler {
     int fd;
     uint32_t gen;
     bool removed;
-    bool polled;     /* io_poll said so in this turn */
-    int64_t poll_ns; /* window of this source */
+    bool polled;                            /* io_poll said so in this turn */
+    int64_t poll_ns;                        /* window of this source */
     PyObject *callbacks[HANDLER_CALLBACKS]; /* NULL: none */
-    PyObject *keep; /* whatever owns the fd, or NULL */
+    PyObject *keep;                         /* whatever owns the fd, or NULL */
 };
 
 struct handler_table {

@@ -13,9 +13,9 @@ static int add_exception(PyObject *module)
         "tpool.PoolFull",
         "A ThreadPool has max_pending requests that wait for a thread.",
         PyExc_RuntimeError, NULL);
-    return state->pool_full ? PyModule_AddObjectRef(module, "PoolFull",
-                                                    state->pool_full)
-                            : -1;
+    return state->pool_full
+               ? PyModule_AddObjectRef(module, "PoolFull", state->pool_full)
+               : -1;
 }
 
 static int module_exec(PyObject *module)

@@ -127,17 +127,16 @@ static PyMethodDef notifier_methods[] = {
 };
 
 static PyType_Slot notifier_slots[] = {
-    {Py_tp_doc,
-     "EventNotifier(active=False)\n--\n\n"
-     "An fd that any thread makes readable: an eventfd, or a pipe.\n"
-     "\n"
-     "Args:\n"
-     "    active: Whether it is readable at once.\n"
-     "\n"
-     "Raises:\n"
-     "    OSError: The system gives no fd.\n"
-     "\n"
-     "Source: QEMU's EventNotifier."},
+    {Py_tp_doc, "EventNotifier(active=False)\n--\n\n"
+                "An fd that any thread makes readable: an eventfd, or a pipe.\n"
+                "\n"
+                "Args:\n"
+                "    active: Whether it is readable at once.\n"
+                "\n"
+                "Raises:\n"
+                "    OSError: The system gives no fd.\n"
+                "\n"
+                "Source: QEMU's EventNotifier."},
     {Py_tp_new, notifier_new},
     {Py_tp_dealloc, notifier_dealloc},
     {Py_tp_methods, notifier_methods},

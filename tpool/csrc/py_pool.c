@@ -51,9 +51,8 @@ static struct pool_core *pool_core_new(AioContextObject *context,
                                        PyObject *spawn, PyObject *name_prefix,
                                        uint32_t max_pending)
 {
-    struct pool_core *pool =
-        aligned_alloc(CACHE_LINE, (sizeof(*pool) + CACHE_LINE - 1) /
-                                      CACHE_LINE * CACHE_LINE);
+    struct pool_core *pool = aligned_alloc(
+        CACHE_LINE, (sizeof(*pool) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
     int ret;
 
     if (!pool) {
@@ -142,15 +141,13 @@ static int wait_for_room(PoolObject *self)
         /* The others need the owner to go on: completions are dispatched. */
         ret = context_poll(self->context, ROOM_WAIT_NS, &progress);
     } else {
-        Py_BEGIN_ALLOW_THREADS
-        clock_gettime(CLOCK_REALTIME, &ts);
+        Py_BEGIN_ALLOW_THREADS clock_gettime(CLOCK_REALTIME, &ts);
         ts = timespec_from_ns(ts.tv_sec * NS_PER_SECOND + ts.tv_nsec +
                               ROOM_WAIT_NS);
         pthread_mutex_lock(&pool->room_lock);
         pthread_cond_timedwait(&pool->room, &pool->room_lock, &ts);
         pthread_mutex_unlock(&pool->room_lock);
-        Py_END_ALLOW_THREADS
-        ret = PyErr_CheckSignals();
+        Py_END_ALLOW_THREADS ret = PyErr_CheckSignals();
     }
     atomic_fetch_sub_explicit(&pool->waiters, 1, memory_order_relaxed);
     return ret;
@@ -207,8 +204,6 @@ static int push(struct pool_core *pool, RequestObject *newest,
     /* Relaxed: a count; a completion of these can only come after the push. */
     atomic_fetch_add_explicit(&pool->core->aio.in_flight, n,
                               memory_order_relaxed);
-    atomic_fetch_add_explicit(&pool->outstanding, n, memory_order_relaxed);
-    atomic_fetch_add_explicit(&pool->submitted, n, memory_order_relaxed);
     if (request_queue_push(&pool->queue, &newest->work.node,
                            &oldest->work.node) != QUEUE_SPAWN ||
         pool_spawn(pool, &left) == 0) {
@@ -227,9 +222,8 @@ static void take_back(struct pool_core *pool, RequestObject *r)
     if (request_queue_cancel(&pool->queue, &r->work.node)) {
         atomic_fetch_sub_explicit(&pool->core->aio.in_flight, 1,
                                   memory_order_relaxed);
-        atomic_fetch_sub_explicit(&pool->outstanding, 1, memory_order_relaxed);
-        atomic_fetch_sub_explicit(&pool->submitted, 1, memory_order_relaxed);
-        Py_DECREF(r); /* the queue's */
+        counter_add(&pool->dispatched, 1); /* nobody will wait for it */
+        Py_DECREF(r);                      /* the queue's */
     }
 }
 
@@ -483,12 +477,13 @@ static PyObject *pool_set_poll_params(PoolObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(close_doc,
-             "_close($self, why, cancel, /)\n--\n\n"
-             "Accept no more requests, for the reason given; cancel those that\n"
-             "are queued; have the workers leave when the queue is empty.\n"
-             "\n"
-             "Context: Any thread.");
+PyDoc_STRVAR(
+    close_doc,
+    "_close($self, why, cancel, /)\n--\n\n"
+    "Accept no more requests, for the reason given; cancel those that\n"
+    "are queued; have the workers leave when the queue is empty.\n"
+    "\n"
+    "Context: Any thread.");
 
 static const char *const why_down[] = {
     "cannot schedule new futures after shutdown",
@@ -517,8 +512,11 @@ PyDoc_STRVAR(outstanding_doc, "_outstanding($self, /)\n--\n\n"
 static PyObject *pool_outstanding(PoolObject *self,
                                   PyObject *Py_UNUSED(ignored))
 {
-    return PyLong_FromUnsignedLong(atomic_load_explicit(
-        &self->pool->outstanding, memory_order_relaxed));
+    struct queue_stats s;
+
+    request_queue_get_stats(&self->pool->queue, &s);
+    return PyLong_FromUnsignedLongLong(s.submitted -
+                                       counter_get(&self->pool->dispatched));
 }
 
 PyDoc_STRVAR(stats_doc, "_stats($self, /)\n--\n\n"
@@ -528,30 +526,22 @@ static PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))
 {
     struct pool_core *pool = self->pool;
     struct queue_stats s;
-    unsigned long long submitted, wakes;
 
     request_queue_get_stats(&pool->queue, &s);
-    submitted =
-        atomic_load_explicit(&pool->submitted, memory_order_relaxed);
-    wakes = s.wakes;
     return Py_BuildValue(
-        "(IIIIKKKKKKKKKKKKKL)", s.threads, s.idle, s.queued, s.running,
-        submitted,
-        (unsigned long long)atomic_load_explicit(&pool->completed,
-                                                 memory_order_relaxed),
+        "(IIKIKKKKKKKKKKKKKL)", s.threads, s.idle, (unsigned long long)s.queued,
+        s.running, (unsigned long long)s.submitted,
+        (unsigned long long)s.completed,
         (unsigned long long)atomic_load_explicit(&pool->cancelled,
                                                  memory_order_relaxed),
-        wakes, submitted > wakes ? submitted - wakes : 0,
+        (unsigned long long)s.wakes,
+        (unsigned long long)(s.submitted > s.wakes ? s.submitted - s.wakes : 0),
         (unsigned long long)atomic_load_explicit(&pool->spawn_failures,
                                                  memory_order_relaxed),
         (unsigned long long)s.poll_hits, (unsigned long long)s.poll_misses,
         (unsigned long long)s.poll_refused, (unsigned long long)s.polled_ns,
-        (unsigned long long)s.parked_ns,
-        (unsigned long long)atomic_load_explicit(&pool->wait_ns,
-                                                 memory_order_relaxed),
-        (unsigned long long)atomic_load_explicit(&pool->run_ns,
-                                                 memory_order_relaxed),
-        (long long)s.poll_ns);
+        (unsigned long long)s.parked_ns, (unsigned long long)s.wait_ns,
+        (unsigned long long)s.run_ns, (long long)s.poll_ns);
 }
 
 static PyObject *pool_get_context(PoolObject *self, void *Py_UNUSED(closure))
@@ -561,16 +551,20 @@ static PyObject *pool_get_context(PoolObject *self, void *Py_UNUSED(closure))
 
 static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"ctx",         "min_threads",
-                            "max_threads", "idle_timeout",
-                            "thread_name_prefix", "max_pending",
-                            "on_full",     "spawn",
+    static char *names[] = {"ctx",
+                            "min_threads",
+                            "max_threads",
+                            "idle_timeout",
+                            "thread_name_prefix",
+                            "max_pending",
+                            "on_full",
+                            "spawn",
                             NULL};
-    struct module_state *state =
-        PyModule_GetState(PyType_GetModuleByDef(type, &tpool_core_module));
+    struct module_state *state = PyModule_GetState(
+        PyType_GetModuleByDef(type, &tpool_core_module));
     PyObject *ctx, *min, *max, *idle, *prefix, *pending, *on_full, *spawn;
     AioContextObject *c;
-    int64_t idle_ns, max_pending = UINT32_MAX;
+    int64_t idle_ns, max_pending = QUEUE_UNBOUNDED;
     uint32_t min_threads, max_threads;
     PoolObject *self;
 
@@ -591,8 +585,9 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     if (parse_limits(min, max, &min_threads, &max_threads) < 0 ||
         arg_seconds(idle, "idle_timeout", &idle_ns) < 0 ||
-        (pending != Py_None && arg_int(pending, "max_pending", 1,
-                                       UINT32_MAX - 1, &max_pending) < 0)) {
+        (pending != Py_None &&
+         arg_int(pending, "max_pending", 1, QUEUE_UNBOUNDED - 1, &max_pending) <
+             0)) {
         return NULL;
     }
     if (context_enter(c) < 0) {
@@ -600,8 +595,7 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     self = (PoolObject *)type->tp_alloc(type, 0);
     if (self) {
-        self->pool =
-            pool_core_new(c, spawn, prefix, (uint32_t)max_pending);
+        self->pool = pool_core_new(c, spawn, prefix, (uint32_t)max_pending);
         self->context = (AioContextObject *)Py_NewRef(ctx);
         self->block = PyUnicode_CompareWithASCIIString(on_full, "block") == 0;
     }
@@ -699,7 +693,7 @@ int py_pool_add_type(PyObject *module)
 {
     struct module_state *state = PyModule_GetState(module);
 
-    state->pool_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &pool_spec, NULL);
+    state->pool_type = (PyTypeObject *)PyType_FromModuleAndSpec(
+        module, &pool_spec, NULL);
     return state->pool_type ? PyModule_AddType(module, state->pool_type) : -1;
 }

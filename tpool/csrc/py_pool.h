@@ -9,19 +9,18 @@
 
 struct pool_core {
     struct request_queue queue;
-    /* Any thread. */
-    _Atomic uint32_t refs;
-    _Atomic uint32_t outstanding; /* submitted, not dispatched */
-    _Atomic uint32_t waiters;     /* submitters that wait for room */
-    _Atomic uint64_t submitted, completed, cancelled, spawn_failures;
-    _Atomic uint64_t wait_ns, run_ns;
+    /* Submitters and the owner. */
+    _Alignas(CACHE_LINE) _Atomic uint32_t refs;
+    counter64 dispatched; /* requests that the owner has received */
+    _Atomic uint64_t cancelled, spawn_failures;
     /* Immutable after init. */
-    struct py_core *core;
+    _Alignas(CACHE_LINE) struct py_core *core;
     struct module_state *state; /* alive while any of its types is */
     PyObject *spawn;            /* spawn(worker) starts a thread on it */
     PyObject *name_prefix;
     uint32_t max_pending;
-    /* Protected by the GIL, or by room_lock. */
+    /* Any thread, rarely: submitters that wait for room. */
+    _Atomic uint32_t waiters;
     pthread_mutex_t room_lock;
     pthread_cond_t room;
 };

@@ -70,17 +70,15 @@ static void drop_call(RequestObject *r)
     }
 }
 
-int64_t request_run(RequestObject *r)
+void request_run(RequestObject *r, struct call_times *times)
 {
-    int64_t begin_ns = clock_now_ns(), end_ns;
+    int64_t begin_ns = clock_now_ns();
     Py_ssize_t nkw = r->kwnames ? PyTuple_GET_SIZE(r->kwnames) : 0;
-    size_t nargsf =
-        (size_t)(Py_SIZE(r) - nkw) | PY_VECTORCALL_ARGUMENTS_OFFSET;
+    size_t nargsf = (size_t)(Py_SIZE(r) - nkw) | PY_VECTORCALL_ARGUMENTS_OFFSET;
 
     trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_START, r, 0);
     if (PyContext_Enter(r->context) == 0) {
-        r->outcome =
-            PyObject_Vectorcall(r->fn, r->args, nargsf, r->kwnames);
+        r->outcome = PyObject_Vectorcall(r->fn, r->args, nargsf, r->kwnames);
         if (!r->outcome) {
             r->outcome = take_exception();
             r->raised = true;
@@ -90,17 +88,11 @@ int64_t request_run(RequestObject *r)
         r->outcome = take_exception();
         r->raised = true;
     }
-    end_ns = clock_now_ns();
-    atomic_fetch_add_explicit(&r->pool->wait_ns,
-                              (uint64_t)(begin_ns - r->submit_ns),
-                              memory_order_relaxed);
-    atomic_fetch_add_explicit(&r->pool->run_ns, (uint64_t)(end_ns - begin_ns),
-                              memory_order_relaxed);
-    atomic_fetch_add_explicit(&r->pool->completed, 1, memory_order_relaxed);
+    times->wait_ns = begin_ns - r->submit_ns;
+    times->run_ns = clock_now_ns() - begin_ns;
     drop_call(r);
     trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_COMPLETE, r, 0);
     atomic_store_explicit(&r->state, REQUEST_FINISHED, memory_order_relaxed);
-    return end_ns - begin_ns;
 }
 
 void request_deliver_cancelled(RequestObject *r)
@@ -154,8 +146,7 @@ int request_dispatch(PyObject *self)
     if (state_get(r) != REQUEST_DONE) { /* else: it comes back, see below */
         atomic_fetch_sub_explicit(&r->pool->core->aio.in_flight, 1,
                                   memory_order_relaxed);
-        atomic_fetch_sub_explicit(&r->pool->outstanding, 1,
-                                  memory_order_relaxed);
+        counter_add(&r->pool->dispatched, 1);
     }
     while (ret == 0 && (callback = take_callback(r))) {
         ret = call_callback(r, callback);
@@ -172,7 +163,9 @@ int request_dispatch(PyObject *self)
 /* Owner: polls until the request is done.  Returns 0, or -1 with an exception. */
 static int wait_done(RequestObject *r, const char *method, int64_t timeout_ns)
 {
-    int64_t deadline_ns = deadline_after_ns(clock_now_ns(), timeout_ns);
+    int64_t deadline_ns = timeout_ns < 0
+                              ? -1
+                              : deadline_after_ns(clock_now_ns(), timeout_ns);
     AioContextObject *c = (AioContextObject *)py_core_context(r->pool->core);
     int ret = 0;
 
@@ -207,8 +200,8 @@ static int wait_done(RequestObject *r, const char *method, int64_t timeout_ns)
 static int raise_cancelled(void)
 {
     PyObject *module = PyImport_ImportModule("concurrent.futures");
-    PyObject *type =
-        module ? PyObject_GetAttrString(module, "CancelledError") : NULL;
+    PyObject *type = module ? PyObject_GetAttrString(module, "CancelledError")
+                            : NULL;
 
     if (type) {
         PyErr_SetNone(type);
@@ -218,19 +211,32 @@ static int raise_cancelled(void)
     return -1;
 }
 
-/* Waits, and raises if there is no outcome. */
-static int get_outcome(RequestObject *r, const char *method, PyObject *args,
-                       PyObject *kwargs, const char *format)
+/* The one argument of result() and exception().  0, or -1 with an exception. */
+static int parse_timeout(const char *method, PyObject *const *args,
+                         Py_ssize_t nargs, PyObject *kwnames,
+                         int64_t *timeout_ns)
 {
-    static char *names[] = {"timeout", NULL};
-    PyObject *timeout = Py_None;
-    int64_t timeout_ns;
+    Py_ssize_t n = nargs + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, format, names, &timeout) ||
-        arg_seconds(timeout, "timeout", &timeout_ns) < 0) {
+    *timeout_ns = -1;
+    if (n > 1 ||
+        (n > nargs && PyUnicode_CompareWithASCIIString(
+                          PyTuple_GET_ITEM(kwnames, 0), "timeout") != 0)) {
+        PyErr_Format(PyExc_TypeError, "%s takes one argument, timeout", method);
         return -1;
     }
-    if (!is_done(r) && wait_done(r, method, timeout_ns) < 0) {
+    return n ? arg_seconds(args[0], "timeout", timeout_ns) : 0;
+}
+
+/* Waits, and raises if there is no outcome. */
+static int get_outcome(RequestObject *r, const char *method,
+                       PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *kwnames)
+{
+    int64_t timeout_ns;
+
+    if (parse_timeout(method, args, nargs, kwnames, &timeout_ns) < 0 ||
+        (!is_done(r) && wait_done(r, method, timeout_ns) < 0)) {
         return -1;
     }
     return is_cancelled(r) ? raise_cancelled() : 0;
@@ -256,10 +262,10 @@ PyDoc_STRVAR(
     "\n"
     "Context: The owner; any thread once it is done.");
 
-static PyObject *request_result(RequestObject *r, PyObject *args,
-                                PyObject *kwargs)
+static PyObject *request_result(RequestObject *r, PyObject *const *args,
+                                Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (get_outcome(r, "result()", args, kwargs, "|O:result") < 0) {
+    if (get_outcome(r, "result()", args, nargs, kwnames) < 0) {
         return NULL;
     }
     if (r->raised) {
@@ -275,10 +281,10 @@ PyDoc_STRVAR(exception_doc,
              "\n"
              "Waits and raises as result() does.");
 
-static PyObject *request_exception(RequestObject *r, PyObject *args,
-                                   PyObject *kwargs)
+static PyObject *request_exception(RequestObject *r, PyObject *const *args,
+                                   Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (get_outcome(r, "exception()", args, kwargs, "|O:exception") < 0) {
+    if (get_outcome(r, "exception()", args, nargs, kwnames) < 0) {
         return NULL;
     }
     return Py_NewRef(r->raised ? r->outcome : Py_None);
@@ -337,8 +343,7 @@ static PyObject *request_cancel(RequestObject *r, PyObject *Py_UNUSED(ignored))
 
     Py_BEGIN_CRITICAL_SECTION(r);
     cancelled = is_cancelled(r);
-    if (!cancelled &&
-        request_queue_cancel(&r->pool->queue, &r->work.node)) {
+    if (!cancelled && request_queue_cancel(&r->pool->queue, &r->work.node)) {
         cancelled = true;
         pool_room(r->pool);
         request_deliver_cancelled(r); /* with the queue's reference */
@@ -494,9 +499,9 @@ static void request_dealloc(RequestObject *r)
 
 static PyMethodDef request_methods[] = {
     {"result", (PyCFunction)(void (*)(void))request_result,
-     METH_VARARGS | METH_KEYWORDS, result_doc},
+     METH_FASTCALL | METH_KEYWORDS, result_doc},
     {"exception", (PyCFunction)(void (*)(void))request_exception,
-     METH_VARARGS | METH_KEYWORDS, exception_doc},
+     METH_FASTCALL | METH_KEYWORDS, exception_doc},
     {"done", (PyCFunction)request_done, METH_NOARGS, done_doc},
     {"running", (PyCFunction)request_running, METH_NOARGS, running_doc},
     {"cancelled", (PyCFunction)request_cancelled, METH_NOARGS, cancelled_doc},
@@ -533,7 +538,6 @@ int py_request_add_type(PyObject *module)
 
     state->request_type = (PyTypeObject *)PyType_FromModuleAndSpec(
         module, &request_spec, NULL);
-    return state->request_type
-               ? PyModule_AddType(module, state->request_type)
-               : -1;
+    return state->request_type ? PyModule_AddType(module, state->request_type)
+                               : -1;
 }

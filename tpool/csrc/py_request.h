@@ -47,9 +47,9 @@ RequestObject *request_new(struct pool_core *pool, PyObject *fn,
 
 /*
  * Worker, GIL held.  Calls, keeps the outcome and drops the call: from here on
- * nothing can fail.  Returns how long the call took.
+ * nothing can fail.
  */
-int64_t request_run(RequestObject *r);
+void request_run(RequestObject *r, struct call_times *times);
 
 /*
  * Any thread, GIL held; the request is in no queue any more, and the caller's

@@ -75,8 +75,8 @@ static int heap_insert(struct timer_heap *heap, TimerObject *t)
 {
     if (heap->used == heap->size) {
         Py_ssize_t size = heap->size ? 2 * heap->size : 16;
-        TimerObject **timers =
-            PyMem_Realloc(heap->timers, (size_t)size * sizeof(*timers));
+        TimerObject **timers = PyMem_Realloc(heap->timers,
+                                             (size_t)size * sizeof(*timers));
 
         if (!timers) {
             PyErr_NoMemory();

@@ -14,7 +14,7 @@ typedef struct TimerObject TimerObject;
 struct timer_heap {
     TimerObject **timers; /* the soonest first; each is a reference */
     Py_ssize_t used, size;
-    uint64_t seq; /* of the newest: equal times go off in order */
+    uint64_t seq;        /* of the newest: equal times go off in order */
     int64_t dispatch_ns; /* of the dispatch that runs now, else 0 */
 };
 

@@ -70,10 +70,14 @@ int py_trace_init(PyObject *module)
 {
     /* In the order of enum trace_kind. */
     static const char *const names[TRACE_KINDS] = {
-        "run_poll_handlers_begin", "run_poll_handlers_end",
-        "poll_grow",               "poll_shrink",
-        "thread_pool_submit",      "thread_pool_start",
-        "thread_pool_complete",    "thread_pool_cancel",
+        "run_poll_handlers_begin",
+        "run_poll_handlers_end",
+        "poll_grow",
+        "poll_shrink",
+        "thread_pool_submit",
+        "thread_pool_start",
+        "thread_pool_complete",
+        "thread_pool_cancel",
     };
     struct module_state *state = PyModule_GetState(module);
     PyObject *kinds = PyTuple_New(TRACE_KINDS);

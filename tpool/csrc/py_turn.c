@@ -20,6 +20,7 @@
 
 struct wait {
     int64_t start_ns;    /* of the turn's wait */
+    int64_t end_ns;      /* of what was waited last: poll phase or block */
     int64_t deadline_ns; /* -1: none */
     bool work;           /* completions are expected: requests are in flight */
     struct fd_handler **pollable; /* ended by NULL, or NULL */
@@ -33,7 +34,7 @@ static PyThreadState *gil_drop(AioContextObject *c)
 {
     PyThreadState *ts = PyEval_SaveThread();
 
-    atomic_store_explicit(&c->core->aio.owner_waits, true,
+    atomic_store_explicit(&c->core->aio.cpus.owner_waits, 1,
                           memory_order_relaxed);
     return ts;
 }
@@ -43,7 +44,7 @@ static void gil_take(AioContextObject *c, PyThreadState *ts)
 #ifndef Py_GIL_DISABLED
     aio_handoff_from_worker(&c->core->aio);
 #endif
-    atomic_store_explicit(&c->core->aio.owner_waits, false,
+    atomic_store_explicit(&c->core->aio.cpus.owner_waits, 0,
                           memory_order_relaxed);
     PyEval_RestoreThread(ts);
 }
@@ -97,13 +98,13 @@ static int64_t poll_window_ns(AioContextObject *c, const struct wait *w)
 /* Busy-waits until deadline_ns: 1 progress, 0 none, -1 exception. */
 static int busy_wait(AioContextObject *c, struct wait *w, int64_t deadline_ns)
 {
-    int64_t now_ns = w->start_ns, slice_ns;
+    int64_t slice_ns;
     int hit;
 
     do {
         PyThreadState *ts;
 
-        slice_ns = now_ns + (w->pollable ? IO_POLL_NS : SIGNAL_NS);
+        slice_ns = w->end_ns + (w->pollable ? IO_POLL_NS : SIGNAL_NS);
         hit = call_all(w, IO_POLL);
         if (hit) {
             return hit;
@@ -111,7 +112,7 @@ static int busy_wait(AioContextObject *c, struct wait *w, int64_t deadline_ns)
         ts = gil_drop(c);
         hit = aio_poll_phase(&c->core->aio,
                              slice_ns < deadline_ns ? slice_ns : deadline_ns);
-        now_ns = clock_now_ns();
+        w->end_ns = clock_now_ns();
         gil_take(c, ts);
         if (hit) {
             return 1;
@@ -120,7 +121,7 @@ static int busy_wait(AioContextObject *c, struct wait *w, int64_t deadline_ns)
             return -1;
         }
         /* An early end means that the partner needs this CPU. */
-    } while (now_ns >= slice_ns && now_ns < deadline_ns);
+    } while (w->end_ns >= slice_ns && w->end_ns < deadline_ns);
     return 0;
 }
 
@@ -149,7 +150,7 @@ static int poll_phase(AioContextObject *c, struct wait *w)
         hit = ended < 0 ? -1 : call_all(w, IO_POLL);
     }
     trace_emit(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c, hit == 1);
-    counter_add(&c->stats.polled_ns, (uint64_t)(clock_now_ns() - w->start_ns));
+    counter_add(&c->stats.polled_ns, (uint64_t)(w->end_ns - w->start_ns));
     counter_add(hit == 1 ? &c->stats.polls_hit : &c->stats.polls_missed, 1);
     return hit;
 }
@@ -192,7 +193,8 @@ static int block(AioContextObject *c, struct wait *w)
         }
     }
     cpu_publish(&core->cpus.owner);
-    counter_add(&c->stats.blocked_ns, (uint64_t)(clock_now_ns() - begin_ns));
+    w->end_ns = clock_now_ns();
+    counter_add(&c->stats.blocked_ns, (uint64_t)(w->end_ns - begin_ns));
     if (n < 0) {
         raise_errno(n);
         return -1;
@@ -234,15 +236,14 @@ static bool handler_fired(const struct wait *w, const struct fd_handler *h)
 static void tune(AioContextObject *c, struct wait *w)
 {
     struct aio_core *core = &c->core->aio;
-    int64_t now_ns = clock_now_ns(), block_ns;
-    int64_t wake_ns =
-        atomic_load_explicit(&core->notify.wake_ns, memory_order_relaxed);
+    int64_t block_ns, wake_ns = atomic_load_explicit(&core->notify.wake_ns,
+                                                     memory_order_relaxed);
 
     /* Woken: the work arrived when the poster said so, not when we came to. */
     if (wake_ns < w->start_ns) {
-        wake_ns = now_ns;
+        wake_ns = w->end_ns;
     }
-    cpu_publish_lag(&core->cpus.owner_lag_ns, now_ns - wake_ns);
+    cpu_publish_lag(&core->cpus.owner_lag_ns, w->end_ns - wake_ns);
     block_ns = wake_ns - w->start_ns;
     for (int i = 0; w->pollable && w->pollable[i]; i++) {
         struct fd_handler *h = w->pollable[i];
@@ -265,11 +266,11 @@ static int wait_for_work(AioContextObject *c, struct wait *w,
     bool polling = c->params.max_ns > 0 && !c->handlers.blind;
     int hit;
 
-    w->start_ns = clock_now_ns();
+    w->start_ns = w->end_ns = clock_now_ns();
     w->deadline_ns = deadline_after_ns(w->start_ns, timeout_ns);
     /* Relaxed: the owner's own submits are in; others come with a node. */
-    w->work = polling && atomic_load_explicit(&core->in_flight,
-                                              memory_order_relaxed) != 0;
+    w->work = polling &&
+              atomic_load_explicit(&core->in_flight, memory_order_relaxed) != 0;
     if (polling && c->handlers.pollable) {
         w->pollable = handlers_pollable(&c->handlers);
         if (!w->pollable) {

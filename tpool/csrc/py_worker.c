@@ -18,7 +18,11 @@
 /* Longest name of a thread for the OS. */
 #define OS_NAME_MAX 15
 
-enum worker_state { WORKER_STARTING, WORKER_RUNNING, WORKER_REVOKED };
+enum worker_state {
+    WORKER_STARTING,
+    WORKER_RUNNING,
+    WORKER_REVOKED
+};
 
 typedef struct {
     PyObject_HEAD
@@ -26,8 +30,7 @@ typedef struct {
     struct queue_worker queue_worker;
     _Atomic int state;
     /* Its thread only. */
-    bool batching;   /* counted in aio_core.batching */
-    int64_t call_ns; /* how long its last call took */
+    bool batching; /* counted in aio_core.batching */
 } WorkerObject;
 
 PyObject *worker_new(struct pool_core *pool)
@@ -39,7 +42,6 @@ PyObject *worker_new(struct pool_core *pool)
         request_queue_worker_init(&w->queue_worker);
         atomic_init(&w->state, WORKER_STARTING);
         w->batching = false;
-        w->call_ns = -1;
     }
     return (PyObject *)w;
 }
@@ -48,9 +50,9 @@ static bool leave_starting(WorkerObject *w, int state)
 {
     int starting = WORKER_STARTING;
 
-    return atomic_compare_exchange_strong_explicit(
-        &w->state, &starting, state, memory_order_relaxed,
-        memory_order_relaxed);
+    return atomic_compare_exchange_strong_explicit(&w->state, &starting, state,
+                                                   memory_order_relaxed,
+                                                   memory_order_relaxed);
 }
 
 bool worker_revoke(PyObject *self)
@@ -109,6 +111,16 @@ static void name_thread(PyObject *name)
 #endif
 }
 
+/* A request has left the queue for this worker. */
+static RequestObject *taken(WorkerObject *w, struct request_node *node)
+{
+    RequestObject *r = (RequestObject *)work_of(&node->link);
+
+    atomic_store_explicit(&r->state, REQUEST_RUNNING, memory_order_relaxed);
+    pool_room(w->pool);
+    return r;
+}
+
 /* Runs r and what is queued behind it; returns the last, not delivered yet. */
 static RequestObject *run_batch(WorkerObject *w, RequestObject *r)
 {
@@ -117,15 +129,15 @@ static RequestObject *run_batch(WorkerObject *w, RequestObject *r)
     int64_t spent_ns = 0;
 
     for (;;) {
-        struct request_node *next = NULL;
+        struct request_node *next;
+        struct call_times times;
 
-        w->call_ns = request_run(r);
-        spent_ns += w->call_ns;
-        if (spent_ns < BATCH_NS) {
-            next = request_queue_try_get(&pool->queue, w->call_ns);
-        }
+        request_run(r, &times);
+        spent_ns += times.run_ns;
+        next = request_queue_end_call(&pool->queue, &w->queue_worker, &times,
+                                      spent_ns < BATCH_NS);
         if (!next) {
-            break;
+            return r;
         }
         if (!w->batching) {
             /* Relaxed: a hint that keeps the owner from asking for the GIL. */
@@ -134,12 +146,8 @@ static RequestObject *run_batch(WorkerObject *w, RequestObject *r)
         }
         /* Delivered with the GIL held: the next call may last. */
         aio_core_post(core, &r->work.node.link);
-        r = (RequestObject *)work_of(&next->link);
-        atomic_store_explicit(&r->state, REQUEST_RUNNING, memory_order_relaxed);
-        pool_room(pool);
+        r = taken(w, next);
     }
-    request_queue_end_call(&pool->queue, &w->queue_worker);
-    return r;
 }
 
 /* GIL released.  Delivers the last request (NULL: none) and waits for one. */
@@ -157,14 +165,12 @@ static RequestObject *deliver_and_get(WorkerObject *w, RequestObject *r)
         /* Only now, so that the owner finds the GIL free. */
         aio_core_post(core, &r->work.node.link);
     }
-    node = request_queue_get(&pool->queue, &w->queue_worker, w->call_ns);
+    node = request_queue_get(&pool->queue, &w->queue_worker);
     if (!node) {
         return NULL;
     }
-    r = (RequestObject *)work_of(&node->link);
-    atomic_store_explicit(&r->state, REQUEST_RUNNING, memory_order_relaxed);
+    r = taken(w, node);
     cpu_publish(&core->cpus.worker);
-    pool_room(pool);
 #ifndef Py_GIL_DISABLED
     aio_handoff_from_owner(core);
 #endif
@@ -176,10 +182,9 @@ static void loop(WorkerObject *w)
     RequestObject *r = NULL;
 
     for (;;) {
-        Py_BEGIN_ALLOW_THREADS
-        r = deliver_and_get(w, r);
-        Py_END_ALLOW_THREADS
-        if (!r) {
+        Py_BEGIN_ALLOW_THREADS r = deliver_and_get(w, r);
+        Py_END_ALLOW_THREADS if (!r)
+        {
             return;
         }
         if (request_queue_begin_call(&w->pool->queue, &w->queue_worker) ==

@@ -47,20 +47,33 @@ void queue_unlink_node(struct request_queue *q, struct request_node *node)
     }
     node->queued = false;
     /* Relaxed: a figure, and a bound that a submitter checks for itself. */
-    atomic_fetch_sub_explicit(&q->queued, 1, memory_order_relaxed);
+    atomic_store_explicit(
+        &q->taken, atomic_load_explicit(&q->taken, memory_order_relaxed) + 1,
+        memory_order_relaxed);
+}
+
+void queue_count_looker(struct request_queue *q, int step)
+{
+    uint32_t lookers = atomic_load_explicit(&q->lookers, memory_order_relaxed);
+
+    /* A, seq_cst: pairs with L in queue_somebody_looks(). */
+    atomic_store_explicit(&q->lookers, lookers + (uint32_t)step,
+                          memory_order_seq_cst);
 }
 
 void queue_start_looking(struct request_queue *q, struct queue_worker *w)
 {
+    uint32_t lookers = atomic_load_explicit(&q->lookers, memory_order_relaxed);
+
     w->looking = true;
     /* Relaxed: who misses it wakes one more than was needed. */
-    atomic_fetch_add_explicit(&q->lookers, 1, memory_order_relaxed);
+    atomic_store_explicit(&q->lookers, lookers + 1, memory_order_relaxed);
 }
 
 void queue_stop_looking(struct request_queue *q, struct queue_worker *w)
 {
     w->looking = false;
-    atomic_fetch_sub_explicit(&q->lookers, 1, memory_order_seq_cst);
+    queue_count_looker(q, -1);
 }
 
 bool queue_look(struct request_queue *q)
@@ -70,7 +83,7 @@ bool queue_look(struct request_queue *q)
 
 bool queue_somebody_looks(struct request_queue *q)
 {
-    /* L: pairs with A in queue_stop_looking(). */
+    /* L: pairs with A in queue_count_looker(). */
     return atomic_load_explicit(&q->lookers, memory_order_seq_cst) != 0;
 }
 
@@ -95,7 +108,7 @@ enum queue_need queue_find_looker(struct request_queue *q,
     }
     if (q->threads < q->max_threads && (!q->shutdown || !q->threads)) {
         q->threads++;
-        atomic_fetch_add_explicit(&q->lookers, 1, memory_order_relaxed);
+        queue_count_looker(q, 1);
         return QUEUE_SPAWN;
     }
     return QUEUE_SEEN;

@@ -18,7 +18,10 @@ void queue_unlink_node(struct request_queue *q, struct request_node *node);
 /* K: whether a request is queued. */
 bool queue_look(struct request_queue *q);
 
-/* Also without the lock, by a worker that is not parked, for itself. */
+/* One more, or (A) one less: a worker that starts, or could not be started. */
+void queue_count_looker(struct request_queue *q, int step);
+
+/* w is not one yet. */
 void queue_start_looking(struct request_queue *q, struct queue_worker *w);
 
 /* A; the caller looks (K) before it unlocks. */

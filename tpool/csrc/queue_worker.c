@@ -11,6 +11,8 @@
 #define SPINS_PER_CLOCK 16
 /* A helper that found the queue empty this often in a row parks. */
 #define STANDBY_EMPTY_MAX 2
+/* The longest that a poll phase waits for the owner to wake. */
+#define WAKE_MAX_NS 100000
 /* Weight of the newest call in the moving average: 1/8. */
 #define CALL_NS_SHIFT 3
 
@@ -37,12 +39,10 @@ void request_queue_worker_cleanup(struct queue_worker *w)
     parker_cleanup(&w->parker);
 }
 
-/* Lock held.  A call has ended. */
-static void account_call(struct request_queue *q, int64_t call_ns)
+/* Lock held.  What is known of how long calls take. */
+static void learn_call(struct request_queue *q, int64_t call_ns)
 {
-    if (call_ns >= 0) {
-        q->call_ns += (call_ns - q->call_ns) >> CALL_NS_SHIFT;
-    }
+    q->call_ns += (call_ns - q->call_ns) >> CALL_NS_SHIFT;
 }
 
 /* Lock held, a request is queued.  See "Short calls" in the header. */
@@ -51,11 +51,9 @@ static bool may_take(struct request_queue *q, struct queue_worker *w)
     bool stuck = w->standby && w->seen_pops == q->pops;
 
     if (stuck) {
-        account_call(q, STANDBY_NS); /* no end of it has been seen yet */
+        learn_call(q, STANDBY_NS); /* no end of it has been seen yet */
     }
-    /* Relaxed: who comes late finds the queue empty, or stands by once more. */
-    if (!atomic_load_explicit(&q->active, memory_order_relaxed) ||
-        q->call_ns > SHORT_CALL_NS || stuck) {
+    if (!q->active || q->call_ns > SHORT_CALL_NS || stuck) {
         return true;
     }
     w->standby = true;
@@ -64,9 +62,20 @@ static bool may_take(struct request_queue *q, struct queue_worker *w)
     return false;
 }
 
-/* Worker, no lock.  Busy-waits until a request is there; false: it is not. */
-static bool poll_phase(struct request_queue *q, int64_t deadline_ns)
+/*
+ * Worker, no lock.  Busy-waits until a request is there; false: it is not.
+ *
+ * The window counts from when the owner is back from its wait.  If it blocked,
+ * the wake-up that the worker has just sent it takes longer than the window;
+ * a worker that parked meanwhile would have to be woken itself, then the owner
+ * again, and neither would ever find the other polling.
+ */
+static bool poll_phase(struct request_queue *q, int64_t begin_ns,
+                       int64_t poll_ns)
 {
+    int64_t now_ns, deadline_ns = begin_ns + WAKE_MAX_NS;
+    bool back = false;
+
     do {
         for (int i = 0; i < SPINS_PER_CLOCK; i++) {
             if (completion_list_peek(&q->incoming)) {
@@ -78,7 +87,13 @@ static bool poll_phase(struct request_queue *q, int64_t deadline_ns)
             cpu_pair_is_shared(q->cpus)) {
             return false;
         }
-    } while (clock_now_ns() < deadline_ns);
+        now_ns = clock_now_ns();
+        if (!back && !atomic_load_explicit(&q->cpus->owner_waits,
+                                           memory_order_relaxed)) {
+            back = true;
+            deadline_ns = deadline_after_ns(now_ns, poll_ns);
+        }
+    } while (now_ns < deadline_ns || deadline_ns < 0);
     return false;
 }
 
@@ -86,26 +101,25 @@ static bool poll_phase(struct request_queue *q, int64_t deadline_ns)
 static bool try_poll(struct request_queue *q, struct queue_worker *w,
                      int64_t begin_ns)
 {
-    int64_t now_ns = clock_now_ns(), end_ns;
+    int64_t poll_ns = q->poll_ns;
     bool hit;
 
-    if (q->polling || now_ns >= deadline_after_ns(begin_ns, q->poll_ns) ||
-        q->sentry != w) {
+    if (q->polling || !poll_ns || q->sentry != w || w->polled) {
         return false;
     }
+    w->polled = true; /* once for each wait */
     cpu_publish(&q->cpus->worker);
     if (cpu_pair_is_shared(q->cpus)) {
         q->stats.poll_refused++;
         return false;
     }
     q->polling = true;
-    end_ns = begin_ns + q->poll_ns;
     pthread_mutex_unlock(&q->lock);
-    hit = poll_phase(q, end_ns);
-    end_ns = clock_now_ns();
+    hit = poll_phase(q, begin_ns, poll_ns);
+    w->poll_end_ns = clock_now_ns();
     pthread_mutex_lock(&q->lock);
     q->polling = false;
-    q->stats.polled_ns += (uint64_t)(end_ns - now_ns);
+    q->stats.polled_ns += (uint64_t)(w->poll_end_ns - begin_ns);
     if (hit) {
         q->stats.poll_hits++;
     } else {
@@ -165,13 +179,15 @@ static void tune(struct request_queue *q, struct queue_worker *w,
                  int64_t begin_ns)
 {
     int64_t wake_ns = atomic_load_explicit(&w->wake_ns, memory_order_relaxed);
-    int64_t now_ns = clock_now_ns(), block_ns;
+    int64_t lag_ns = 0, block_ns;
     enum poll_verdict verdict;
 
-    if (wake_ns < begin_ns) { /* it was not woken, it polled */
-        wake_ns = now_ns;
+    if (wake_ns >= begin_ns) {
+        lag_ns = clock_now_ns() - wake_ns;
+    } else { /* it was not woken, it polled */
+        wake_ns = w->poll_end_ns > begin_ns ? w->poll_end_ns : begin_ns;
     }
-    cpu_publish_lag(&q->cpus->worker_lag_ns, now_ns - wake_ns);
+    cpu_publish_lag(&q->cpus->worker_lag_ns, lag_ns);
     block_ns = wake_ns - begin_ns -
                atomic_load_explicit(&q->cpus->owner_lag_ns,
                                     memory_order_relaxed);
@@ -253,6 +269,7 @@ static struct request_node *wait_and_pop(struct request_queue *q,
         if (begin_ns < 0) {
             begin_ns = clock_now_ns();
             q->sentry = w;
+            w->polled = false;
         }
         if (!try_poll(q, w, begin_ns) && !park(q, w, begin_ns)) {
             return NULL;
@@ -261,19 +278,18 @@ static struct request_node *wait_and_pop(struct request_queue *q,
 }
 
 struct request_node *request_queue_get(struct request_queue *q,
-                                       struct queue_worker *w, int64_t call_ns)
+                                       struct queue_worker *w)
 {
     struct request_node *node;
     struct queue_worker *wake = NULL;
 
     pthread_mutex_lock(&q->lock);
-    account_call(q, call_ns);
     do {
         node = wait_and_pop(q, w);
     } while (!node && !leave(q, w, &wake));
     if (node) {
         w->standby = false;
-        atomic_fetch_add_explicit(&q->active, 1, memory_order_relaxed);
+        q->active++;
     }
     pthread_mutex_unlock(&q->lock);
     queue_wake_worker(wake);
@@ -296,21 +312,25 @@ enum queue_need request_queue_begin_call(struct request_queue *q,
     return need;
 }
 
-void request_queue_end_call(struct request_queue *q, struct queue_worker *w)
-{
-    atomic_fetch_sub_explicit(&q->active, 1, memory_order_relaxed);
-    queue_start_looking(q, w);
-}
-
-struct request_node *request_queue_try_get(struct request_queue *q,
-                                           int64_t call_ns)
+struct request_node *request_queue_end_call(struct request_queue *q,
+                                            struct queue_worker *w,
+                                            const struct call_times *times,
+                                            bool more)
 {
     struct request_node *node = NULL;
 
     pthread_mutex_lock(&q->lock);
-    queue_splice(q);
-    if (q->threads <= q->max_threads && (node = pop(q))) {
-        account_call(q, call_ns);
+    learn_call(q, times->run_ns);
+    q->stats.completed++;
+    q->stats.wait_ns += (uint64_t)times->wait_ns;
+    q->stats.run_ns += (uint64_t)times->run_ns;
+    if (more && q->threads <= q->max_threads) {
+        queue_splice(q);
+        node = pop(q);
+    }
+    if (!node) {
+        q->active--;
+        queue_start_looking(q, w);
     }
     pthread_mutex_unlock(&q->lock);
     return node;

@@ -16,8 +16,8 @@ int request_queue_init(struct request_queue *q, struct cpu_pair *cpus,
     memset(q, 0, sizeof(*q));
     completion_list_init(&q->incoming);
     atomic_init(&q->lookers, 0);
-    atomic_init(&q->active, 0);
-    atomic_init(&q->queued, 0);
+    atomic_init(&q->reserved, 0);
+    atomic_init(&q->taken, 0);
     atomic_init(&q->interrupt, false);
     q->cpus = cpus;
     q->max_threads = 1;
@@ -41,16 +41,26 @@ void request_queue_cleanup(struct request_queue *q)
     pthread_mutex_destroy(&q->lock);
 }
 
-bool request_queue_reserve(struct request_queue *q, uint32_t n, uint32_t max)
+/* Any thread.  taken is the older of the two: never less than none. */
+static uint64_t queued(struct request_queue *q, uint64_t reserved)
 {
     /* Relaxed: a bound on a number, it publishes nothing. */
-    uint32_t queued = atomic_fetch_add_explicit(&q->queued, n,
-                                                memory_order_relaxed);
+    uint64_t taken = atomic_load_explicit(&q->taken, memory_order_relaxed);
 
-    if (n <= max && queued <= max - n) {
+    return reserved > taken ? reserved - taken : 0;
+}
+
+bool request_queue_reserve(struct request_queue *q, uint32_t n, uint32_t max)
+{
+    uint64_t reserved = atomic_fetch_add_explicit(&q->reserved, n,
+                                                  memory_order_relaxed);
+
+    /* Unbounded: do not touch the line that the workers write. */
+    if (max == QUEUE_UNBOUNDED ||
+        (n <= max && queued(q, reserved) <= max - n)) {
         return true;
     }
-    atomic_fetch_sub_explicit(&q->queued, n, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&q->reserved, n, memory_order_relaxed);
     return false;
 }
 
@@ -79,7 +89,7 @@ uint32_t request_queue_spawn_failed(struct request_queue *q)
 
     pthread_mutex_lock(&q->lock);
     threads = --q->threads;
-    atomic_fetch_sub_explicit(&q->lookers, 1, memory_order_seq_cst);
+    queue_count_looker(q, -1);
     pthread_mutex_unlock(&q->lock);
     return threads;
 }
@@ -92,7 +102,7 @@ bool request_queue_grow(struct request_queue *q)
     grow = q->threads < q->min_threads && !q->shutdown;
     if (grow) {
         q->threads++;
-        atomic_fetch_add_explicit(&q->lookers, 1, memory_order_relaxed);
+        queue_count_looker(q, 1);
     }
     pthread_mutex_unlock(&q->lock);
     return grow;
@@ -197,9 +207,10 @@ void request_queue_get_stats(struct request_queue *q, struct queue_stats *out)
     pthread_mutex_lock(&q->lock);
     *out = q->stats;
     out->threads = q->threads;
-    out->running = atomic_load_explicit(&q->active, memory_order_relaxed);
-    out->idle = q->threads - out->running;
+    out->running = q->active;
+    out->idle = q->threads - q->active;
     out->poll_ns = q->poll_ns;
     pthread_mutex_unlock(&q->lock);
-    out->queued = atomic_load_explicit(&q->queued, memory_order_relaxed);
+    out->submitted = atomic_load_explicit(&q->reserved, memory_order_relaxed);
+    out->queued = queued(q, out->submitted);
 }

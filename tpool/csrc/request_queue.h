@@ -56,11 +56,14 @@ struct queue_worker {
     struct parker parker;
     /* The waker, before the wake: when the work arrived. */
     _Atomic int64_t wake_ns;
+    /* Its thread only. */
+    int64_t poll_end_ns; /* of its last poll phase */
     /* Protected by lock. */
     struct queue_worker *newer, *older; /* parked */
     bool parked;
     bool looking; /* counted in lookers */
     bool standby;
+    bool polled;        /* has had its poll phase in this wait */
     int standby_empty;  /* looks in a row that found the queue empty */
     uint64_t seen_pops; /* queue.pops at the last look while standing by */
 };
@@ -72,10 +75,18 @@ enum queue_need {
     QUEUE_SPAWN, /* a new worker, already counted: the caller starts it */
 };
 
+struct call_times {
+    int64_t wait_ns; /* from submit to start */
+    int64_t run_ns;
+};
+
 struct queue_stats {
-    uint32_t threads, idle, queued, running;
-    uint64_t wakes;     /* parked workers woken */
-    uint64_t poll_hits; /* poll phases that found a request */
+    uint32_t threads, idle, running;
+    uint64_t submitted, queued;
+    uint64_t completed;       /* calls that have ended */
+    uint64_t wait_ns, run_ns; /* of these, all together */
+    uint64_t wakes;           /* parked workers woken */
+    uint64_t poll_hits;       /* poll phases that found a request */
     uint64_t poll_misses;
     uint64_t poll_refused; /* partner on the same CPU, or one usable CPU */
     uint64_t polled_ns, parked_ns;
@@ -85,10 +96,12 @@ struct queue_stats {
 struct request_queue {
     /* Any thread; see above. */
     struct completion_list incoming;
+    /* Submitters: requests reserved, ever. */
+    _Alignas(CACHE_LINE) _Atomic uint64_t reserved;
+    /* Written under the lock, read by any thread. */
     _Alignas(CACHE_LINE) _Atomic uint32_t lookers;
-    _Atomic uint32_t active; /* workers in a call, or about to begin one */
-    _Atomic uint32_t queued; /* reserved, neither taken nor cancelled */
-    atomic_bool interrupt;   /* ends a poll phase: shutdown, fewer threads */
+    _Atomic uint64_t taken; /* requests taken or cancelled, ever */
+    atomic_bool interrupt;  /* ends a poll phase: shutdown, fewer threads */
     /* Immutable after init. */
     struct cpu_pair *cpus;
 
@@ -99,9 +112,10 @@ struct request_queue {
     struct queue_worker *sentry; /* the last that found nothing to do */
     bool polling;                /* somebody busy-waits */
     bool shutdown;
-    uint32_t threads, min_threads, max_threads;
-    int64_t idle_timeout_ns;
     uint64_t pops;
+    uint32_t threads, min_threads, max_threads;
+    uint32_t active; /* workers in a call, or about to begin one */
+    int64_t idle_timeout_ns;
     int64_t call_ns; /* how long calls take, a moving average */
     struct poll_params params;
     int64_t poll_ns;
@@ -125,6 +139,8 @@ void request_queue_set_params(struct request_queue *q,
 
 /* Any thread.  Adds one worker, to reach min_threads; false: enough are there. */
 bool request_queue_grow(struct request_queue *q);
+
+#define QUEUE_UNBOUNDED UINT32_MAX
 
 /*
  * Any thread.  Counts n requests as queued; false, and nothing counted, where
@@ -161,11 +177,10 @@ void request_queue_worker_cleanup(struct queue_worker *w);
 
 /*
  * Worker, GIL released, a looker.  Waits for a request; NULL: the worker must
- * leave, it is no longer counted.  call_ns: how long its last call took, -1 for
- * none.
+ * leave, it is no longer counted.
  */
 struct request_node *request_queue_get(struct request_queue *q,
-                                       struct queue_worker *w, int64_t call_ns);
+                                       struct queue_worker *w);
 
 /*
  * Worker that got a request, before the call: stops being a looker.  The answer
@@ -175,14 +190,14 @@ enum queue_need request_queue_begin_call(struct request_queue *q,
                                          struct queue_worker *w);
 
 /*
- * Worker, its call has ended: a looker again.  Before the result is delivered,
- * or the next submitter wakes another for nothing.
+ * Worker, its call has ended; before the result is delivered, or the next
+ * submitter would wake another worker for nothing.  more: returns the next
+ * request, if one is queued.  Else, or if none is, the worker is a looker again.
  */
-void request_queue_end_call(struct request_queue *q, struct queue_worker *w);
-
-/* Worker between two calls: the next request if one is there; does not wait. */
-struct request_node *request_queue_try_get(struct request_queue *q,
-                                           int64_t call_ns);
+struct request_node *request_queue_end_call(struct request_queue *q,
+                                            struct queue_worker *w,
+                                            const struct call_times *times,
+                                            bool more);
 
 /* Any thread. */
 void request_queue_get_stats(struct request_queue *q, struct queue_stats *out);
