@@ -64,7 +64,6 @@ static void drop_call(RequestObject *r)
 {
     Py_CLEAR(r->fn);
     Py_CLEAR(r->kwnames);
-    Py_CLEAR(r->context);
     for (Py_ssize_t i = 0; i < Py_SIZE(r); i++) {
         Py_CLEAR(r->args[i]);
     }
@@ -147,6 +146,9 @@ int request_dispatch(PyObject *self)
         atomic_fetch_sub_explicit(&r->pool->core->aio.in_flight, 1,
                                   memory_order_relaxed);
         counter_add(&r->pool->dispatched, 1);
+        /* Here, not in the worker: dropping what another thread made is dear
+         * without the GIL. */
+        Py_CLEAR(r->context);
     }
     while (ret == 0 && (callback = take_callback(r))) {
         ret = call_callback(r, callback);
@@ -481,6 +483,7 @@ static int request_traverse(RequestObject *r, visitproc visit, void *arg)
 static int request_clear(RequestObject *r)
 {
     drop_call(r);
+    Py_CLEAR(r->context);
     Py_CLEAR(r->outcome);
     Py_CLEAR(r->callbacks);
     return 0;

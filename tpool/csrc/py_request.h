@@ -28,7 +28,7 @@ typedef struct {
     /* The worker's until it finishes; NULL from then on. */
     PyObject *fn;
     PyObject *kwnames; /* tuple, or NULL */
-    PyObject *context; /* contextvars */
+    PyObject *context; /* contextvars; until the owner has it */
     /* Set before FINISHED. */
     PyObject *outcome;
     /* Critical section of the object. */
