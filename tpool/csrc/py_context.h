@@ -78,6 +78,10 @@ int context_check_owner(AioContextObject *c, const char *what);
 
 /* Any thread. */
 bool context_is_owner(AioContextObject *c);
+bool context_is_acquired(AioContextObject *c);
+
+/* The calling thread is the owner from now on. */
+void context_adopt(AioContextObject *c);
 
 /* Any thread, GIL held.  Hands node, which carries a reference, to the owner. */
 void context_post(AioContextObject *c, struct completion_node *node);
@@ -101,5 +105,20 @@ void context_absorb(AioContextObject *c);
 
 /* Owner, context acquired.  When an idle bottom half is due: -1, 10 ms or 0. */
 int64_t context_idle_timeout_ns(AioContextObject *c);
+
+/* Any thread: 0, or -1 with an exception. */
+int context_check_open(AioContextObject *c);
+
+/* Attributes, and the method _stats(). */
+extern PyGetSetDef context_getset[];
+PyObject *context_stats(AioContextObject *c, PyObject *ignored);
+
+/* Methods: see set_fd_handler(), set_event_notifier() and set_fd_poll(). */
+PyObject *context_set_fd_handler(AioContextObject *c, PyObject *args,
+                                 PyObject *kwargs);
+PyObject *context_set_event_notifier(AioContextObject *c, PyObject *args,
+                                     PyObject *kwargs);
+PyObject *context_set_fd_poll(AioContextObject *c, PyObject *args,
+                              PyObject *kwargs);
 
 #endif

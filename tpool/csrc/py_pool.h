@@ -5,7 +5,11 @@
 #ifndef TPOOL_PY_POOL_H
 #define TPOOL_PY_POOL_H
 
+#include "py_context.h"
 #include "py_core.h"
+
+/* Bound of every count of threads and of a hand-over: far above any need. */
+#define THREADS_MAX INT32_MAX
 
 struct pool_core {
     struct request_queue queue;
@@ -25,6 +29,18 @@ struct pool_core {
     pthread_cond_t room;
 };
 
+typedef struct {
+    PyObject_HEAD
+    PyObject *weakrefs;
+    struct pool_core *pool;
+    AioContextObject *context;
+    bool block;       /* a full pool blocks instead of raising */
+    const char *down; /* why nothing can be submitted any more, or NULL */
+} PoolObject;
+
+/* GIL held, context acquired.  NULL with an exception. */
+struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
+                                PyObject *name_prefix, uint32_t max_pending);
 struct pool_core *pool_core_ref(struct pool_core *pool);
 
 /* GIL held. */
@@ -41,5 +57,13 @@ void pool_spawn_helper(struct pool_core *pool);
 
 /* Worker.  A request has left the queue: somebody may wait for its place. */
 void pool_room(struct pool_core *pool);
+
+/* Any thread, GIL held: 0 while requests are accepted, or -1 with an exception. */
+int pool_check_up(PoolObject *self);
+
+/* Methods. */
+PyObject *pool_submit(PoolObject *self, PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames);
+PyObject *pool_submit_many(PoolObject *self, PyObject *args);
 
 #endif

@@ -6,6 +6,7 @@
 #include "py_args.h"
 #include "py_context.h"
 #include "py_pool.h"
+#include "py_request_doc.h"
 
 static enum request_state state_get(RequestObject *r)
 {
@@ -244,26 +245,6 @@ static int get_outcome(RequestObject *r, const char *method,
     return is_cancelled(r) ? raise_cancelled() : 0;
 }
 
-PyDoc_STRVAR(
-    result_doc,
-    "result($self, /, timeout=None)\n--\n\n"
-    "Return what the call returned, or raise what it raised.\n"
-    "\n"
-    "Polls the context until the request is done: callbacks of other requests,\n"
-    "fd handlers and timers run meanwhile.\n"
-    "\n"
-    "Args:\n"
-    "    timeout: Seconds to wait at most; None and inf: for ever.\n"
-    "\n"
-    "Raises:\n"
-    "    TimeoutError: It was not done in time; the request goes on.\n"
-    "    concurrent.futures.CancelledError: It was cancelled.\n"
-    "    RuntimeError: It is not done and the caller does not own the context,\n"
-    "        or the context is closed.\n"
-    "    ValueError: timeout is negative or NaN.\n"
-    "\n"
-    "Context: The owner; any thread once it is done.");
-
 static PyObject *request_result(RequestObject *r, PyObject *const *args,
                                 Py_ssize_t nargs, PyObject *kwnames)
 {
@@ -277,12 +258,6 @@ static PyObject *request_result(RequestObject *r, PyObject *const *args,
     return Py_NewRef(r->outcome);
 }
 
-PyDoc_STRVAR(exception_doc,
-             "exception($self, /, timeout=None)\n--\n\n"
-             "Return what the call raised, or None if it returned.\n"
-             "\n"
-             "Waits and raises as result() does.");
-
 static PyObject *request_exception(RequestObject *r, PyObject *const *args,
                                    Py_ssize_t nargs, PyObject *kwnames)
 {
@@ -292,23 +267,10 @@ static PyObject *request_exception(RequestObject *r, PyObject *const *args,
     return Py_NewRef(r->raised ? r->outcome : Py_None);
 }
 
-PyDoc_STRVAR(done_doc,
-             "done($self, /)\n--\n\n"
-             "Whether the owner has received it, or it was cancelled.\n"
-             "\n"
-             "Turns true in the owner's poll(), before the callbacks run.\n"
-             "\n"
-             "Context: Any thread.");
-
 static PyObject *request_done(RequestObject *r, PyObject *Py_UNUSED(ignored))
 {
     return PyBool_FromLong(is_done(r));
 }
-
-PyDoc_STRVAR(running_doc, "running($self, /)\n--\n\n"
-                          "Whether it was started and is not done.\n"
-                          "\n"
-                          "Context: Any thread.");
 
 static PyObject *request_running(RequestObject *r, PyObject *Py_UNUSED(ignored))
 {
@@ -318,26 +280,11 @@ static PyObject *request_running(RequestObject *r, PyObject *Py_UNUSED(ignored))
                            state == REQUEST_FINISHED);
 }
 
-PyDoc_STRVAR(cancelled_doc, "cancelled($self, /)\n--\n\n"
-                            "Whether it was cancelled before it started.\n"
-                            "\n"
-                            "Context: Any thread.");
-
 static PyObject *request_cancelled(RequestObject *r,
                                    PyObject *Py_UNUSED(ignored))
 {
     return PyBool_FromLong(is_cancelled(r));
 }
-
-PyDoc_STRVAR(cancel_doc,
-             "cancel($self, /)\n--\n\n"
-             "Take it out of the queue; its callbacks run in the owner's next\n"
-             "turn.\n"
-             "\n"
-             "Returns:\n"
-             "    Whether it is cancelled: false once it was started.\n"
-             "\n"
-             "Context: Any thread.");
 
 static PyObject *request_cancel(RequestObject *r, PyObject *Py_UNUSED(ignored))
 {
@@ -391,22 +338,6 @@ static int call_late(RequestObject *r, PyObject *callback)
     Py_DECREF(c);
     return bh ? 0 : -1;
 }
-
-PyDoc_STRVAR(
-    add_done_callback_doc,
-    "add_done_callback($self, callback, /)\n--\n\n"
-    "Call callback(request) in the owner when the request is done.\n"
-    "\n"
-    "Callbacks run in the order in which they were added, each once. What one\n"
-    "raises goes to sys.unraisablehook, except for KeyboardInterrupt and\n"
-    "SystemExit, which leave poll(); the others run all the same. If the\n"
-    "request is done already, the call is made at once in the owner, and\n"
-    "scheduled from another thread.\n"
-    "\n"
-    "Raises:\n"
-    "    TypeError: callback is not callable.\n"
-    "\n"
-    "Context: Any thread.");
 
 static PyObject *request_add_done_callback(RequestObject *r, PyObject *arg)
 {

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The methods of AioContext that set fd handlers.
+ */
+#include "py_args.h"
+#include "py_context.h"
+
+/* Common end of set_fd_handler() and set_event_notifier(). */
+static PyObject *set_handler(AioContextObject *c, int fd,
+                             PyObject *const callbacks[HANDLER_CALLBACKS],
+                             PyObject *keep)
+{
+    int ret;
+
+    if (callbacks[IO_POLL_READY] && !callbacks[IO_POLL]) {
+        PyErr_Format(PyExc_ValueError, "io_poll_ready needs io_poll: %R",
+                     callbacks[IO_POLL_READY]);
+        return NULL;
+    }
+    if (context_enter(c) < 0) {
+        return NULL;
+    }
+    ret = handlers_set(&c->handlers, &c->fdmon, fd, callbacks, keep);
+    context_changed(c);
+    context_release(c);
+    if (ret == -ENOMEM) {
+        return PyErr_NoMemory();
+    }
+    if (ret < 0) {
+        PyObject *name = PyUnicode_FromFormat("fd %d", fd);
+
+        if (name) {
+            errno = -ret;
+            PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, name);
+            Py_DECREF(name);
+        }
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* callbacks: as parsed, checked in place; NULL for None. */
+static int parse_callbacks(PyObject *callbacks[HANDLER_CALLBACKS])
+{
+    static const char *const names[] = {"io_read",       "io_write",
+                                        "io_poll",       "io_poll_ready",
+                                        "io_poll_begin", "io_poll_end"};
+
+    for (int i = 0; i < HANDLER_CALLBACKS; i++) {
+        if (arg_callable(callbacks[i], names[i], true, &callbacks[i]) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+PyObject *context_set_fd_handler(AioContextObject *c, PyObject *args,
+                                 PyObject *kwargs)
+{
+    static char *names[] = {"fd",      "io_read",       "io_write",
+                            "io_poll", "io_poll_ready", NULL};
+    PyObject *arg, *callbacks[HANDLER_CALLBACKS] = {NULL};
+    int fd;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOOO:set_fd_handler",
+                                     names, &arg, &callbacks[IO_READ],
+                                     &callbacks[IO_WRITE], &callbacks[IO_POLL],
+                                     &callbacks[IO_POLL_READY]) ||
+        arg_fd(arg, &fd) < 0 || parse_callbacks(callbacks) < 0) {
+        return NULL;
+    }
+    return set_handler(c, fd, callbacks, NULL);
+}
+
+PyObject *context_set_event_notifier(AioContextObject *c, PyObject *args,
+                                     PyObject *kwargs)
+{
+    static char *names[] = {"notifier", "io_read", "io_poll", "io_poll_ready",
+                            NULL};
+    PyObject *notifier, *fileno, *callbacks[HANDLER_CALLBACKS] = {NULL};
+    int fd;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOO:set_event_notifier",
+                                     names, &notifier, &callbacks[IO_READ],
+                                     &callbacks[IO_POLL],
+                                     &callbacks[IO_POLL_READY]) ||
+        parse_callbacks(callbacks) < 0) {
+        return NULL;
+    }
+    if (!PyObject_TypeCheck(notifier, c->state->notifier_type)) {
+        PyErr_Format(PyExc_TypeError,
+                     "notifier must be an EventNotifier, "
+                     "not %R",
+                     notifier);
+        return NULL;
+    }
+    fileno = PyObject_CallMethod(notifier, "fileno", NULL);
+    if (!fileno) {
+        return NULL;
+    }
+    fd = (int)PyLong_AsLong(fileno);
+    Py_DECREF(fileno);
+    return set_handler(c, fd, callbacks, notifier);
+}
+
+PyObject *context_set_fd_poll(AioContextObject *c, PyObject *args,
+                              PyObject *kwargs)
+{
+    static char *names[] = {"fd", "io_poll_begin", "io_poll_end", NULL};
+    PyObject *arg, *callbacks[HANDLER_CALLBACKS] = {NULL};
+    int fd, ret;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO:set_fd_poll", names,
+                                     &arg, &callbacks[IO_POLL_BEGIN],
+                                     &callbacks[IO_POLL_END]) ||
+        arg_fd(arg, &fd) < 0 || parse_callbacks(callbacks) < 0 ||
+        context_enter(c) < 0) {
+        return NULL;
+    }
+    ret = handlers_set_poll(&c->handlers, fd, callbacks[IO_POLL_BEGIN],
+                            callbacks[IO_POLL_END]);
+    context_release(c);
+    if (ret < 0) {
+        return raise_errno(ret);
+    }
+    Py_RETURN_NONE;
+}

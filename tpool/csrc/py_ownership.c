@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Who may be in a context: its recursive lock, and the thread that owns it.
+ */
+#include "py_context.h"
+
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+
+static unsigned long this_thread(void)
+{
+    return PyThread_get_thread_ident();
+}
+
+/* Takes the lock without touching depth.  -1: a signal handler raised. */
+static int lock_take(AioContextObject *c, bool interruptible)
+{
+    PyLockStatus status = PY_LOCK_FAILURE;
+
+    if (PyThread_acquire_lock(c->lock, NOWAIT_LOCK)) {
+        return 0;
+    }
+    atomic_fetch_add_explicit(&c->lock_waiters, 1, memory_order_relaxed);
+    while (status != PY_LOCK_ACQUIRED) {
+        Py_BEGIN_ALLOW_THREADS status = PyThread_acquire_lock_timed(
+            c->lock, -1, interruptible);
+        Py_END_ALLOW_THREADS if (status == PY_LOCK_INTR &&
+                                 Py_MakePendingCalls() < 0)
+        {
+            break;
+        }
+    }
+    atomic_fetch_sub_explicit(&c->lock_waiters, 1, memory_order_relaxed);
+    return status == PY_LOCK_ACQUIRED ? 0 : -1;
+}
+
+bool context_is_acquired(AioContextObject *c)
+{
+    /* Relaxed: only this thread can have stored its own number. */
+    return atomic_load_explicit(&c->lock_owner, memory_order_relaxed) ==
+           this_thread();
+}
+
+static void lock_set_owner(AioContextObject *c, unsigned long thread,
+                           unsigned depth)
+{
+    atomic_store_explicit(&c->lock_owner, thread, memory_order_relaxed);
+    c->lock_depth = depth;
+}
+
+int context_acquire(AioContextObject *c)
+{
+    if (context_is_acquired(c)) {
+        c->lock_depth++;
+        return 0;
+    }
+    if (lock_take(c, true) < 0) {
+        return -1;
+    }
+    lock_set_owner(c, this_thread(), 1);
+    return 0;
+}
+
+void context_release(AioContextObject *c)
+{
+    assert(context_is_acquired(c));
+    if (--c->lock_depth == 0) {
+        lock_set_owner(c, 0, 0);
+        PyThread_release_lock(c->lock);
+    }
+}
+
+unsigned context_release_all(AioContextObject *c)
+{
+    unsigned depth = c->lock_depth;
+
+    lock_set_owner(c, 0, 0);
+    PyThread_release_lock(c->lock);
+    return depth;
+}
+
+void context_acquire_again(AioContextObject *c, unsigned depth)
+{
+    lock_take(c, false); /* does not fail: no signal handler runs */
+    lock_set_owner(c, this_thread(), depth);
+}
+
+int context_enter(AioContextObject *c)
+{
+    if (context_acquire(c) < 0) {
+        return -1;
+    }
+    if (c->closed) {
+        context_release(c);
+        PyErr_SetString(PyExc_RuntimeError, "the AioContext is closed");
+        return -1;
+    }
+    return 0;
+}
+
+bool context_is_owner(AioContextObject *c)
+{
+    return atomic_load_explicit(&c->owner, memory_order_relaxed) ==
+           this_thread();
+}
+
+void context_changed(AioContextObject *c)
+{
+    if (!context_is_owner(c)) {
+        notify_bare(&c->core->aio.notify);
+    }
+}
+
+void context_adopt(AioContextObject *c)
+{
+    atomic_store_explicit(&c->owner, this_thread(), memory_order_relaxed);
+#ifdef __linux__
+    c->owner_tid = (int)syscall(SYS_gettid);
+    c->owner_is_main = c->owner_tid == getpid();
+#else
+    c->owner_is_main = true; /* looks for signals where there are none */
+#endif
+}
+
+int context_check_owner(AioContextObject *c, const char *what)
+{
+    bool adopted = atomic_load_explicit(&c->adopted, memory_order_relaxed);
+
+    if (adopted && context_is_owner(c)) {
+        return 0;
+    }
+    if (!adopted &&
+        !atomic_exchange_explicit(&c->adopted, true, memory_order_relaxed)) {
+        context_adopt(c);
+        return 0;
+    }
+    PyErr_Format(PyExc_RuntimeError,
+                 "%s in thread %lu: the AioContext belongs to thread %lu, "
+                 "which has polled it",
+                 what, this_thread(),
+                 atomic_load_explicit(&c->owner, memory_order_relaxed));
+    return -1;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a pool shares with its workers, and how it starts one.
+ */
+#include "py_pool.h"
+#include "py_worker.h"
+
+#include <signal.h>
+
+struct pool_core *pool_core_ref(struct pool_core *pool)
+{
+    /* Relaxed: the caller holds a reference. */
+    atomic_fetch_add_explicit(&pool->refs, 1, memory_order_relaxed);
+    return pool;
+}
+
+void pool_core_unref(struct pool_core *pool)
+{
+    /* Acquire-release: what others did before their unref comes before this. */
+    if (atomic_fetch_sub_explicit(&pool->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    request_queue_cleanup(&pool->queue);
+    pthread_cond_destroy(&pool->room);
+    pthread_mutex_destroy(&pool->room_lock);
+    py_core_unref(pool->core);
+    Py_DECREF(pool->spawn);
+    Py_DECREF(pool->name_prefix);
+    free(pool);
+}
+
+struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
+                                PyObject *name_prefix, uint32_t max_pending)
+{
+    struct pool_core *pool = aligned_alloc(
+        CACHE_LINE, (sizeof(*pool) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+    int ret;
+
+    if (!pool) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    memset(pool, 0, sizeof(*pool));
+    ret = request_queue_init(&pool->queue, &context->core->aio.cpus,
+                             &context->params);
+    if (ret < 0) {
+        free(pool);
+        raise_errno(ret);
+        return NULL;
+    }
+    pthread_mutex_init(&pool->room_lock, NULL);
+    pthread_cond_init(&pool->room, NULL);
+    atomic_init(&pool->refs, 1);
+    pool->core = py_core_ref(context->core);
+    pool->state = context->state;
+    pool->spawn = Py_NewRef(spawn);
+    pool->name_prefix = Py_NewRef(name_prefix);
+    pool->max_pending = max_pending;
+    return pool;
+}
+
+int pool_spawn(struct pool_core *pool, uint32_t *left)
+{
+    PyObject *worker = worker_new(pool), *result = NULL;
+    bool failed = true;
+
+    *left = 1;
+    if (worker) {
+        sigset_t all, mask;
+
+        /* The thread inherits the mask: no signal finds it before it runs. */
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &mask);
+        result = PyObject_CallOneArg(pool->spawn, worker);
+        pthread_sigmask(SIG_SETMASK, &mask, NULL);
+        failed = !result && worker_revoke(worker);
+    }
+    if (failed) {
+        *left = request_queue_spawn_failed(&pool->queue);
+        atomic_fetch_add_explicit(&pool->spawn_failures, 1,
+                                  memory_order_relaxed);
+    }
+    Py_XDECREF(worker);
+    if (!result) {
+        return -1;
+    }
+    Py_DECREF(result);
+    return 0;
+}
+
+void pool_spawn_helper(struct pool_core *pool)
+{
+    uint32_t left;
+
+    if (pool_spawn(pool, &left) < 0) {
+        PyErr_Clear(); /* counted; the workers there are do the work */
+    }
+}
+
+void pool_room(struct pool_core *pool)
+{
+    /* Relaxed: a waiter looks again every ROOM_WAIT_NS. */
+    if (!atomic_load_explicit(&pool->waiters, memory_order_relaxed)) {
+        return;
+    }
+    pthread_mutex_lock(&pool->room_lock);
+    pthread_cond_broadcast(&pool->room);
+    pthread_mutex_unlock(&pool->room_lock);
+    notify_bare(&pool->core->aio.notify); /* the owner waits in poll() */
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The way of a request from its submitter to the queue.
+ */
+#include "py_args.h"
+#include "py_pool.h"
+#include "py_request.h"
+
+/* A submitter that waits for room looks for signals this often. */
+#define ROOM_WAIT_NS (20 * NS_PER_MS)
+
+/* Waits until there may be room.  Returns 0, or -1 with an exception. */
+static int wait_for_room(PoolObject *self)
+{
+    struct pool_core *pool = self->pool;
+    struct timespec ts;
+    bool progress;
+    int ret;
+
+    atomic_fetch_add_explicit(&pool->waiters, 1, memory_order_relaxed);
+    if (context_is_owner(self->context)) {
+        /* The others need the owner to go on: completions are dispatched. */
+        ret = context_poll(self->context, ROOM_WAIT_NS, &progress);
+    } else {
+        Py_BEGIN_ALLOW_THREADS clock_gettime(CLOCK_REALTIME, &ts);
+        ts = timespec_from_ns(ts.tv_sec * NS_PER_SECOND + ts.tv_nsec +
+                              ROOM_WAIT_NS);
+        pthread_mutex_lock(&pool->room_lock);
+        pthread_cond_timedwait(&pool->room, &pool->room_lock, &ts);
+        pthread_mutex_unlock(&pool->room_lock);
+        Py_END_ALLOW_THREADS ret = PyErr_CheckSignals();
+    }
+    atomic_fetch_sub_explicit(&pool->waiters, 1, memory_order_relaxed);
+    return ret;
+}
+
+int pool_check_up(PoolObject *self)
+{
+    if (self->down) {
+        PyErr_SetString(PyExc_RuntimeError, self->down);
+        return -1;
+    }
+    if (self->context->closed) {
+        PyErr_SetString(PyExc_RuntimeError, "the AioContext is closed");
+        return -1;
+    }
+    return 0;
+}
+
+/* Counts n more requests as queued.  Returns 0, or -1 with an exception. */
+static int reserve(PoolObject *self, uint32_t n)
+{
+    struct pool_core *pool = self->pool;
+
+    for (;;) {
+        if (pool_check_up(self) < 0) {
+            return -1;
+        }
+        if (request_queue_reserve(&pool->queue, n, pool->max_pending)) {
+            return 0;
+        }
+        if (!self->block) {
+            PyErr_Format(pool->state->pool_full,
+                         "the pool is full: max_pending=%lu requests wait for "
+                         "a thread",
+                         (unsigned long)pool->max_pending);
+            return -1;
+        }
+        if (wait_for_room(self) < 0) {
+            return -1;
+        }
+    }
+}
+
+/*
+ * Hands a chain of n reserved requests over; the chain's references go with it.
+ * Returns 0, or -1 with an exception: no worker could be started and none is
+ * there, or a signal handler raised; the caller takes back what it can.
+ */
+static int push(struct pool_core *pool, RequestObject *newest,
+                RequestObject *oldest, uint32_t n)
+{
+    uint32_t left;
+
+    /* Relaxed: a count; a completion of these can only come after the push. */
+    atomic_fetch_add_explicit(&pool->core->aio.in_flight, n,
+                              memory_order_relaxed);
+    if (request_queue_push(&pool->queue, &newest->work.node,
+                           &oldest->work.node) != QUEUE_SPAWN ||
+        pool_spawn(pool, &left) == 0) {
+        return 0;
+    }
+    if (left > 0 && !exception_is_fatal()) {
+        PyErr_Clear(); /* counted; the workers there are do the work */
+        return 0;
+    }
+    return -1;
+}
+
+/* After a push that failed: forgets r unless a worker has it already. */
+static void take_back(struct pool_core *pool, RequestObject *r)
+{
+    if (request_queue_cancel(&pool->queue, &r->work.node)) {
+        atomic_fetch_sub_explicit(&pool->core->aio.in_flight, 1,
+                                  memory_order_relaxed);
+        counter_add(&pool->dispatched, 1); /* nobody will wait for it */
+        Py_DECREF(r);                      /* the queue's */
+    }
+}
+
+PyObject *pool_submit(PoolObject *self, PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames)
+{
+    RequestObject *r;
+    PyObject *fn;
+
+    if (nargs < 1) {
+        PyErr_SetString(PyExc_TypeError, "submit() needs a callable fn");
+        return NULL;
+    }
+    if (arg_callable(args[0], "fn", false, &fn) < 0) {
+        return NULL;
+    }
+    r = request_new(self->pool, fn, args + 1, nargs - 1, kwnames);
+    if (!r) {
+        return NULL;
+    }
+    /* After the allocation, which can run a garbage collection. */
+    if (reserve(self, 1) < 0) {
+        Py_DECREF(r);
+        return NULL;
+    }
+    trace_emit(&self->pool->state->trace, TRACE_THREAD_POOL_SUBMIT, r, 0);
+    Py_INCREF(r); /* the queue's */
+    if (push(self->pool, r, r, 1) < 0) {
+        take_back(self->pool, r);
+        Py_DECREF(r);
+        return NULL;
+    }
+    return (PyObject *)r;
+}
+
+/* A list of requests for fn, one for each tuple.  NULL with an exception. */
+static PyObject *requests_new(PoolObject *self, PyObject *fn,
+                              PyObject *argtuples)
+{
+    PyObject *iterator, *item, *list = NULL;
+
+    iterator = PyObject_GetIter(argtuples);
+    if (!iterator) {
+        return NULL;
+    }
+    list = PyList_New(0);
+    while (list && (item = PyIter_Next(iterator))) {
+        RequestObject *r = NULL;
+
+        if (!PyTuple_Check(item)) {
+            PyErr_Format(PyExc_TypeError,
+                         "argtuples must hold tuples of arguments, not %R",
+                         item);
+        } else {
+            r = request_new(self->pool, fn, &PyTuple_GET_ITEM(item, 0),
+                            PyTuple_GET_SIZE(item), NULL);
+        }
+        Py_DECREF(item);
+        if (!r || PyList_Append(list, (PyObject *)r) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(r);
+    }
+    if (PyErr_Occurred()) {
+        Py_CLEAR(list);
+    }
+    Py_DECREF(iterator);
+    return list;
+}
+
+/* Chains list[begin:end] and hands it over. */
+static int push_slice(struct pool_core *pool, PyObject *list, Py_ssize_t begin,
+                      Py_ssize_t end)
+{
+    RequestObject *oldest, *newest = NULL;
+
+    oldest = (RequestObject *)PyList_GET_ITEM(list, begin);
+    for (Py_ssize_t i = begin; i < end; i++) {
+        RequestObject *r = (RequestObject *)PyList_GET_ITEM(list, i);
+
+        trace_emit(&pool->state->trace, TRACE_THREAD_POOL_SUBMIT, r, 0);
+        Py_INCREF(r); /* the queue's */
+        r->work.node.link.next = newest ? &newest->work.node.link : NULL;
+        newest = r;
+    }
+    if (push(pool, newest, oldest, (uint32_t)(end - begin)) == 0) {
+        return 0;
+    }
+    for (Py_ssize_t i = begin; i < end; i++) {
+        take_back(pool, (RequestObject *)PyList_GET_ITEM(list, i));
+    }
+    return -1;
+}
+
+PyObject *pool_submit_many(PoolObject *self, PyObject *args)
+{
+    PyObject *fn, *argtuples, *list;
+    Py_ssize_t n;
+
+    if (!PyArg_ParseTuple(args, "OO:submit_many", &fn, &argtuples) ||
+        arg_callable(fn, "fn", false, &fn) < 0 || pool_check_up(self) < 0) {
+        return NULL;
+    }
+    list = requests_new(self, fn, argtuples);
+    if (!list) {
+        return NULL;
+    }
+    n = PyList_GET_SIZE(list);
+    for (Py_ssize_t done = 0; done < n;) {
+        Py_ssize_t room = self->block && self->pool->max_pending < n - done
+                              ? self->pool->max_pending
+                              : n - done;
+
+        if (room > THREADS_MAX) {
+            room = THREADS_MAX;
+        }
+        if (reserve(self, (uint32_t)room) < 0 ||
+            push_slice(self->pool, list, done, done + room) < 0) {
+            Py_DECREF(list);
+            return NULL;
+        }
+        done += room;
+    }
+    return list;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What has come by the completion list: kept in the context, in order of
+ * arrival, and dispatched in bounded batches.
+ */
+#include "py_bottom_half.h"
+#include "py_context.h"
+#include "py_request.h"
+
+/* Completions and bottom halves of one turn at most, then fds and timers. */
+#define DISPATCH_BATCH 64
+/* An idle bottom half waits this long for the owner to have something to do. */
+#define IDLE_NS (10 * NS_PER_MS)
+
+/* Owner.  Appends node to the batch, or to what waits for idle time. */
+static void append(struct completion_node **head, struct completion_node **tail,
+                   struct completion_node *node)
+{
+    node->next = NULL;
+    *(*head ? &(*tail)->next : head) = node;
+    *tail = node;
+}
+
+static struct completion_node *take_first(struct completion_node **head)
+{
+    struct completion_node *node = *head;
+
+    *head = node->next;
+    return node;
+}
+
+void context_absorb(AioContextObject *c)
+{
+    struct completion_node *node, *next;
+
+    if (!completion_list_peek(&c->core->aio.list)) {
+        return;
+    }
+    for (node = completion_list_take(&c->core->aio.list); node; node = next) {
+        PyObject *work = work_of(node);
+
+        next = node->next;
+        if (Py_TYPE(work) == c->state->bottom_half_type &&
+            bottom_half_is_idle(work)) {
+            append(&c->idle_head, &c->idle_tail, node);
+        } else {
+            append(&c->batch_head, &c->batch_tail, node);
+        }
+    }
+}
+
+int64_t context_idle_timeout_ns(AioContextObject *c)
+{
+    for (struct completion_node *n = c->idle_head; n; n = n->next) {
+        if (!bottom_half_is_idle(work_of(n))) {
+            return 0; /* scheduled in earnest since, or cancelled */
+        }
+    }
+    return c->idle_head ? IDLE_NS : -1;
+}
+
+/* Runs one object that came by the list, and drops its reference. */
+static int run_work(AioContextObject *c, PyObject *work, bool *progress)
+{
+    int ret;
+
+    if (Py_TYPE(work) == c->state->bottom_half_type) {
+        ret = bottom_half_run(work, progress);
+    } else {
+        *progress = true;
+        ret = request_dispatch(work);
+    }
+    counter_add(&c->stats.dispatched, 1);
+    Py_DECREF(work);
+    return ret;
+}
+
+int context_dispatch_work(AioContextObject *c, bool *progress)
+{
+    struct completion_node *last_idle = c->idle_tail;
+    int ret = 0;
+
+    for (int i = 0; i < DISPATCH_BATCH && c->batch_head && ret == 0; i++) {
+        if (i > 0 && c->timers.used && timers_timeout_ns(&c->timers) == 0) {
+            break; /* slow callbacks: the timer first */
+        }
+        ret = run_work(c, work_of(take_first(&c->batch_head)), progress);
+    }
+    /* A nested poll() may have taken the rest, and the idle ones. */
+    while (ret == 0 && c->idle_head && last_idle) {
+        struct completion_node *node = take_first(&c->idle_head);
+
+        if (node == last_idle) {
+            last_idle = NULL;
+        }
+        ret = run_work(c, work_of(node), progress);
+    }
+    return ret;
+}
