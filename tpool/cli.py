@@ -10,13 +10,16 @@ import importlib.metadata
 import json
 import os
 import platform
+import signal
 import sys
 import sysconfig
 import time
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from _typeshed import SupportsWrite
 
     from tpool.measure import Measurement, ModeResult, Shares
 
@@ -44,7 +47,9 @@ was nothing to read, or digests differ; 2 wrong arguments; 130 interrupted."""
 class _Parser(argparse.ArgumentParser):
     """Does not hide that help could not be written, as argparse does."""
 
-    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+    def _print_message(
+        self, message: str, file: SupportsWrite[str] | None = None
+    ) -> None:
         if file is not None and file is sys.stderr:
             super()._print_message(message, file)
         else:
@@ -296,11 +301,15 @@ def _measure(arguments: argparse.Namespace) -> int:
         root, rounds=arguments.rounds, threads=arguments.threads, progress=progress
     )
     interrupted = False
+    before = signal.getsignal(signal.SIGINT)
     try:
+        if before is signal.default_int_handler:  # else a shell said to ignore it
+            signal.signal(signal.SIGINT, run.interrupt.handler)
         run.run()
     except KeyboardInterrupt:
         interrupted = True
     finally:
+        signal.signal(signal.SIGINT, before)
         if progress is not None:
             progress.clear()
     return _report(run, interrupted, arguments.json)

@@ -68,6 +68,46 @@ class Problem(NamedTuple):
     reason: str
 
 
+class Interrupt:
+    """Ctrl-C, held back while it would do harm.
+
+    A KeyboardInterrupt that comes up while the stock executor holds the lock of
+    a future leaves it locked: the worker that has the result waits for ever, and
+    so does the shutdown. So it is raised only where `may_raise` is true.
+
+    Context:
+        Owner, but `stop`, which the workers read too; a stale value costs one
+        more chunk. No lock: the handler may interrupt anything.
+    """
+
+    __slots__ = ("asked", "may_raise", "stop")
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.may_raise = True
+        self.stop = False
+
+    def handler(self, _signal: int, _frame: object) -> None:
+        """Take a SIGINT; the second one insists."""
+        insists = self.asked
+        self.asked = self.stop = True
+        if self.may_raise or insists:
+            raise KeyboardInterrupt
+
+    def give_up(self) -> None:
+        """Let the workers stop, and raise no more: the pools are shut down."""
+        self.stop, self.may_raise = True, False
+
+    def check(self) -> None:
+        """Raise what was held back.
+
+        Raises:
+            KeyboardInterrupt: A SIGINT came before.
+        """
+        if self.asked:
+            raise KeyboardInterrupt
+
+
 class ReplacedError(Exception):
     """The path leads to another file than the one that the walk saw."""
 
@@ -84,7 +124,7 @@ def _signature(info: os.stat_result) -> tuple[int, ...]:
     return (info.st_size, info.st_mtime_ns, info.st_ctime_ns)
 
 
-def read_file(item: Item, stop: threading.Event) -> Outcome:
+def read_file(item: Item, interrupt: Interrupt) -> Outcome:
     """Stat, read and hash one file.
 
     The file is opened without following a link and without blocking, and is
@@ -93,7 +133,7 @@ def read_file(item: Item, stop: threading.Event) -> Outcome:
 
     Args:
         item: The file.
-        stop: Set by the owner to give up early.
+        interrupt: Asked by the owner to give up early.
 
     Returns:
         Size and times before and after the read, and the SHA-256.
@@ -114,7 +154,7 @@ def read_file(item: Item, stop: threading.Event) -> Outcome:
         # One byte more than the size, so that a small file takes no big buffer.
         length = min(_CHUNK, before.st_size + 1) if before.st_size else _CHUNK
         while chunk := os.read(fd, length):
-            if stop.is_set():
+            if interrupt.stop:
                 raise _StopError
             sha.update(chunk)
         after = os.fstat(fd)
@@ -257,9 +297,9 @@ class Peer(Protocol):
 class TpoolPeer:
     """tpool: the callbacks run in the owner, while it polls."""
 
-    def __init__(self, threads: int, poll_max_ns: int, stop: threading.Event) -> None:
+    def __init__(self, threads: int, poll_max_ns: int, interrupt: Interrupt) -> None:
         self.name = f"tpool, polling {'on' if poll_max_ns else 'off'}"
-        self._stop = stop
+        self._interrupt = interrupt
         self._done: deque[Done] = deque()
         self._ctx = AioContext(poll_max_ns=poll_max_ns)
         self._pool = ThreadPool(
@@ -271,7 +311,7 @@ class TpoolPeer:
 
     def submit(self, index: int, item: Item) -> None:
         now = perf_counter_ns()
-        request = self._pool.submit(read_file, item, self._stop)
+        request = self._pool.submit(read_file, item, self._interrupt)
         request.add_done_callback(functools.partial(self._seen, index, now))
 
     def next_done(self) -> Done:
@@ -303,8 +343,8 @@ class FuturesPeer:
 
     name = "concurrent.futures"
 
-    def __init__(self, threads: int, stop: threading.Event) -> None:
-        self._stop = stop
+    def __init__(self, threads: int, interrupt: Interrupt) -> None:
+        self._interrupt = interrupt
         self._blocked_ns = 0
         self._done: queue.SimpleQueue[tuple[int, int, Call]] = queue.SimpleQueue()
         self._pool = concurrent.futures.ThreadPoolExecutor(threads)
@@ -314,7 +354,7 @@ class FuturesPeer:
 
     def submit(self, index: int, item: Item) -> None:
         now = perf_counter_ns()
-        future = self._pool.submit(read_file, item, self._stop)
+        future = self._pool.submit(read_file, item, self._interrupt)
         future.add_done_callback(functools.partial(self._finished, index, now))
 
     def next_done(self) -> Done:
@@ -476,8 +516,9 @@ class Measurement:
             is not known.
 
     Context:
-        Owner. A KeyboardInterrupt comes out of `run` once the pools are shut
-        down; the results until then stay.
+        Owner. `interrupt.handler` is meant to be the handler of SIGINT while
+        `run` runs: the KeyboardInterrupt comes out of `run` once the pools are
+        shut down, and the results until then stay.
     """
 
     def __init__(
@@ -501,7 +542,7 @@ class Measurement:
         self._reference: list[Outcome] = []
         self._unreadable: dict[str, str] = {}
         self._changed: dict[str, None] = {}
-        self._stop = threading.Event()
+        self.interrupt = Interrupt()
         self._passes: dict[str, list[Pass]] = {}
 
     @property
@@ -535,17 +576,19 @@ class Measurement:
         with ExitStack() as stack:
             peers: list[Peer] = []
             for poll_max_ns in (0, _POLL_MAX_NS):
-                peers.append(TpoolPeer(self.threads, poll_max_ns, self._stop))
+                peers.append(TpoolPeer(self.threads, poll_max_ns, self.interrupt))
                 stack.callback(peers[-1].close)
-            peers.append(FuturesPeer(self.threads, self._stop))
+            peers.append(FuturesPeer(self.threads, self.interrupt))
             stack.callback(peers[-1].close)
-            stack.callback(self._stop.set)  # first of all
+            stack.callback(self.interrupt.give_up)  # first of all
+            self.interrupt.may_raise = False
             self._passes = {peer.name: [] for peer in peers}
             for turn in range(self.rounds):
                 first = turn % len(peers)
                 for peer in (*peers[first:], *peers[:first]):
                     label = f"round {turn + 1} of {self.rounds}, {peer.name}"
                     self._one_pass(peer, label)
+        self.interrupt.check()
 
     def _tell(self, what: str, done: int, total: int) -> None:
         if self._progress is not None:
@@ -557,7 +600,7 @@ class Measurement:
             if count % _REPORT_EVERY == 0:
                 self._tell("reading once", count, total)
             try:
-                outcome = read_file(item, self._stop)
+                outcome = read_file(item, self.interrupt)
             except (OSError, ReplacedError) as error:
                 self._failed(item, error)
                 continue
@@ -583,14 +626,22 @@ class Measurement:
         in_flight = 0
         for index, item in enumerate(self.items):
             if in_flight == self.in_flight:
-                self._take(peer.next_done(), latencies_ns)
+                self._take(self._wait(peer), latencies_ns)
                 in_flight -= 1
             peer.submit(index, item)
             in_flight += 1
             if index % _REPORT_EVERY == 0:
                 self._tell(label, len(latencies_ns), len(self.items))
         for _ in range(in_flight):
-            self._take(peer.next_done(), latencies_ns)
+            self._take(self._wait(peer), latencies_ns)
+
+    def _wait(self, peer: Peer) -> Done:
+        self.interrupt.may_raise = True
+        try:
+            self.interrupt.check()
+            return peer.next_done()
+        finally:
+            self.interrupt.may_raise = False
 
     def _take(self, done: Done, latencies_ns: list[int]) -> None:
         latencies_ns.append(done.seen_ns - done.submitted_ns)

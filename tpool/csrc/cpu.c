@@ -53,6 +53,27 @@ int cpu_usable(void)
     return n < 1 ? 1 : (int)n;
 }
 
+bool cpu_leave(int cpu)
+{
+#ifdef __linux__
+    cpu_set_t set, others;
+
+    if (cpu < 0 || cpu >= CPU_SETSIZE ||
+        sched_getaffinity(0, sizeof(set), &set) < 0) {
+        return false;
+    }
+    others = set;
+    CPU_CLR(cpu, &others);
+    /* The first call moves the thread at once, the second lets it be. */
+    return CPU_COUNT(&others) > 0 &&
+           sched_setaffinity(0, sizeof(others), &others) == 0 &&
+           sched_setaffinity(0, sizeof(set), &set) == 0;
+#else
+    (void)cpu;
+    return false;
+#endif
+}
+
 void cpu_pair_init(struct cpu_pair *pair)
 {
     atomic_init(&pair->owner, -1);

@@ -18,6 +18,12 @@ int cpu_current(void);
 int cpu_usable(void);
 
 /*
+ * The calling thread.  Has it run on another CPU than this one, if it may, and
+ * leaves its affinity as it was.  Returns whether it moved.
+ */
+bool cpu_leave(int cpu);
+
+/*
  * The two sides of a busy wait.  Any thread, relaxed: a stale value costs one
  * poll phase too many or too few.
  */

@@ -85,7 +85,8 @@ bool notify_may_block(struct notify *n, struct completion_list *list)
                           memory_order_seq_cst);
     /* K: pairs with P, the push or notify_bare(). */
     if (!completion_list_look(list) &&
-        !atomic_load_explicit(&n->notified, memory_order_seq_cst)) {
+        !(atomic_load_explicit(&n->notified, memory_order_seq_cst) &
+          NOTIFIED_BARE)) {
         return true;
     }
     notify_unblock(n);
@@ -104,17 +105,18 @@ void notify_unblock(struct notify *n)
                           memory_order_relaxed);
 }
 
-void notify_accept(struct notify *n)
+void notify_accept(struct notify *n, bool fired)
 {
-    uint32_t notified = 0;
+    uint32_t notified = atomic_load_explicit(&n->notified,
+                                             memory_order_relaxed);
 
     /* Relaxed: a flag missed here keeps the next poll() from blocking (K). */
-    if (notify_is_notified(n)) {
+    if (notified) {
         /* Acquire: pairs with N. */
         notified = atomic_exchange_explicit(&n->notified, 0,
                                             memory_order_acquire);
     }
-    if (notified & NOTIFIED_WRITTEN) {
+    if (fired || (notified & NOTIFIED_WRITTEN)) {
         event_notifier_test_and_clear(&n->notifier);
     }
 }

@@ -15,7 +15,8 @@
  *   N: notified |= NOTIFIED_WRITTEN             nothing: wait for the notifier
  *                                            U: store state without BLOCKED
  *                                            (context re-acquired:) lower by 2
- *                                            accept: take notified, drain
+ *                                            accept: take notified, drain if
+ *                                            written, or seen readable
  *
  * Invariant L, no lost wake-up.  P, L, A and K are seq_cst accesses, so they
  * have one order S that all threads agree on.
@@ -33,10 +34,15 @@
  *
  * Invariant W: W comes before N.  At rest (no poster between L and N) a
  * readable notifier is announced by notified, so accept() drains it without a
- * system call to find out.  With N first, the owner can accept in between: it
- * drains nothing, and the fd stays readable with nobody to say so.
+ * system call to find out, and a foreign loop does not find it readable for
+ * nothing.  With N first, the owner can accept in between: it drains nothing,
+ * and the fd stays readable with nobody to say so.
  *   Nor may W be left out because notified is already set: it may be left from
  *   a bare notify() that this sleep has already looked past.
+ *   The kernel may run the owner in the middle, after W: the wait has then
+ *   reported the notifier, and accept() is told so.  It must not wait for N,
+ *   which the poster, preempted on this very CPU, cannot set.  The late N keeps
+ *   nobody from blocking (K looks for NOTIFIED_BARE): it costs one empty drain.
  *
  * A post in the poll phase sets no flag at all: the node itself is seen.  (A
  * flag set after the owner took the node would cost it one empty turn.)
@@ -100,8 +106,11 @@ bool notify_may_block(struct notify *n, struct completion_list *list);
 /* Owner, awake again, before anything is looked at.  (U) */
 void notify_unblock(struct notify *n);
 
-/* Owner, context acquired.  Clears notified; drains what was written. */
-void notify_accept(struct notify *n);
+/*
+ * Owner, context acquired.  Clears notified; drains what was written.  fired:
+ * the wait has reported the notifier.
+ */
+void notify_accept(struct notify *n, bool fired);
 
 /* Any thread. */
 static inline uint32_t notify_me(struct notify *n)
@@ -114,7 +123,8 @@ static inline uint32_t notify_me(struct notify *n)
 /* Any thread.  Relaxed: who sees it late looks again, see K. */
 static inline bool notify_is_notified(struct notify *n)
 {
-    return atomic_load_explicit(&n->notified, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&n->notified, memory_order_relaxed) &
+           NOTIFIED_BARE;
 }
 
 #endif

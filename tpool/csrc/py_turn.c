@@ -314,6 +314,17 @@ static int dispatch(AioContextObject *c, struct wait *w, bool *progress)
     return timers_dispatch(&c->timers, progress);
 }
 
+/* Whether the wait has reported the notifier. */
+static bool notifier_fired(const struct wait *w)
+{
+    bool fired = false;
+
+    for (int i = 0; i < w->n_events && !fired; i++) {
+        fired = w->events[i].gen == 0;
+    }
+    return fired;
+}
+
 static bool nothing_happened(AioContextObject *c, const struct wait *w)
 {
     return !w->n_events && !aio_poll_progress(&c->core->aio) &&
@@ -406,7 +417,7 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
     if (blocking) {
         notify_lower(notify, NOTIFY_STEP);
     }
-    notify_accept(notify);
+    notify_accept(notify, notifier_fired(&w));
     if (ret == 0) {
         counter_add(&c->stats.turns, 1);
         ret = dispatch(c, &w, progress);
@@ -437,17 +448,23 @@ int context_prepare(AioContextObject *c, int64_t *timeout_ns)
 
 int context_check(AioContextObject *c, bool *ready)
 {
-    struct fdmon_event events[FDMON_BATCH];
+    struct wait w = {.n_events = 0};
 
     if (begin(c) < 0) {
         return -1;
     }
     foreign_leave(&c->core->aio.notify);
-    notify_accept(&c->core->aio.notify);
+    w.n_events = fdmon_wait(&c->fdmon, 0, NULL, w.events);
+    if (w.n_events < 0) {
+        end(c);
+        raise_errno(w.n_events);
+        return -1;
+    }
+    notify_accept(&c->core->aio.notify, notifier_fired(&w));
     context_absorb(c);
-    *ready = c->batch_head || timers_timeout_ns(&c->timers) == 0 ||
-             c->idle_head ||
-             (c->handlers.count && fdmon_wait(&c->fdmon, 0, NULL, events) > 0);
+    *ready = c->batch_head || c->idle_head ||
+             timers_timeout_ns(&c->timers) == 0 ||
+             w.n_events > notifier_fired(&w);
     end(c);
     return 0;
 }

@@ -97,6 +97,29 @@ static bool poll_phase(struct request_queue *q, int64_t begin_ns,
     return false;
 }
 
+/*
+ * Lock held; dropped while it moves.  Owner and worker share a CPU although
+ * there are more: where those share no cache, as on many virtual machines, the
+ * kernel wakes a thread where it ran last, and would leave it so for long.
+ */
+static void part_from_owner(struct request_queue *q)
+{
+    int cpu = atomic_load_explicit(&q->cpus->owner, memory_order_relaxed);
+
+    if (++q->refused < q->refused_max ||
+        atomic_load_explicit(&q->cpus->single, memory_order_relaxed)) {
+        return;
+    }
+    q->refused = 0;
+    if (q->refused_max < QUEUE_REFUSED_MAX) {
+        q->refused_max *= 2;
+    }
+    pthread_mutex_unlock(&q->lock);
+    cpu_leave(cpu);
+    cpu_publish(&q->cpus->worker);
+    pthread_mutex_lock(&q->lock);
+}
+
 /* Lock held; dropped while it polls.  False: no poll phase was begun. */
 static bool try_poll(struct request_queue *q, struct queue_worker *w,
                      int64_t begin_ns)
@@ -111,6 +134,7 @@ static bool try_poll(struct request_queue *q, struct queue_worker *w,
     cpu_publish(&q->cpus->worker);
     if (cpu_pair_is_shared(q->cpus)) {
         q->stats.poll_refused++;
+        part_from_owner(q);
         return false;
     }
     q->polling = true;
@@ -120,7 +144,9 @@ static bool try_poll(struct request_queue *q, struct queue_worker *w,
     pthread_mutex_lock(&q->lock);
     q->polling = false;
     q->stats.polled_ns += (uint64_t)(w->poll_end_ns - begin_ns);
+    q->refused = 0;
     if (hit) {
+        q->refused_max = QUEUE_REFUSED_MIN;
         q->stats.poll_hits++;
     } else {
         q->stats.poll_misses++;
