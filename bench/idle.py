@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""What does a pool cost while nothing happens, ten seconds after a burst?
+
+Counted for all threads of the process by the kernel: time on a CPU (schedstat)
+and context switches (status). The owner blocks once; that one switch, and the
+CPU time of reading the counters, is what a process that sleeps has as well.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import re
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import _harness as h
+
+import tpool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SETTLE_S = 0.1  # after the burst: the last polls end, the workers park
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """One peer: what the idle time took. `wakeups` are voluntary switches."""
+
+    case: str
+    peer: str
+    n: int
+    seconds: float
+    threads: int
+    cpu_us: float
+    wakeups: int
+    preemptions: int
+
+
+def counters() -> tuple[int, int, int]:
+    """Return ns on a CPU, voluntary and other switches, of all threads."""
+    totals = [0, 0, 0]
+    for thread in os.listdir("/proc/self/task"):
+        try:
+            with open(f"/proc/self/task/{thread}/schedstat", "rb") as file:
+                totals[0] += int(file.read().split()[0])
+            with open(f"/proc/self/task/{thread}/status", "rb") as file:
+                switches = re.findall(rb"ctxt_switches:\t(\d+)", file.read())
+        except FileNotFoundError:  # it ended
+            continue
+        totals[1] += int(switches[0])
+        totals[2] += int(switches[1])
+    return totals[0], totals[1], totals[2]
+
+
+def measure(
+    peer: str,
+    burst: Callable[[], None],
+    block: Callable[[float], object],
+    n: int,
+    seconds: float,
+) -> Idle:
+    """Run a burst, let it settle, and count while the owner blocks."""
+    burst()
+    block(SETTLE_S)
+    before = counters()
+    block(seconds)
+    cpu, voluntary, other = (
+        now - then for now, then in zip(counters(), before, strict=True)
+    )
+    return Idle(
+        case=f"after a burst of {n:,}",
+        peer=peer,
+        n=n,
+        seconds=seconds,
+        threads=threading.active_count(),
+        cpu_us=cpu / 1e3,
+        wakeups=voluntary,
+        preemptions=other,
+    )
+
+
+def tpool_idle(peer: str, poll_max_ns: int, n: int, seconds: float) -> Idle:
+    """The owner blocks in `poll()` until a timer."""
+    with (
+        tpool.AioContext(poll_max_ns=poll_max_ns) as ctx,
+        # Idle workers stay, or their end would be what is counted.
+        tpool.ThreadPool(ctx, max_threads=8, idle_timeout=3600.0) as pool,
+    ):
+
+        def burst() -> None:
+            for call in pool.submit_many(h.noop, [()] * n):
+                call.result()
+
+        def block(for_s: float) -> None:
+            rung: list[None] = []
+            timer = ctx.new_timer(lambda: rung.append(None))
+            timer.mod_ns(time.monotonic_ns() + int(for_s * 1e9))
+            while not rung:
+                ctx.poll(True)
+
+        return measure(peer, burst, block, n, seconds)
+
+
+def stock_idle(peer: str, n: int, seconds: float) -> Idle:
+    """The owner waits for an event that does not come."""
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+
+        def burst() -> None:
+            for call in [pool.submit(h.noop) for _ in range(n)]:
+                call.result()
+
+        never = threading.Event()
+        return measure(peer, burst, never.wait, n, seconds)
+
+
+def main() -> None:
+    made = h.parser(__doc__)
+    made.set_defaults(rounds=1)
+    made.add_argument("--n", type=int, default=10_000, help="burst; default: 10000")
+    made.add_argument("--seconds", type=float, default=10.0, help="default: 10")
+    options = h.parse(made, {"n": 100, "seconds": 0.2})
+    table = []
+    for turn in range(options.rounds):
+        h.tell(f"round {turn + 1} of {options.rounds}")
+        n, seconds = options.n, options.seconds
+        table += [
+            tpool_idle("tpool, polling on", 32_768, n, seconds),
+            tpool_idle("tpool, polling off", 0, n, seconds),
+            stock_idle("concurrent.futures", n, seconds),
+        ]
+    h.report("The cost of being idle", __file__, options, table)
+
+
+if __name__ == "__main__":
+    main()

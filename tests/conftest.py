@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: MIT
+"""What all tests share: contexts, threads, deadlines, and a look for leaks.
+
+Deadlines turn a hang into a failure; nothing is asserted on how long it took.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import tpool
+
+DEADLINE_S = 30.0
+ISOLATED = Path(__file__).parent / "isolated"
+
+
+def wait_until(condition, turn=None, deadline_s=DEADLINE_S):
+    """Return what condition() says once it is true; turn() is run in between."""
+    end = time.monotonic() + deadline_s
+    while not (result := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {deadline_s} s: {condition}")
+        if turn is None:
+            time.sleep(0.0005)
+        else:
+            turn()
+    return result
+
+
+def poll_until(ctx, condition):
+    """Turn ctx, without blocking, until condition() is true."""
+    return wait_until(condition, turn=lambda: ctx.poll(False))
+
+
+def is_blocked(ctx):
+    """Whether the owner of ctx sleeps; called by another thread."""
+    ctx.acquire()  # the owner lets go of it only to sleep
+    try:
+        return ctx.notify_me >= 2
+    finally:
+        ctx.release()
+
+
+def wait_blocked(ctx):
+    """Wait until the owner of ctx sleeps; called by another thread."""
+    wait_until(lambda: is_blocked(ctx))
+
+
+def task_state(native_id):
+    """Return the state of a thread as the kernel shows it: R, S, ..."""
+    stat = Path(f"/proc/self/task/{native_id}/stat").read_text(encoding="ascii")
+    return stat.rpartition(")")[2].split()[0]
+
+
+class Background(threading.Thread):
+    """A thread whose result, or exception, finish() gives."""
+
+    def __init__(self, fn, *args):
+        super().__init__(daemon=True)
+        self._call = (fn, args)
+        self._outcome = None
+        self._error = None
+        self.start()
+
+    def run(self):
+        fn, args = self._call
+        try:
+            self._outcome = fn(*args)
+        except BaseException as error:
+            self._error = error
+        finally:
+            del self._call, fn, args
+
+    def finish(self):
+        self.join(DEADLINE_S)
+        assert not self.is_alive(), f"{self} hangs"
+        if self._error is not None:
+            raise self._error
+        return self._outcome
+
+
+@pytest.fixture
+def background():
+    """Return a function that starts a thread; each ends without an exception."""
+    threads = []
+
+    def start(fn, *args):
+        threads.append(Background(fn, *args))
+        return threads[-1]
+
+    yield start
+    for thread in threads:
+        thread.finish()
+
+
+@pytest.fixture
+def ctx():
+    with tpool.AioContext() as context:
+        yield context
+
+
+@pytest.fixture
+def pool(ctx):
+    with tpool.ThreadPool(ctx) as threads:
+        yield threads
+
+
+@pytest.fixture
+def single(ctx):
+    """Return a pool of one worker at most."""
+    with tpool.ThreadPool(ctx, max_threads=1) as threads:
+        yield threads
+
+
+@pytest.fixture
+def gate():
+    """Return an Event for workers to wait on; set at the latest at the end."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def unraisable(monkeypatch):
+    """Return the list of what sys.unraisablehook is given."""
+    seen = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda info: seen.append(info.exc_value))
+    return seen
+
+
+@pytest.fixture
+def isolated():
+    """Return a function that runs a case of a script of tests/isolated."""
+
+    def run(script, case, *, prefix=(), options=(), env=None, status=0, timeout=60):
+        result = subprocess.run(
+            [*prefix, sys.executable, *options, str(ISOLATED / script), case],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+        )
+        said = f"{result.returncode}\n{result.stdout}\n{result.stderr}"
+        if result.returncode == 77:
+            pytest.skip(result.stdout.strip())
+        assert result.returncode == status, said
+        return result
+
+    return run
+
+
+def _tasks():
+    return set(os.listdir("/proc/self/task"))
+
+
+def _fds():
+    fds = set()
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            fds.add((fd, os.readlink(f"/proc/self/fd/{fd}")))
+    return fds
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """Fail a test that leaves a thread or an fd behind."""
+    if not Path("/proc/self/task").is_dir():
+        yield
+        return
+    tasks, fds = _tasks(), _fds()
+    yield
+    collected = False
+    end = time.monotonic() + DEADLINE_S
+    while (_tasks() - tasks or _fds() - fds) and time.monotonic() < end:
+        if not collected:
+            gc.collect()
+            collected = True
+        time.sleep(0.001)
+    assert not _tasks() - tasks, f"threads left: {threading.enumerate()}"
+    assert not _fds() - fds, f"fds left: {_fds() - fds}"

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).parents[1] / "bench"
+TIMEOUT_S = 300
+
+LATENCY = {
+    "case",
+    "peer",
+    "n",
+    "p50_us",
+    "p99_us",
+    "mean_us",
+    "ops_per_s",
+    "cpu_us_per_op",
+    "ratio_p50",
+    "ratio_p99",
+    "ratio_mean",
+    "ratio_cpu",
+}
+ON, OFF, STOCK = "tpool, polling on", "tpool, polling off", "concurrent.futures"
+SCALE = {"submit_us", "collect_us", "cpu_us_per_op", "bytes_per_request", "bytes_left"}
+GAPS_US = [0, 5, 10, 20, 30, 45, 60, 100, 500]
+
+# What each benchmark promises: columns, requests of a row, (case, peer) of each row,
+# entries beside the common ones.
+PROMISED = {
+    "round_trip": (
+        LATENCY,
+        {200},
+        [
+            ("no-op", ON),
+            ("no-op", OFF),
+            ("no-op", STOCK),
+            ("no-op", "queue.SimpleQueue pair"),
+            ("no-op", f"{STOCK}, taskset"),
+        ],
+        {"counts"},
+    ),
+    "throughput": (
+        LATENCY,
+        {1280},
+        [
+            (case, peer)
+            for case in ("callbacks", "results")
+            for peer in (
+                "tpool, max_threads 1",
+                "tpool, max_threads 64",
+                f"{STOCK}, 1",
+                f"{STOCK}, 64",
+            )
+        ],
+        {"threads", "in_flight"},
+    ),
+    "million": (
+        {"case", "peer", "n"} | SCALE,
+        {500, 1500, 5000},
+        [("in flight", peer) for peer in ("tpool", STOCK) * 2]
+        + [("in flight", "tpool")],
+        {"linearity"},
+    ),
+    "gap_table": (
+        LATENCY,
+        {50},
+        [(f"gap {gap} us", peer) for gap in GAPS_US for peer in (OFF, ON)],
+        {"gaps_us"},
+    ),
+    "idle": (
+        {
+            "case",
+            "peer",
+            "n",
+            "seconds",
+            "threads",
+            "cpu_us",
+            "wakeups",
+            "preemptions",
+        },
+        {100},
+        [("after a burst of 100", peer) for peer in (ON, OFF, STOCK)],
+        set(),
+    ),
+    "contended": (
+        LATENCY,
+        {50},
+        [
+            (case, peer)
+            for case in ("quiet", "two hogs", "one CPU")
+            for peer in (OFF, ON, STOCK)
+        ],
+        set(),
+    ),
+    "many_fds": (
+        LATENCY,
+        {100},
+        [("polling off", "no fds"), ("polling off", "1,024 idle fds")],
+        {"fds"},
+    ),
+}
+
+
+def run(name, *options):
+    return subprocess.run(
+        [sys.executable, BENCH / f"{name}.py", *options],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+def test_every_benchmark_is_under_test():
+    files = {path.stem for path in BENCH.glob("*.py") if path.stem[0] != "_"}
+    assert files == set(PROMISED)
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_a_quick_run_prints_a_table_and_writes_what_it_promises(name, tmp_path):
+    columns, n, rows, more = PROMISED[name]
+    result = run(name, "--quick", "--json", tmp_path / "out.json")
+    assert (result.returncode, result.stderr) == (0, "")
+    found = json.loads((tmp_path / "out.json").read_text())
+    common = {"bench", "question", "environment", "quick", "rounds", "rows"}
+    assert set(found) == common | more
+    assert (found["bench"], found["quick"], found["rounds"]) == (name, True, 1)
+    assert {"python", "gil", "cpus", "kernel"} <= set(found["environment"])
+    kept = [row for row in found["rows"] if row["peer"] != "gevent threadpool"]
+    assert [(row["case"], row["peer"]) for row in kept] == rows
+    for row in found["rows"]:
+        assert set(row) == columns
+        assert row["n"] in n
+    assert found["question"] in result.stdout
+    for _, peer in rows:
+        assert peer in result.stdout
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_no_round_at_all_is_refused(name):
+    result = run(name, "--rounds", "0")
+    assert result.returncode == 2
+    assert "--rounds" in result.stderr
