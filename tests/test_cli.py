@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tpool import cli, measure
+from tpool import tree as tree_module
 
 TIMEOUT_S = 120
 MODES = ["tpool, polling off", "tpool, polling on", "concurrent.futures"]
@@ -587,7 +588,7 @@ def test_an_interrupt_stops_workers_in_the_middle_of_a_file(tmp_path):
     info = big.stat()
     stop = measure.Interrupt()
     stop.give_up()
-    with pytest.raises(measure._StopError):
+    with pytest.raises(tree_module.StopError):
         measure.read_file(measure.Item(str(big), info.st_dev, info.st_ino), stop)
 
 
