@@ -23,6 +23,19 @@ static bool is_done(RequestObject *r)
     return state_get(r) == REQUEST_DONE || is_cancelled(r);
 }
 
+/*
+ * While it is queued, a request is reachable: the queue holds it.  So until it
+ * has run, neither it nor its context is tracked: a collection with a million
+ * of them waiting would go through them all, again and again.
+ */
+static void drop_context(RequestObject *r)
+{
+    if (r->context && !PyObject_GC_IsTracked(r->context)) {
+        PyObject_GC_Track(r->context); /* its dealloc expects that */
+    }
+    Py_CLEAR(r->context);
+}
+
 RequestObject *request_new(struct pool_core *pool, PyObject *fn,
                            PyObject *const *args, Py_ssize_t nargs,
                            PyObject *kwnames)
@@ -39,6 +52,7 @@ RequestObject *request_new(struct pool_core *pool, PyObject *fn,
         Py_DECREF(context);
         return NULL;
     }
+    PyObject_GC_UnTrack(context);
     r->work.node.link.next = NULL;
     r->work.node.prev = NULL;
     r->work.node.queued = true;
@@ -56,7 +70,6 @@ RequestObject *request_new(struct pool_core *pool, PyObject *fn,
     for (Py_ssize_t i = 0; i < n; i++) {
         r->args[i] = Py_NewRef(args[i]);
     }
-    PyObject_GC_Track(r);
     return r;
 }
 
@@ -77,6 +90,8 @@ void request_run(RequestObject *r, struct call_times *times)
     size_t nargsf = (size_t)(Py_SIZE(r) - nkw) | PY_VECTORCALL_ARGUMENTS_OFFSET;
 
     trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_START, r, 0);
+    PyObject_GC_Track(r->context);
+    PyObject_GC_Track(r);
     if (PyContext_Enter(r->context) == 0) {
         r->outcome = PyObject_Vectorcall(r->fn, r->args, nargsf, r->kwnames);
         if (!r->outcome) {
@@ -100,6 +115,7 @@ void request_deliver_cancelled(RequestObject *r)
     trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_CANCEL, r, 0);
     atomic_fetch_add_explicit(&r->pool->cancelled, 1, memory_order_relaxed);
     drop_call(r);
+    PyObject_GC_Track(r);
     atomic_store_explicit(&r->cancelled, true, memory_order_relaxed);
     aio_core_post(&r->pool->core->aio, &r->work.node.link);
 }
@@ -149,7 +165,7 @@ int request_dispatch(PyObject *self)
         counter_add(&r->pool->dispatched, 1);
         /* Here, not in the worker: dropping what another thread made is dear
          * without the GIL. */
-        Py_CLEAR(r->context);
+        drop_context(r);
     }
     while (ret == 0 && (callback = take_callback(r))) {
         ret = call_callback(r, callback);
@@ -414,7 +430,7 @@ static int request_traverse(RequestObject *r, visitproc visit, void *arg)
 static int request_clear(RequestObject *r)
 {
     drop_call(r);
-    Py_CLEAR(r->context);
+    drop_context(r);
     Py_CLEAR(r->outcome);
     Py_CLEAR(r->callbacks);
     return 0;
