@@ -86,7 +86,7 @@ static void teardown(AioContextObject *c)
     timers_cleanup(&c->timers);
     drop_list(&c->batch_head);
     drop_list(&c->idle_head);
-    py_core_unref(core);
+    py_core_detach(core);
 }
 
 static PyObject *context_close(AioContextObject *c,
@@ -277,7 +277,9 @@ static PyObject *context_acquire_method(AioContextObject *c,
 static PyObject *context_release_method(AioContextObject *c,
                                         PyObject *Py_UNUSED(ignored))
 {
-    if (!context_is_acquired(c) || c->lock_depth <= (unsigned)c->poll_depth) {
+    /* What poll() holds in this thread is not the caller's to release. */
+    if (!context_is_acquired(c) ||
+        (context_is_owner(c) && c->lock_depth <= (unsigned)c->poll_depth)) {
         PyErr_SetString(PyExc_RuntimeError,
                         "release() of an AioContext that this thread has not "
                         "acquired");

@@ -16,6 +16,7 @@ struct py_core *py_core_new(struct module_state *state, PyObject *context)
         return NULL;
     }
     atomic_init(&core->refs, 1);
+    atomic_init(&core->detached, false);
     core->trace = &state->trace;
     core->context_ref = PyWeakref_NewRef(context, NULL);
     if (!core->context_ref) {
@@ -39,18 +40,36 @@ struct py_core *py_core_ref(struct py_core *core)
     return core;
 }
 
-void py_core_unref(struct py_core *core)
+static void drop_list(struct py_core *core)
 {
     struct completion_node *link, *next;
 
+    for (link = completion_list_take(&core->aio.list); link; link = next) {
+        next = link->next;
+        Py_DECREF(work_of(link));
+    }
+}
+
+void py_core_detach(struct py_core *core)
+{
+    /* Seq_cst with the load below: either side, or both, drops the list. */
+    atomic_store_explicit(&core->detached, true, memory_order_seq_cst);
+    drop_list(core);
+    py_core_unref(core);
+}
+
+void py_core_drop_undelivered(struct py_core *core)
+{
+    if (atomic_load_explicit(&core->detached, memory_order_seq_cst)) {
+        drop_list(core);
+    }
+}
+
+void py_core_unref(struct py_core *core)
+{
     /* Acquire-release: what others did before their unref comes before this. */
     if (atomic_fetch_sub_explicit(&core->refs, 1, memory_order_acq_rel) != 1) {
         return;
-    }
-    link = completion_list_take(&core->aio.list);
-    for (; link; link = next) {
-        next = link->next;
-        Py_DECREF(work_of(link));
     }
     aio_core_cleanup(&core->aio);
     Py_DECREF(core->context_ref);

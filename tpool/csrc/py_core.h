@@ -14,6 +14,7 @@ struct py_core {
     struct aio_core aio;
     /* Any thread. */
     _Atomic uint32_t refs;
+    atomic_bool detached; /* the context is gone: nobody will dispatch */
     /* Immutable after init. */
     PyObject *context_ref; /* weak reference to the AioContext */
     struct trace *trace;   /* the types of all users keep the module alive */
@@ -25,6 +26,15 @@ struct py_core *py_core_ref(struct py_core *core);
 
 /* GIL held: the last one drops what nobody has dispatched. */
 void py_core_unref(struct py_core *core);
+
+/* GIL held.  The context lets go: from now on what is delivered is dropped. */
+void py_core_detach(struct py_core *core);
+
+/*
+ * Poster, GIL held, after it has delivered: drops what nobody will dispatch.
+ * What is on the list keeps the core, and so itself, alive.
+ */
+void py_core_drop_undelivered(struct py_core *core);
 
 /* GIL held.  A new reference to the AioContext, or NULL without an exception. */
 PyObject *py_core_context(struct py_core *core);

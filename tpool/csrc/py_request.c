@@ -112,12 +112,17 @@ void request_run(RequestObject *r, struct call_times *times)
 
 void request_deliver_cancelled(RequestObject *r)
 {
+    struct py_core *core;
+
     trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_CANCEL, r, 0);
     atomic_fetch_add_explicit(&r->pool->cancelled, 1, memory_order_relaxed);
     drop_call(r);
     PyObject_GC_Track(r);
     atomic_store_explicit(&r->cancelled, true, memory_order_relaxed);
-    aio_core_post(&r->pool->core->aio, &r->work.node.link);
+    core = py_core_ref(r->pool->core);
+    aio_core_post(&core->aio, &r->work.node.link);
+    py_core_drop_undelivered(core);
+    py_core_unref(core);
 }
 
 /* The oldest callback that has not run, or NULL. */

@@ -170,21 +170,22 @@ static int block(AioContextObject *c, struct wait *w)
         ret = PyErr_CheckSignals();
     }
     if (ret == 0 && notify_may_block(&core->notify, &core->list)) {
-        PyThreadState *ts;
         unsigned depth = context_release_all(c);
+        PyThreadState *ts = gil_drop(c);
 
-        ts = gil_drop(c);
         n = aio_poll_block(core, &c->fdmon,
                            remaining_ns(clock_now_ns(), w->deadline_ns),
                            sigmask, w->events);
         gil_take(c, ts);
-        context_acquire_again(c, depth);
-    }
-    if (sigmask) {
-        pthread_sigmask(SIG_SETMASK, sigmask, NULL);
-        if (ret == 0 && n == 0) {
-            ret = PyErr_CheckSignals();
+        if (sigmask) { /* another thread may keep the context for long */
+            pthread_sigmask(SIG_SETMASK, sigmask, NULL);
         }
+        context_acquire_again(c, depth);
+    } else if (sigmask) {
+        pthread_sigmask(SIG_SETMASK, sigmask, NULL);
+    }
+    if (sigmask && ret == 0 && n == 0) {
+        ret = PyErr_CheckSignals();
     }
     cpu_publish(&core->cpus.owner);
     w->end_ns = clock_now_ns();

@@ -183,8 +183,8 @@ static void loop(WorkerObject *w)
 
     for (;;) {
         Py_BEGIN_ALLOW_THREADS r = deliver_and_get(w, r);
-        Py_END_ALLOW_THREADS if (!r)
-        {
+        Py_END_ALLOW_THREADS py_core_drop_undelivered(w->pool->core);
+        if (!r) {
             return;
         }
         if (request_queue_begin_call(&w->pool->queue, &w->queue_worker) ==
