@@ -115,6 +115,11 @@ static PyObject *context_close(AioContextObject *c,
                 return NULL;
             }
         }
+        if (!atomic_load_explicit(&c->core->aio.in_flight,
+                                  memory_order_relaxed)) {
+            /* No worker will write it: not left to the last pool object. */
+            notify_cleanup(&c->core->aio.notify);
+        }
         teardown(c);
     }
     context_release(c);

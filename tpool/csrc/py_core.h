@@ -44,7 +44,8 @@ PyObject *py_core_context(struct py_core *core);
  * queue, the node carries a reference to its object.
  */
 typedef struct {
-    PyObject_VAR_HEAD struct request_node node;
+    PyObject_VAR_HEAD
+    struct request_node node;
 } WorkObject;
 
 static inline PyObject *work_of(struct completion_node *link)

@@ -24,11 +24,10 @@ static int lock_take(AioContextObject *c, bool interruptible)
     }
     atomic_fetch_add_explicit(&c->lock_waiters, 1, memory_order_relaxed);
     while (status != PY_LOCK_ACQUIRED) {
-        Py_BEGIN_ALLOW_THREADS status = PyThread_acquire_lock_timed(
-            c->lock, -1, interruptible);
-        Py_END_ALLOW_THREADS if (status == PY_LOCK_INTR &&
-                                 Py_MakePendingCalls() < 0)
-        {
+        Py_BEGIN_ALLOW_THREADS
+        status = PyThread_acquire_lock_timed(c->lock, -1, interruptible);
+        Py_END_ALLOW_THREADS
+        if (status == PY_LOCK_INTR && Py_MakePendingCalls() < 0) {
             break;
         }
     }

@@ -22,13 +22,15 @@ static int wait_for_room(PoolObject *self)
         /* The others need the owner to go on: completions are dispatched. */
         ret = context_poll(self->context, ROOM_WAIT_NS, &progress);
     } else {
-        Py_BEGIN_ALLOW_THREADS clock_gettime(CLOCK_REALTIME, &ts);
+        Py_BEGIN_ALLOW_THREADS
+        clock_gettime(CLOCK_REALTIME, &ts);
         ts = timespec_from_ns(ts.tv_sec * NS_PER_SECOND + ts.tv_nsec +
                               ROOM_WAIT_NS);
         pthread_mutex_lock(&pool->room_lock);
         pthread_cond_timedwait(&pool->room, &pool->room_lock, &ts);
         pthread_mutex_unlock(&pool->room_lock);
-        Py_END_ALLOW_THREADS ret = PyErr_CheckSignals();
+        Py_END_ALLOW_THREADS
+        ret = PyErr_CheckSignals();
     }
     atomic_fetch_sub_explicit(&pool->waiters, 1, memory_order_relaxed);
     return ret;

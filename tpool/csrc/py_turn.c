@@ -341,7 +341,8 @@ static int begin(AioContextObject *c)
          i++) {
         struct timespec ts = {.tv_nsec = 50000};
 
-        Py_BEGIN_ALLOW_THREADS nanosleep(&ts, NULL);
+        Py_BEGIN_ALLOW_THREADS
+        nanosleep(&ts, NULL);
         Py_END_ALLOW_THREADS
     }
     if (context_check_owner(c, "poll()") < 0 || context_enter(c) < 0) {

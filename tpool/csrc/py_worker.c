@@ -182,8 +182,10 @@ static void loop(WorkerObject *w)
     RequestObject *r = NULL;
 
     for (;;) {
-        Py_BEGIN_ALLOW_THREADS r = deliver_and_get(w, r);
-        Py_END_ALLOW_THREADS py_core_drop_undelivered(w->pool->core);
+        Py_BEGIN_ALLOW_THREADS
+        r = deliver_and_get(w, r);
+        Py_END_ALLOW_THREADS
+        py_core_drop_undelivered(w->pool->core);
         if (!r) {
             return;
         }
