@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
@@ -21,6 +22,9 @@ __all__ = ["ThreadPool"]
 
 _T = TypeVar("_T")
 
+# Why a pool accepts no more requests; see _close().
+_SHUTDOWN, _EXIT, _FORK = range(3)
+
 _numbers = itertools.count(1)
 
 # Pools that may have threads when the interpreter exits.
@@ -36,27 +40,25 @@ class _Thread(threading.Thread):
 
     def start(self) -> None:
         """Start it; join() waits for that too."""
-        self._running: threading.Event = vars(self)["_started"]
-        self._started = _Started(self._running)
+        self._started = _Started()
         super().start()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until it has ended."""
-        self._running.wait(timeout)
+        self._started.wait_for_it(timeout)
         super().join(timeout)
 
 
-class _Started:
-    """Stands in for the Event that Thread.start() waits for."""
-
-    def __init__(self, event: threading.Event) -> None:
-        self._event = event
-        self.set = event.set
-        self.is_set = event.is_set
+class _Started(threading.Event):
+    """What Thread.start() waits for."""
 
     def wait(self, timeout: float | None = None) -> bool:
         """Say at once that it is so."""
         return True
+
+    def wait_for_it(self, timeout: float | None) -> bool:
+        """Wait until it is so."""
+        return super().wait(timeout)
 
 
 def _run(threads: set[threading.Thread], worker: _core.Worker) -> None:
@@ -185,8 +187,7 @@ class ThreadPool(_core.ThreadPool):
 
         Context: Any thread. May be called twice.
         """
-        self._close(False, cancel_futures)
-        if wait:
+        if self._close(_SHUTDOWN, cancel_futures) and wait:
             self._join()
 
     def _join(self) -> None:
@@ -218,11 +219,17 @@ class ThreadPool(_core.ThreadPool):
 
 def _shutdown_at_exit() -> None:
     """Let all pools finish what was submitted, before threads are joined."""
-    for pool in list(_pools):
-        pool._close(True, False)
-    for pool in list(_pools):
+    here = [pool for pool in _pools if pool._close(_EXIT, False)]
+    for pool in here:
         for thread in list(pool._threads):
             thread.join()
 
 
+def _after_fork_in_child() -> None:
+    """Refuse requests: the threads are in the parent."""
+    for pool in list(_pools):
+        pool._close(_FORK, False)
+
+
 threading._register_atexit(_shutdown_at_exit)  # type: ignore[attr-defined]
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -42,8 +42,12 @@ static PyObject *get_poll_shrink(AioContextObject *c, void *Py_UNUSED(closure))
 
 static PyObject *get_poll_ns(AioContextObject *c, void *Py_UNUSED(closure))
 {
-    int64_t poll_ns = c->poll_ns;
+    int64_t poll_ns;
 
+    if (context_acquire(c) < 0) {
+        return NULL;
+    }
+    poll_ns = c->poll_ns;
     for (int fd = 0; fd < c->handlers.size; fd++) {
         struct fd_handler *h = c->handlers.by_fd[fd];
 
@@ -51,6 +55,7 @@ static PyObject *get_poll_ns(AioContextObject *c, void *Py_UNUSED(closure))
             poll_ns = h->poll_ns;
         }
     }
+    context_release(c);
     return PyLong_FromLongLong(poll_ns);
 }
 

@@ -49,6 +49,15 @@ PyDoc_STRVAR(
     "\n"
     "Context: Any thread.");
 
+/* In the order of _close()'s why. */
+static const char *const why_down[] = {
+    "cannot schedule new futures after shutdown",
+    "cannot schedule new futures after interpreter shutdown",
+    "the ThreadPool belongs to the process that was forked, not to its child",
+};
+
+#define WHY_FORKED 2
+
 /* Starts workers until min_threads are there; failures are counted. */
 static void start_min_threads(struct pool_core *pool)
 {
@@ -144,25 +153,25 @@ PyDoc_STRVAR(
     "\n"
     "Context: Any thread.");
 
-static const char *const why_down[] = {
-    "cannot schedule new futures after shutdown",
-    "cannot schedule new futures after interpreter shutdown",
-};
-
 static PyObject *pool_close(PoolObject *self, PyObject *args)
 {
     struct request_node *node;
     int why, cancel;
 
-    if (!PyArg_ParseTuple(args, "pp", &why, &cancel)) {
+    if (!PyArg_ParseTuple(args, "ip", &why, &cancel)) {
         return NULL;
+    }
+    if (self->down == why_down[WHY_FORKED] || why == WHY_FORKED) {
+        /* No worker is here, and one may have held the queue's lock. */
+        self->down = why_down[WHY_FORKED];
+        Py_RETURN_FALSE;
     }
     self->down = why_down[why];
     while (cancel && (node = request_queue_cancel_oldest(&self->pool->queue))) {
         request_deliver_cancelled((RequestObject *)work_of(&node->link));
     }
     request_queue_shutdown(&self->pool->queue);
-    Py_RETURN_NONE;
+    Py_RETURN_TRUE;
 }
 
 PyDoc_STRVAR(outstanding_doc, "_outstanding($self, /)\n--\n\n"
@@ -291,7 +300,7 @@ static void pool_dealloc(PoolObject *self)
     if (self->weakrefs) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
-    if (self->pool) {
+    if (self->pool && self->down != why_down[WHY_FORKED]) {
         request_queue_shutdown(&self->pool->queue);
         pool_core_unref(self->pool);
     }
