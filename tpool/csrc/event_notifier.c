@@ -40,6 +40,9 @@ int event_notifier_init(struct event_notifier *e, bool active)
     ret = open_fds(e);
     if (ret == 0 && active) {
         ret = event_notifier_set(e);
+        if (ret < 0) {
+            event_notifier_cleanup(e);
+        }
     }
     return ret;
 }
@@ -58,12 +61,15 @@ void event_notifier_cleanup(struct event_notifier *e)
 int event_notifier_set(struct event_notifier *e)
 {
     static const uint64_t one = 1;
+    int saved = errno, ret; /* a signal handler leaves errno as it was */
     ssize_t n;
 
     do {
         n = write(e->wfd, &one, sizeof(one));
     } while (n < 0 && errno == EINTR);
-    return n < 0 && errno != EAGAIN ? -errno : 0;
+    ret = n < 0 && errno != EAGAIN ? -errno : 0;
+    errno = saved;
+    return ret;
 }
 
 bool event_notifier_test_and_clear(struct event_notifier *e)

@@ -118,13 +118,14 @@ int fdmon_wait(struct fdmon *m, int64_t timeout_ns, const sigset_t *sigmask,
 int fdmon_init(struct fdmon *m)
 {
     memset(m, 0, sizeof(*m));
-    return 0;
+    return -pthread_mutex_init(&m->lock, NULL);
 }
 
 void fdmon_cleanup(struct fdmon *m)
 {
     free(m->fds);
     free(m->gens);
+    pthread_mutex_destroy(&m->lock);
     memset(m, 0, sizeof(*m));
 }
 
@@ -163,7 +164,7 @@ static int make_room(struct fdmon *m)
     return 0;
 }
 
-int fdmon_set(struct fdmon *m, int fd, uint32_t gen, uint32_t events)
+static int set_locked(struct fdmon *m, int fd, uint32_t gen, uint32_t events)
 {
     struct pollfd probe = {.fd = fd};
     int i = find(m, fd), ret;
@@ -193,9 +194,21 @@ int fdmon_set(struct fdmon *m, int fd, uint32_t gen, uint32_t events)
     return 0;
 }
 
+int fdmon_set(struct fdmon *m, int fd, uint32_t gen, uint32_t events)
+{
+    int ret;
+
+    pthread_mutex_lock(&m->lock);
+    ret = set_locked(m, fd, gen, events);
+    pthread_mutex_unlock(&m->lock);
+    return ret;
+}
+
 int fdmon_reset(struct fdmon *m)
 {
+    pthread_mutex_lock(&m->lock);
     m->used = 0;
+    pthread_mutex_unlock(&m->lock);
     return 0;
 }
 
@@ -218,22 +231,34 @@ static int wait_ns(struct pollfd *fds, int used, int64_t timeout_ns,
 #endif
 }
 
-int fdmon_wait(struct fdmon *m, int64_t timeout_ns, const sigset_t *sigmask,
-               struct fdmon_event out[FDMON_BATCH])
+/* A copy: another thread may register fds while this one sleeps. */
+static int copy(struct fdmon *m, struct pollfd **fds, uint32_t **gens)
 {
-    /* A copy: another thread may register fds while this one sleeps. */
-    int used = m->used, n, stored = 0;
-    struct pollfd *fds = malloc(((size_t)used + 1) * sizeof(*fds));
-    uint32_t *gens = malloc(((size_t)used + 1) * sizeof(*gens));
+    int used;
 
-    if (!fds || !gens) {
-        free(fds);
-        free(gens);
-        return -ENOMEM;
+    pthread_mutex_lock(&m->lock);
+    used = m->used;
+    *fds = malloc(((size_t)used + 1) * sizeof(**fds));
+    *gens = malloc(((size_t)used + 1) * sizeof(**gens));
+    if (!*fds || !*gens) {
+        used = -ENOMEM;
+    } else if (used) {
+        memcpy(*fds, m->fds, (size_t)used * sizeof(**fds));
+        memcpy(*gens, m->gens, (size_t)used * sizeof(**gens));
     }
-    if (used) {
-        memcpy(fds, m->fds, (size_t)used * sizeof(*fds));
-        memcpy(gens, m->gens, (size_t)used * sizeof(*gens));
+    pthread_mutex_unlock(&m->lock);
+    return used;
+}
+
+int fdmon_wait(struct fdmon *m, int64_t timeout_ns, const sigset_t *sigmask,
+               struct fdmon_event events[FDMON_BATCH])
+{
+    struct pollfd *fds;
+    uint32_t *gens;
+    int used = copy(m, &fds, &gens), n = used, stored = 0;
+
+    if (used < 0) {
+        goto out;
     }
     n = wait_ns(fds, used, timeout_ns, sigmask);
     if (n < 0) {
@@ -243,7 +268,7 @@ int fdmon_wait(struct fdmon *m, int64_t timeout_ns, const sigset_t *sigmask,
         short ev = fds[i].revents;
 
         if (ev) {
-            out[stored++] = (struct fdmon_event){
+            events[stored++] = (struct fdmon_event){
                 .fd = fds[i].fd,
                 .gen = gens[i],
                 .events = (ev & POLLIN ? FDMON_READ : 0) |
@@ -253,6 +278,7 @@ int fdmon_wait(struct fdmon *m, int64_t timeout_ns, const sigset_t *sigmask,
             };
         }
     }
+out:
     free(fds);
     free(gens);
     return n < 0 ? n : stored;

@@ -17,6 +17,7 @@
 #define FDMON_EPOLL 1
 #else
 #include <poll.h>
+#include <pthread.h>
 #endif
 
 #define FDMON_READ  1u
@@ -41,6 +42,7 @@ struct fdmon {
     int epfd;
     bool no_pwait2; /* kernel older than 5.11: timeouts in ms, rounded up */
 #else
+    pthread_mutex_t lock; /* a wait copies the arrays without the context */
     struct pollfd *fds;
     uint32_t *gens;
     int used, size;

@@ -227,7 +227,8 @@ int handler_call(struct fd_handler *h, enum handler_callback which)
     PyObject *callback = h->callbacks[which], *result;
     int truth = -1;
 
-    if (!callback || h->removed) {
+    /* What began must end, also for a handler that was removed meanwhile. */
+    if (!callback || (h->removed && which != IO_POLL_END)) {
         return 0;
     }
     Py_INCREF(callback);

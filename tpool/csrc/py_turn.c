@@ -53,23 +53,51 @@ static int64_t due_ns(AioContextObject *c)
                               timers_timeout_ns(&c->timers));
 }
 
-/* Calls one callback of every pollable handler: 1 if one said true, -1 fatal. */
-static int call_all(struct wait *w, enum handler_callback which)
+/* Calls io_poll of every pollable handler: 1 if one said true, -1 fatal. */
+static int call_io_poll(struct wait *w)
 {
     int any = 0;
 
     for (int i = 0; w->pollable && w->pollable[i]; i++) {
-        int truth = handler_call(w->pollable[i], which);
+        int truth = handler_call(w->pollable[i], IO_POLL);
 
         if (truth < 0) {
             return -1;
         }
-        if (truth && which == IO_POLL) {
+        if (truth) {
             w->pollable[i]->polled = true;
             any = 1;
         }
     }
     return any;
+}
+
+/* Calls io_poll_begin of every pollable handler, of *begun if one is fatal. */
+static int poll_begin(struct wait *w, int *begun)
+{
+    int ret = 0;
+
+    for (*begun = 0; ret >= 0 && w->pollable && w->pollable[*begun];) {
+        ret = handler_call(w->pollable[(*begun)++], IO_POLL_BEGIN);
+    }
+    return ret < 0 ? -1 : 0;
+}
+
+/* Calls io_poll_end where io_poll_begin was called, whatever is raised. */
+static int poll_end(struct wait *w, int begun, int hit)
+{
+    PyObject *exc = hit < 0 ? take_exception() : NULL;
+
+    for (int i = 0; i < begun; i++) {
+        if (handler_call(w->pollable[i], IO_POLL_END) < 0) {
+            Py_XSETREF(exc, take_exception());
+        }
+    }
+    if (exc) {
+        put_exception(exc);
+        return -1;
+    }
+    return hit;
 }
 
 /* How long this turn may poll: 0 where polling is off or does not pay. */
@@ -99,7 +127,7 @@ static int busy_wait(AioContextObject *c, struct wait *w, int64_t deadline_ns)
         PyThreadState *ts;
 
         slice_ns = w->end_ns + (w->pollable ? IO_POLL_NS : SIGNAL_NS);
-        hit = call_all(w, IO_POLL);
+        hit = call_io_poll(w);
         if (hit) {
             return hit;
         }
@@ -123,7 +151,7 @@ static int busy_wait(AioContextObject *c, struct wait *w, int64_t deadline_ns)
 static int poll_phase(AioContextObject *c, struct wait *w)
 {
     int64_t window_ns = poll_window_ns(c, w), deadline_ns;
-    int hit, ended;
+    int hit, begun;
 
     if (!window_ns) {
         return 0;
@@ -134,14 +162,14 @@ static int poll_phase(AioContextObject *c, struct wait *w)
         deadline_ns = INT64_MAX;
     }
     trace_emit(c->core->trace, TRACE_RUN_POLL_HANDLERS_BEGIN, c, window_ns);
-    hit = call_all(w, IO_POLL_BEGIN);
+    hit = poll_begin(w, &begun);
     if (hit == 0) {
         hit = busy_wait(c, w, deadline_ns);
     }
-    ended = call_all(w, IO_POLL_END);
+    hit = poll_end(w, begun, hit);
     if (hit == 0) {
         /* What came before io_poll_end turned notifications on again. */
-        hit = ended < 0 ? -1 : call_all(w, IO_POLL);
+        hit = call_io_poll(w);
     }
     trace_emit(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c, hit == 1);
     counter_add(&c->stats.polled_ns, (uint64_t)(w->end_ns - w->start_ns));

@@ -98,17 +98,17 @@ static bool poll_phase(struct request_queue *q, int64_t begin_ns,
 }
 
 /*
- * Lock held; dropped while it moves.  Owner and worker share a CPU although
- * there are more: where those share no cache, as on many virtual machines, the
- * kernel wakes a thread where it ran last, and would leave it so for long.
+ * Lock held; dropped while it moves: then true.  Owner and worker share a CPU
+ * although there are more: the kernel wakes a thread where it ran last, or
+ * where its waker runs, and would leave it so for thousands of round trips.
  */
-static void part_from_owner(struct request_queue *q)
+static bool part_from_owner(struct request_queue *q)
 {
     int cpu = atomic_load_explicit(&q->cpus->owner, memory_order_relaxed);
 
     if (++q->refused < q->refused_max ||
         atomic_load_explicit(&q->cpus->single, memory_order_relaxed)) {
-        return;
+        return false;
     }
     q->refused = 0;
     if (q->refused_max < QUEUE_REFUSED_MAX) {
@@ -118,9 +118,10 @@ static void part_from_owner(struct request_queue *q)
     cpu_leave(cpu);
     cpu_publish(&q->cpus->worker);
     pthread_mutex_lock(&q->lock);
+    return true;
 }
 
-/* Lock held; dropped while it polls.  False: no poll phase was begun. */
+/* Lock held.  False: it was not dropped, what was looked at still holds. */
 static bool try_poll(struct request_queue *q, struct queue_worker *w,
                      int64_t begin_ns)
 {
@@ -134,8 +135,7 @@ static bool try_poll(struct request_queue *q, struct queue_worker *w,
     cpu_publish(&q->cpus->worker);
     if (cpu_pair_is_shared(q->cpus)) {
         q->stats.poll_refused++;
-        part_from_owner(q);
-        return false;
+        return part_from_owner(q);
     }
     q->polling = true;
     pthread_mutex_unlock(&q->lock);

@@ -75,7 +75,8 @@ enum queue_need request_queue_push(struct request_queue *q,
     completion_list_push_chain(&q->incoming, &newest->link, &oldest->link);
     if (!queue_somebody_looks(q)) {
         pthread_mutex_lock(&q->lock);
-        if (!queue_somebody_looks(q)) {
+        /* Again: a looker may have taken it, and be in a call by now. */
+        if (queue_look(q) && !queue_somebody_looks(q)) {
             need = queue_find_looker(q, &wake);
         }
         pthread_mutex_unlock(&q->lock);
@@ -86,12 +87,18 @@ enum queue_need request_queue_push(struct request_queue *q,
 
 uint32_t request_queue_spawn_failed(struct request_queue *q)
 {
+    struct queue_worker *wake = NULL;
     uint32_t threads;
 
     pthread_mutex_lock(&q->lock);
     threads = --q->threads;
     queue_count_looker(q, -1);
+    /* Others may have counted on it; who is parked now was in a call then. */
+    if (q->newest && queue_look(q) && !queue_somebody_looks(q)) {
+        queue_find_looker(q, &wake);
+    }
     pthread_mutex_unlock(&q->lock);
+    queue_wake_worker(wake);
     return threads;
 }
 

@@ -76,10 +76,11 @@ void trace_record(struct trace *trace, enum trace_kind kind, const void *id,
     }
     head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     slot = &ring->slots[head % TRACE_RING_EVENTS];
-    atomic_store_explicit(&slot->time_ns, clock_now_ns(), memory_order_relaxed);
-    atomic_store_explicit(&slot->kind, kind, memory_order_relaxed);
-    atomic_store_explicit(&slot->id, (uintptr_t)id, memory_order_relaxed);
-    atomic_store_explicit(&slot->arg, arg, memory_order_relaxed);
+    /* Release: who reads half of it sees the head before it, or a later one. */
+    atomic_store_explicit(&slot->time_ns, clock_now_ns(), memory_order_release);
+    atomic_store_explicit(&slot->kind, kind, memory_order_release);
+    atomic_store_explicit(&slot->id, (uintptr_t)id, memory_order_release);
+    atomic_store_explicit(&slot->arg, arg, memory_order_release);
     /* Release: pairs with the acquire in trace_read(). */
     atomic_store_explicit(&ring->head, head + 1, memory_order_release);
 }

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One turn of a context as the owner takes it, poll phase and block and accept,
+ * against three posters; and the bounds of the waits that have one.
+ */
+#include "stress.h"
+#include "aio_poll.h"
+
+#define POSTERS 3
+
+static struct aio_core core;
+static struct fdmon monitor;
+static uint64_t rounds = 10000;
+
+struct item {
+    struct completion_node link;
+    uint64_t number; /* plain on purpose */
+    atomic_bool free;
+};
+
+static struct item items[POSTERS];
+
+static void *post_often(void *arg)
+{
+    int me = (int)(intptr_t)arg;
+    struct item *item = &items[me];
+    struct rng r;
+
+    rng_init(&r, (uint64_t)me);
+    for (uint64_t i = 0; i < rounds; i++) {
+        WAIT_UNTIL(atomic_load_explicit(&item->free, memory_order_acquire));
+        atomic_store_explicit(&item->free, false, memory_order_relaxed);
+        item->number = i;
+        random_delay(&r);
+        aio_core_post(&core, &item->link);
+    }
+    return NULL;
+}
+
+static uint64_t turn(struct rng *r, uint64_t expected[POSTERS])
+{
+    struct fdmon_event events[FDMON_BATCH];
+    struct completion_node *node, *next;
+    int64_t poll_ns = rng_below(r, 4) ? rng_below(r, 20000) : 0;
+    uint64_t n = 0;
+
+    bool fired = false;
+
+    notify_raise(&core.notify, NOTIFY_STEP);
+    if (!aio_poll_phase(&core, clock_now_ns() + poll_ns) &&
+        notify_may_block(&core.notify, &core.list)) {
+        fired = aio_poll_block(&core, &monitor, STRESS_DEADLINE_NS, NULL,
+                               events) == 1;
+        assert(fired);
+    }
+    notify_lower(&core.notify, NOTIFY_STEP);
+    notify_accept(&core.notify, fired);
+    for (node = completion_list_take(&core.list); node; node = next, n++) {
+        struct item *item = container_of(node, struct item, link);
+
+        next = node->next;
+        assert(item->number == expected[item - items]++);
+        atomic_store_explicit(&item->free, true, memory_order_release);
+    }
+    return n;
+}
+
+static void *end_batch(void *arg)
+{
+    atomic_store_explicit(&core.batching, 0, memory_order_relaxed);
+    atomic_store_explicit(&core.cpus.owner_waits, 1, memory_order_relaxed);
+    return arg;
+}
+
+static void test_bounds(void)
+{
+    int64_t begin_ns = clock_now_ns();
+    struct completion_node node;
+    pthread_t thread;
+
+    /* Only ever busy-waits for a partner on another CPU. */
+    atomic_store_explicit(&core.cpus.single, false, memory_order_relaxed);
+    assert(!aio_poll_progress(&core));
+    assert(!aio_poll_phase(&core, begin_ns + NS_PER_MS));
+    assert(clock_now_ns() - begin_ns >= NS_PER_MS);
+    atomic_store_explicit(&core.cpus.single, true, memory_order_relaxed);
+    assert(!aio_poll_phase(&core, INT64_MAX));
+    aio_core_post(&core, &node);
+    assert(aio_poll_progress(&core) && aio_poll_phase(&core, INT64_MAX));
+    assert(completion_list_take(&core.list) == &node);
+    notify_bare(&core.notify);
+    assert(aio_poll_phase(&core, 0));
+    notify_accept(&core.notify, false);
+    /* The hand-overs return although the other side never answers ... */
+    atomic_store_explicit(&core.cpus.single, false, memory_order_relaxed);
+    begin_ns = clock_now_ns();
+    atomic_store_explicit(&core.batching, 1, memory_order_relaxed);
+    aio_handoff_from_worker(&core);
+    aio_handoff_from_owner(&core);
+    assert(clock_now_ns() - begin_ns >= 2 * HANDOFF_NS);
+    /* ... and when it does. */
+    thread = thread_start(end_batch, NULL);
+    WAIT_UNTIL(!atomic_load_explicit(&core.batching, memory_order_relaxed));
+    aio_handoff_from_worker(&core);
+    thread_join(thread);
+    aio_handoff_from_owner(&core);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t expected[POSTERS] = {0}, total = 0;
+    pthread_t threads[POSTERS];
+    struct rng r;
+
+    rounds = count_arg(argc, argv, rounds);
+    rng_init(&r, 11);
+    assert(aio_core_init(&core) == 0 && fdmon_init(&monitor) == 0);
+    assert(fdmon_set(&monitor, core.notify.notifier.rfd, 0, FDMON_READ) == 0);
+    test_bounds();
+    for (int i = 0; i < POSTERS; i++) {
+        atomic_init(&items[i].free, true);
+        threads[i] = thread_start(post_often, (void *)(intptr_t)i);
+    }
+    while (total < POSTERS * rounds) {
+        total += turn(&r, expected);
+    }
+    for (int i = 0; i < POSTERS; i++) {
+        thread_join(threads[i]);
+        assert(expected[i] == rounds);
+    }
+    assert(notify_me(&core.notify) == 0);
+    fdmon_cleanup(&monitor);
+    aio_core_cleanup(&core);
+    printf("aio_poll: %llu posts\n", (unsigned long long)total);
+    return 0;
+}

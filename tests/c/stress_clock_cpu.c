@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Clock arithmetic with -1 as infinity, and the CPU pair under two writers.
+ */
+#include "stress.h"
+#include "cpu.h"
+
+#include <unistd.h>
+
+static struct cpu_pair pair;
+static atomic_bool stop;
+
+static void *publish(void *arg)
+{
+    int64_t lag_ns = 0;
+
+    while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+        cpu_publish(&pair.worker);
+        cpu_publish_lag(&pair.worker_lag_ns, ++lag_ns);
+        sched_yield();
+    }
+    return arg;
+}
+
+static void test_clock(void)
+{
+    int64_t before_ns = clock_now_ns();
+    struct timespec ts = timespec_from_ns(3 * NS_PER_SECOND + 7);
+
+    assert(soonest_timeout_ns(-1, -1) == -1);
+    assert(soonest_timeout_ns(-1, 5) == 5 && soonest_timeout_ns(5, -1) == 5);
+    assert(soonest_timeout_ns(0, 5) == 0 && soonest_timeout_ns(7, 5) == 5);
+    assert(soonest_timeout_ns(-1, INT64_MAX) == INT64_MAX);
+    assert(deadline_after_ns(100, -1) == -1);
+    assert(deadline_after_ns(100, 0) == 100);
+    assert(deadline_after_ns(100, INT64_MAX - 100) == INT64_MAX);
+    assert(deadline_after_ns(100, INT64_MAX - 99) == -1);
+    assert(remaining_ns(100, -1) == -1);
+    assert(remaining_ns(100, 100) == 0 && remaining_ns(101, 100) == 0);
+    assert(remaining_ns(99, 100) == 1);
+    assert(ts.tv_sec == 3 && ts.tv_nsec == 7);
+    for (int i = 0; i < 100000; i++) {
+        int64_t now_ns = clock_now_ns();
+
+        assert(now_ns >= before_ns);
+        before_ns = now_ns;
+    }
+}
+
+static void test_pair(void)
+{
+    cpu_pair_init(&pair);
+    assert(cpu_pair_is_shared(&pair) == (cpu_usable() == 1));
+    atomic_store_explicit(&pair.single, false, memory_order_relaxed);
+    assert(!cpu_pair_is_shared(&pair)); /* unknown is not equal to unknown */
+    atomic_store_explicit(&pair.owner, 3, memory_order_relaxed);
+    assert(!cpu_pair_is_shared(&pair));
+    atomic_store_explicit(&pair.worker, 3, memory_order_relaxed);
+    assert(cpu_pair_is_shared(&pair));
+    atomic_store_explicit(&pair.worker, 2, memory_order_relaxed);
+    assert(!cpu_pair_is_shared(&pair));
+    atomic_store_explicit(&pair.single, true, memory_order_relaxed);
+    assert(cpu_pair_is_shared(&pair));
+}
+
+static void test_affinity(void)
+{
+    cpu_set_t before, one;
+    int cpu = cpu_current();
+
+    assert(cpu_usable() >= 1);
+    assert(cpu >= 0 && cpu < sysconf(_SC_NPROCESSORS_CONF));
+    assert(sched_getaffinity(0, sizeof(before), &before) == 0);
+    CPU_ZERO(&one);
+    CPU_SET((size_t)cpu, &one);
+    assert(sched_setaffinity(0, sizeof(one), &one) == 0);
+    assert(cpu_usable() == 1 && cpu_current() == cpu);
+    assert(sched_setaffinity(0, sizeof(before), &before) == 0);
+}
+
+int main(void)
+{
+    pthread_t thread;
+    int64_t last_ns = 0;
+
+    test_clock();
+    test_pair();
+    test_affinity();
+    cpu_pair_init(&pair);
+    thread = thread_start(publish, NULL);
+    WAIT_UNTIL(atomic_load_explicit(&pair.worker, memory_order_relaxed) >= 0);
+    for (int i = 0; i < 20000; i++) {
+        int64_t lag_ns = atomic_load_explicit(&pair.worker_lag_ns,
+                                              memory_order_relaxed);
+
+        assert(lag_ns >= last_ns);
+        last_ns = lag_ns;
+        cpu_publish(&pair.owner);
+        cpu_pair_is_shared(&pair);
+    }
+    atomic_store_explicit(&stop, true, memory_order_relaxed);
+    thread_join(thread);
+    printf("clock, cpu: %d usable\n", cpu_usable());
+    return 0;
+}

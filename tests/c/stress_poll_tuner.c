@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Poll tuner: the rules of design section 4 on fixed cases, then its bounds on
+ * random ones, up to the largest numbers there are.
+ */
+#include "stress.h"
+#include "poll_tuner.h"
+
+static int64_t next(int64_t max, int64_t grow, int64_t shrink, int64_t poll_ns,
+                    int64_t block_ns, enum poll_verdict expected)
+{
+    struct poll_params params = {.max_ns = max, .grow = grow, .shrink = shrink};
+    enum poll_verdict verdict;
+    int64_t ns = poll_tuner_next_ns(&params, poll_ns, block_ns, &verdict);
+
+    assert(verdict == expected);
+    return ns;
+}
+
+static void test_rules(void)
+{
+    /* The sweet spot is left alone. */
+    assert(next(32768, 0, 0, 8000, 8000, POLL_KEEP) == 8000);
+    assert(next(32768, 0, 0, 8000, 0, POLL_KEEP) == 8000);
+    /* Too long to poll for: shrink, to nothing where no divisor is given. */
+    assert(next(32768, 0, 0, 8000, 32769, POLL_SHRINK) == 0);
+    assert(next(32768, 0, 4, 8000, 32769, POLL_SHRINK) == 2000);
+    assert(next(32768, 0, 0, 0, 32769, POLL_KEEP) == 0);
+    /* A longer window would have caught it: grow. */
+    assert(next(32768, 0, 0, 0, 1, POLL_GROW) == POLL_GROW_START_NS);
+    assert(next(32768, 0, 0, 4000, 32768, POLL_GROW) == 8000);
+    assert(next(32768, 3, 0, 4000, 5000, POLL_GROW) == 12000);
+    assert(next(32768, 0, 0, 20000, 30000, POLL_GROW) == 32768);
+    assert(next(1000, 0, 0, 0, 500, POLL_GROW) == 1000);
+    /* Polling off: nothing grows. */
+    assert(next(0, 0, 0, 0, 1, POLL_KEEP) == 0);
+    /* No overflow. */
+    assert(next(INT64_MAX, INT64_MAX, 0, INT64_MAX / 2, INT64_MAX, POLL_GROW) ==
+           INT64_MAX);
+}
+
+static int64_t any_ns(struct rng *r)
+{
+    uint64_t bits = (uint64_t)rng_next(r) << 32 | rng_next(r);
+
+    /* As many small numbers as large ones. */
+    return (int64_t)(bits >> (1 + rng_below(r, 63)));
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t rounds = count_arg(argc, argv, 1000000);
+    struct rng r;
+
+    test_rules();
+    rng_init(&r, 1);
+    for (uint64_t i = 0; i < rounds; i++) {
+        struct poll_params params = {any_ns(&r), any_ns(&r), any_ns(&r)};
+        int64_t poll_ns = any_ns(&r), block_ns = any_ns(&r), ns;
+        enum poll_verdict verdict;
+
+        poll_ns = poll_ns > params.max_ns ? params.max_ns : poll_ns;
+        ns = poll_tuner_next_ns(&params, poll_ns, block_ns, &verdict);
+        assert(ns >= 0 && ns <= params.max_ns);
+        assert(verdict == (ns > poll_ns   ? POLL_GROW
+                           : ns < poll_ns ? POLL_SHRINK
+                                          : POLL_KEEP));
+        assert(block_ns <= params.max_ns || ns <= poll_ns);
+        assert(block_ns > params.max_ns || ns >= poll_ns);
+        assert(block_ns > poll_ns || ns == poll_ns);
+    }
+    printf("poll_tuner: %llu cases\n", (unsigned long long)rounds);
+    return 0;
+}

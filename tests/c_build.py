@@ -1,0 +1,305 @@
+"""Compile the C floors with the stress programs, as they are or mutated.
+
+The programs of ``tests/c`` and the relacy harnesses of ``tests/models`` need no
+Python: each is a ``main()`` that returns 0 and prints one line.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+CSRC = TESTS.parent / "tpool" / "csrc"
+RELACY = Path("/usr/include/relacy/relacy.hpp")
+
+# What each program links, from the ground floor up.
+NOTIFY = ("notify", "completion_list", "event_notifier", "fdmon")
+QUEUE = (
+    *("request_queue", "queue_worker", "queue_lookers"),
+    *("completion_list", "poll_tuner", "parker", "cpu"),
+)
+PROGRAMS = {
+    "stress_aio_poll": ("aio_poll", "cpu", *NOTIFY),
+    "stress_clock_cpu": ("cpu",),
+    "stress_completion_list": ("completion_list",),
+    "stress_event_notifier": ("event_notifier",),
+    "stress_fdmon": ("fdmon",),
+    "stress_notify": NOTIFY,
+    "stress_parker": ("parker",),
+    "stress_poll_tuner": ("poll_tuner",),
+    "stress_request_queue": QUEUE,
+    "stress_trace_ring": ("trace_ring",),
+    "notify_lockstep": NOTIFY,
+    "queue_lockstep": QUEUE,
+}
+
+# A program that is killed says where: none takes a tenth of it on an idle machine.
+TIMEOUT_S = 300
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One planted fault: what is written instead of what, and who must see it."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    # "lockstep": shown by the hardware, on x86 too, within 50,000 operations.
+    # "relacy": shown by the weak-memory checker.
+    # "tsan": shown by ThreadSanitizer in stress_completion_list.
+    # "unit": shown by the single-threaded part of stress_notify.
+    seen_by: tuple[str, ...]
+
+
+# On x86 a read-modify-write is lock-prefixed whatever order it is given, and a seq_cst
+# load is a plain one: none can show these weakened, they are for relacy and the models.
+# A weakened seq_cst *store* shows.
+_PUSH_WEAK = Mutant(
+    "push weakened",
+    "completion_list.c",
+    "newest, memory_order_seq_cst,",
+    "newest, memory_order_acq_rel,",
+    ("relacy",),
+)
+_LOOK_WEAK = Mutant(
+    "look at the list weakened",
+    "completion_list.c",
+    "(&list->head, memory_order_seq_cst) != NULL",
+    "(&list->head, memory_order_acquire) != NULL",
+    ("relacy",),
+)
+
+NOTIFY_MUTANTS = (
+    _PUSH_WEAK,
+    _LOOK_WEAK,
+    Mutant(
+        "push does not publish",
+        "completion_list.c",
+        "newest, memory_order_seq_cst,",
+        "newest, memory_order_relaxed,",
+        ("relacy", "tsan"),
+    ),
+    Mutant(
+        "take does not acquire",
+        "completion_list.c",
+        "(&list->head, NULL, memory_order_acquire)",
+        "(&list->head, NULL, memory_order_relaxed)",
+        ("relacy", "tsan"),
+    ),
+    Mutant(
+        "poster's load weakened",
+        "notify.c",
+        "state = atomic_load_explicit(&n->state, memory_order_seq_cst)",
+        "state = atomic_load_explicit(&n->state, memory_order_acquire)",
+        ("relacy",),
+    ),
+    Mutant(
+        "announcement weakened",
+        "notify.c",
+        "state | NOTIFY_BLOCKED, memory_order_seq_cst)",
+        "state | NOTIFY_BLOCKED, memory_order_release)",
+        ("lockstep", "relacy"),
+    ),
+    Mutant(
+        "bare flag weakened",
+        "notify.c",
+        "NOTIFIED_BARE, memory_order_seq_cst)",
+        "NOTIFIED_BARE, memory_order_acq_rel)",
+        ("relacy",),
+    ),
+    Mutant(
+        "look at notified weakened",
+        "notify.c",
+        "(&n->notified, memory_order_seq_cst)",
+        "(&n->notified, memory_order_acquire)",
+        ("relacy",),
+    ),
+    Mutant(
+        "re-check removed",
+        "notify.c",
+        "!completion_list_look(list) && "
+        "!(atomic_load_explicit(&n->notified, memory_order_seq_cst) &",
+        "list && !(0 &",
+        ("lockstep", "relacy"),
+    ),
+    Mutant(
+        "re-check of the list removed",
+        "notify.c",
+        "!completion_list_look(list) &&",
+        "list &&",
+        ("lockstep", "relacy"),
+    ),
+    Mutant(
+        "re-check of notified removed",
+        "notify.c",
+        "!(atomic_load_explicit(&n->notified, memory_order_seq_cst) &",
+        "!(0 &",
+        ("lockstep", "relacy"),
+    ),
+    Mutant(
+        "written after notified",
+        "notify.c",
+        "event_notifier_set(&n->notifier); /* W */"
+        " /* N: release, so that who accepts the flag finds the fd readable. */"
+        " atomic_fetch_or_explicit(&n->notified, NOTIFIED_WRITTEN,"
+        " memory_order_release);",
+        "atomic_fetch_or_explicit(&n->notified, NOTIFIED_WRITTEN,"
+        " memory_order_release);"
+        " event_notifier_set(&n->notifier);",
+        ("lockstep", "relacy"),
+    ),
+    Mutant(
+        "write skipped because notified is set",
+        "notify.c",
+        "event_notifier_set(&n->notifier); /* W */",
+        "if (!atomic_load_explicit(&n->notified, memory_order_relaxed)) {"
+        " event_notifier_set(&n->notifier); }",
+        ("lockstep", "relacy"),
+    ),
+    Mutant(
+        "written in the poll phase",
+        "notify.c",
+        "while (state & NOTIFY_BLOCKED) {",
+        "while (state) {",
+        ("unit",),
+    ),
+    Mutant(
+        "written by each poster",
+        "notify.c",
+        "&n->state, &state, state & ~NOTIFY_BLOCKED,",
+        "&n->state, &state, state,",
+        ("unit",),
+    ),
+)
+
+QUEUE_MUTANTS = (
+    _PUSH_WEAK,
+    _LOOK_WEAK,
+    Mutant(
+        "decrement of lookers weakened",
+        "queue_lookers.c",
+        "lookers + (uint32_t)step, memory_order_seq_cst)",
+        "lookers + (uint32_t)step, memory_order_release)",
+        ("lockstep", "relacy"),
+    ),
+    Mutant(
+        "load of lookers weakened",
+        "queue_lookers.c",
+        "(&q->lookers, memory_order_seq_cst)",
+        "(&q->lookers, memory_order_acquire)",
+        ("relacy",),
+    ),
+    Mutant(
+        "look removed from park",
+        "queue_worker.c",
+        "if (queue_look(q)) { queue_unpark",
+        "if (false) { queue_unpark",
+        ("lockstep", "relacy"),
+    ),
+    Mutant(
+        "look removed from the begin of a call",
+        "queue_worker.c",
+        "if (queue_look(q) && !queue_somebody_looks(q)) { need =",
+        "if (false) { need =",
+        ("lockstep", "relacy"),
+    ),
+    Mutant(
+        "look before the decrement of lookers",
+        "queue_worker.c",
+        "queue_stop_looking(q, w); if (queue_look(q)) {",
+        "bool look = queue_look(q); queue_stop_looking(q, w); if (look) {",
+        ("lockstep", "relacy"),
+    ),
+)
+
+
+def seen_by(mutants: tuple[Mutant, ...], tool: str) -> list[Mutant]:
+    """Those of the mutants that the tool must find."""
+    return [mutant for mutant in mutants if tool in mutant.seen_by]
+
+
+def mutated_csrc(tmp: Path, mutant: Mutant | None) -> Path:
+    """A copy of the C sources with the fault planted; fails where it cannot be."""
+    copy = tmp / "csrc"
+    shutil.copytree(CSRC, copy)
+    if mutant:
+        path = copy / mutant.file
+        # However the formatter breaks the lines.
+        old = r"\s+".join(map(re.escape, mutant.old.split()))
+        text, found = re.subn(old, lambda _: mutant.new, path.read_text())
+        assert found == 1, f"{mutant.name}: {mutant.file} has changed"
+        path.write_text(text)
+    return copy
+
+
+def _compile(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def build_c(tmp: Path, program: str, *flags: str, csrc: Path = CSRC) -> Path:
+    """Compile one program of ``tests/c``; skips where there is no compiler."""
+    gcc = shutil.which("gcc")
+    if not gcc:
+        pytest.skip("no gcc")
+    exe = tmp / program
+    _compile(
+        [gcc, "-std=c11", "-g", "-pthread", "-Wall", "-Wextra", *flags]
+        + [f"-I{csrc}", f"-I{TESTS / 'c'}", str(TESTS / "c" / f"{program}.c")]
+        + [str(csrc / f"{name}.c") for name in PROGRAMS[program]]
+        + ["-o", str(exe)]
+    )
+    return exe
+
+
+def build_relacy(tmp: Path, harness: str, mutant: Mutant | None) -> Path:
+    """Compile one relacy harness with the real sources, rewritten as C++."""
+    gxx = shutil.which("g++")
+    if not gxx:
+        pytest.skip("no g++")
+    if not RELACY.exists():
+        pytest.skip(f"no {RELACY} (Debian: relacy-dev)")
+    csrc = mutated_csrc(tmp, mutant)
+    for path in csrc.iterdir():
+        # The one thing of C that no macro can map: `_Atomic T x` beside `_Atomic(T)`.
+        text = re.sub(r"_Atomic\(([^()]*)\)", r"rl::atomic<\1>", path.read_text())
+        path.write_text(re.sub(r"_Atomic (\w+)", r"rl::atomic<\1>", text))
+    exe = tmp / harness
+    models = TESTS / "models"
+    flags = ("-std=gnu++17", "-O1", "-w", "-fpermissive", f"-I{csrc}", f"-I{models}")
+    _compile([gxx, *flags, str(models / f"{harness}.cpp"), "-o", str(exe)])
+    return exe
+
+
+@functools.cache
+def _unrandomized() -> tuple[str, ...]:
+    """The command that switches address randomization off, where it works."""
+    setarch = shutil.which("setarch")
+    command = (setarch or "", "-R")
+    works = setarch and not subprocess.run([*command, "true"], check=False).returncode
+    return command if works else ()
+
+
+def run(exe: Path, *args: object) -> subprocess.CompletedProcess[str]:
+    """Run a program; ThreadSanitizer cannot start where addresses are too random."""
+    command = [str(exe), *map(str, args)]
+    done = _run(command)
+    if "unexpected memory mapping" in done.stderr:
+        if not _unrandomized():
+            pytest.skip("ThreadSanitizer: too random an address space, no setarch -R")
+        done = _run([*_unrandomized(), *command])
+    return done
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )

@@ -1,0 +1,71 @@
+"""The C floors under ThreadSanitizer, AddressSanitizer and UBSan, without Python."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import c_build
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SANITIZERS = ("thread", "address,undefined")
+# The halves that another system would get.
+VARIANTS = {
+    "stress_event_notifier": ("-DTPOOL_NO_EVENTFD",),
+    "stress_fdmon": ("-DTPOOL_NO_EPOLL",),
+    "stress_notify": ("-DTPOOL_NO_EVENTFD", "-DTPOOL_NO_EPOLL"),
+    "stress_aio_poll": ("-DTPOOL_NO_EVENTFD", "-DTPOOL_NO_EPOLL"),
+}
+BUILDS = [
+    *((program, ()) for program in c_build.PROGRAMS),
+    *VARIANTS.items(),
+]
+MUTANTS = (*c_build.NOTIFY_MUTANTS, *c_build.QUEUE_MUTANTS)
+
+
+@pytest.mark.parametrize("sanitizer", SANITIZERS)
+@pytest.mark.parametrize(
+    ("program", "flags"), BUILDS, ids=[" ".join((p, *f)) for p, f in BUILDS]
+)
+def test_program_is_clean_under_sanitizer(
+    program: str, flags: tuple[str, ...], sanitizer: str, tmp_path: Path
+) -> None:
+    exe = c_build.build_c(
+        tmp_path, program, "-O1", "-Werror", f"-fsanitize={sanitizer}", *flags
+    )
+    done = c_build.run(exe)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "mutant", c_build.seen_by(MUTANTS, "tsan"), ids=lambda m: m.name
+)
+def test_data_race_is_reported_when_list_does_not_publish(
+    mutant: c_build.Mutant, tmp_path: Path
+) -> None:
+    exe = c_build.build_c(
+        tmp_path,
+        "stress_completion_list",
+        "-O1",
+        "-fsanitize=thread",
+        csrc=c_build.mutated_csrc(tmp_path, mutant),
+    )
+    done = c_build.run(exe)
+    assert done.returncode != 0
+    assert "data race" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "mutant", c_build.seen_by(MUTANTS, "unit"), ids=lambda m: m.name
+)
+def test_needless_write_is_found_when_planted(
+    mutant: c_build.Mutant, tmp_path: Path
+) -> None:
+    csrc = c_build.mutated_csrc(tmp_path, mutant)
+    exe = c_build.build_c(tmp_path, "stress_notify", "-O1", csrc=csrc)
+    done = c_build.run(exe)
+    assert done.returncode != 0
+    assert "test_one_thread" in done.stderr
