@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Self
 
 from tpool import _core
 from tpool.stats import AioStats
+from tpool.worker_thread import join_all
 
 if TYPE_CHECKING:
+    import threading
     from types import TracebackType
 
     from tpool.thread_pool import ThreadPool
@@ -57,6 +59,7 @@ class AioContext(_core.AioContext):
     """
 
     _pools: weakref.WeakSet[ThreadPool]
+    _threads: set[threading.Thread]
 
     def __new__(
         cls,
@@ -69,6 +72,7 @@ class AioContext(_core.AioContext):
             poll_max_ns = default_poll_max_ns()
         self = super().__new__(cls, poll_max_ns, poll_grow, poll_shrink)
         self._pools = weakref.WeakSet()
+        self._threads = set()
         return self
 
     def set_poll_params(self, max_ns: int, grow: int = 0, shrink: int = 0) -> None:
@@ -104,8 +108,8 @@ class AioContext(_core.AioContext):
     def close(self) -> None:
         """Shut the pools down, dispatch what has arrived, and let go of all fds.
 
-        Queued requests are cancelled; running ones are waited for. May be
-        called twice.
+        Queued requests are cancelled; running ones are waited for, and so are
+        all requests of a pool that was dropped. May be called twice.
 
         Raises:
             RuntimeError: It is being polled, by a callback of its own or
@@ -113,8 +117,10 @@ class AioContext(_core.AioContext):
 
         Context: Any thread.
         """
+        self._check_idle()
         for pool in list(self._pools):
             pool.shutdown(wait=True, cancel_futures=True)
+        join_all(self._threads)
         super().close()
 
     def __enter__(self) -> Self:

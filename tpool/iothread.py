@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
-import weakref
 from typing import TYPE_CHECKING, Self
 
 from tpool.aio_context import AioContext
@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["IOThread"]
 
+# How often the creator looks whether the thread has died at its start, seconds.
+_ALIVE_S = 0.1
+
 _numbers = itertools.count(1)
 
-# Those that may run when the interpreter exits.
-_iothreads: weakref.WeakSet[IOThread] = weakref.WeakSet()
+# Those that run, for the exit of the interpreter: also if nobody else knows them.
+_running: set[tuple[AioContext, threading.Event]] = set()
 
 
 class IOThread:
@@ -45,16 +48,15 @@ class IOThread:
     Source: QEMU's iothread.c.
     """
 
-    def __init__(
-        self, name: str | None = None, poll_max_ns: int | None = None
-    ) -> None:
+    def __init__(self, name: str | None = None, poll_max_ns: int | None = None) -> None:
         """Start the thread; see the class."""
         self.ctx = AioContext(poll_max_ns)
         self.pool = ThreadPool(self.ctx)
         self._stopping = threading.Event()
+        owned = threading.Event()
         self._thread = threading.Thread(
             target=_run,
-            args=(self.ctx, self._stopping),
+            args=(self.ctx, self._stopping, owned),
             name=name or f"IOThread-{next(_numbers)}",
             daemon=False,
         )
@@ -63,7 +65,8 @@ class IOThread:
         except BaseException:
             self.ctx.close()
             raise
-        _iothreads.add(self)
+        while not owned.wait(_ALIVE_S) and self._thread.is_alive():
+            pass
 
     def stop(self) -> None:
         """Have the thread finish: queued requests are cancelled.
@@ -72,9 +75,7 @@ class IOThread:
 
         Context: Any thread, also the thread itself.
         """
-        self._stopping.set()
-        if not self.ctx.closed:
-            self.ctx.notify()
+        _stop(self.ctx, self._stopping)
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the thread has ended, its context closed.
@@ -108,16 +109,30 @@ class IOThread:
         self.join()
 
 
-def _run(ctx: AioContext, stopping: threading.Event) -> None:
-    with ctx:
-        while not stopping.is_set():
-            ctx.poll()
+def _run(ctx: AioContext, stopping: threading.Event, owned: threading.Event) -> None:
+    _running.add((ctx, stopping))
+    try:
+        with ctx:
+            try:
+                ctx.poll(False)  # before the creator can do so, and be the owner
+            finally:
+                owned.set()
+            while not stopping.is_set():
+                ctx.poll()
+    finally:
+        _running.discard((ctx, stopping))
+
+
+def _stop(ctx: AioContext, stopping: threading.Event) -> None:
+    stopping.set()
+    with contextlib.suppress(RuntimeError):  # it has ended, and is closed
+        ctx.notify()
 
 
 def _stop_at_exit() -> None:
     """Stop all, before the interpreter joins its threads."""
-    for iothread in list(_iothreads):
-        iothread.stop()
+    for ctx, stopping in list(_running):
+        _stop(ctx, stopping)
 
 
 threading._register_atexit(_stop_at_exit)  # type: ignore[attr-defined]

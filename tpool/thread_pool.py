@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 import threading
 import weakref
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from tpool import _core
 from tpool.stats import PoolStats
+from tpool.worker_thread import join_all, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,61 +25,8 @@ _T = TypeVar("_T")
 # Why a pool accepts no more requests; see _close().
 _SHUTDOWN, _EXIT, _FORK = range(3)
 
-_numbers = itertools.count(1)
-
 # Pools that may have threads when the interpreter exits.
 _pools: weakref.WeakSet[ThreadPool] = weakref.WeakSet()
-
-
-class _Thread(threading.Thread):
-    """A thread whose start() does not wait for it to run.
-
-    submit() starts threads, and runs in __del__ and in signal handlers too: so
-    perhaps inside a lock that the new thread needs before it says that it runs.
-    """
-
-    def start(self) -> None:
-        """Start it; join() waits for that too."""
-        self._started = _Started()
-        super().start()
-
-    def join(self, timeout: float | None = None) -> None:
-        """Wait until it has ended."""
-        self._started.wait_for_it(timeout)
-        super().join(timeout)
-
-
-class _Started(threading.Event):
-    """What Thread.start() waits for."""
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Say at once that it is so."""
-        return True
-
-    def wait_for_it(self, timeout: float | None) -> bool:
-        """Wait until it is so."""
-        return super().wait(timeout)
-
-
-def _run(threads: set[threading.Thread], worker: _core.Worker) -> None:
-    try:
-        worker.run()
-    finally:
-        threads.discard(threading.current_thread())
-
-
-def _spawn(
-    threads: set[threading.Thread], name_prefix: str, worker: _core.Worker
-) -> None:
-    """Start a thread on worker; it is in threads while it runs."""
-    name = f"{name_prefix}_{next(_numbers)}"
-    thread = _Thread(target=_run, args=(threads, worker), name=name, daemon=False)
-    threads.add(thread)
-    try:
-        thread.start()
-    except BaseException:
-        threads.discard(thread)
-        raise
 
 
 class ThreadPool(_core.ThreadPool):
@@ -125,7 +72,10 @@ class ThreadPool(_core.ThreadPool):
         """Make a pool; see the class."""
         if on_full not in ("raise", "block"):
             raise ValueError(f"on_full must be 'raise' or 'block', not {on_full!r}")
+        # A wrong ctx is refused below.
         threads: set[threading.Thread] = set()
+        sets: tuple[set[threading.Thread], ...]
+        sets = (threads, getattr(ctx, "_threads", threads))
         self = super().__new__(
             cls,
             ctx,
@@ -135,16 +85,14 @@ class ThreadPool(_core.ThreadPool):
             thread_name_prefix,
             max_pending,
             on_full,
-            functools.partial(_spawn, threads, thread_name_prefix),
+            functools.partial(spawn, sets, thread_name_prefix),
         )
         self._threads = threads
         ctx._pools.add(self)
         _pools.add(self)
         return self
 
-    def map(
-        self, fn: Callable[..., _T], *iterables: Iterable[Any]
-    ) -> Iterator[_T]:
+    def map(self, fn: Callable[..., _T], *iterables: Iterable[Any]) -> Iterator[_T]:
         """Submit fn for the items of the iterables, and return their results.
 
         The iterables are exhausted and all is submitted at once. The iterator
@@ -156,12 +104,16 @@ class ThreadPool(_core.ThreadPool):
 
         Context: The owner.
         """
-        return self._results(self.submit_many(fn, zip(*iterables, strict=False)))
+        requests = self.submit_many(fn, zip(*iterables, strict=False))
+        results = self._results(requests)
+        next(results)  # into its try: closing it early cancels too
+        return results
 
     @staticmethod
     def _results(requests: list[_core.Request[_T]]) -> Iterator[_T]:
         requests.reverse()
         try:
+            yield None  # type: ignore[misc]
             while requests:
                 # Popped: the iterator keeps no result that it has given.
                 yield requests.pop().result()
@@ -195,9 +147,7 @@ class ThreadPool(_core.ThreadPool):
         ctx = self.ctx
         while ctx._owned and not ctx.closed and self._outstanding():
             ctx.poll()
-        for thread in list(self._threads):
-            if thread is not threading.current_thread():
-                thread.join()
+        join_all(self._threads)
 
     def __enter__(self) -> Self:
         """Return self."""
@@ -221,8 +171,7 @@ def _shutdown_at_exit() -> None:
     """Let all pools finish what was submitted, before threads are joined."""
     here = [pool for pool in _pools if pool._close(_EXIT, False)]
     for pool in here:
-        for thread in list(pool._threads):
-            thread.join()
+        join_all(pool._threads)
 
 
 def _after_fork_in_child() -> None:

@@ -41,7 +41,7 @@ static PyObject *context_new(PyTypeObject *type, PyObject *args,
     c->params = params;
     c->state = PyModule_GetState(
         PyType_GetModuleByDef(type, &tpool_core_module));
-    context_adopt(c); /* for now: the first that polls */
+    context_set_owner(c); /* for now: the first that polls */
     c->lock = PyThread_allocate_lock();
     ret = c->lock ? fdmon_init(&c->fdmon) : -ENOMEM;
     if (ret < 0) {
@@ -74,55 +74,77 @@ static void drop_list(struct completion_node **head)
     }
 }
 
-/* Lets go of all; what others still deliver goes to the core. */
+/* Lets go of all but the core; what others still deliver is dropped. */
 static void teardown(AioContextObject *c)
 {
-    struct py_core *core = c->core;
-
-    c->closed = true;
-    c->core = NULL;
+    atomic_store_explicit(&c->closed, true, memory_order_relaxed);
     fdmon_cleanup(&c->fdmon);
     handlers_cleanup(&c->handlers);
     timers_cleanup(&c->timers);
     drop_list(&c->batch_head);
     drop_list(&c->idle_head);
-    py_core_detach(core);
+    py_core_detach(c->core);
+}
+
+static int polled_by_nobody(AioContextObject *c)
+{
+    if (c->poll_depth) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "cannot close an AioContext that is being polled");
+        return -1;
+    }
+    return 0;
+}
+
+/* Context acquired, not closed.  Returns 0, or -1 with an exception. */
+static int close_acquired(AioContextObject *c)
+{
+    if (polled_by_nobody(c) < 0) {
+        return -1;
+    }
+    atomic_store_explicit(&c->adopted, true, memory_order_relaxed);
+    context_set_owner(c);
+    if (context_drain(c) < 0) {
+        return -1;
+    }
+    if (!atomic_load_explicit(&c->core->workers, memory_order_acquire)) {
+        /* Nobody will write it: not left to the last pool object. */
+        notify_cleanup(&c->core->aio.notify);
+    }
+    teardown(c);
+    return 0;
 }
 
 static PyObject *context_close(AioContextObject *c,
                                PyObject *Py_UNUSED(ignored))
 {
-    bool progress = true;
+    int ret = 0;
 
     if (context_acquire(c) < 0) {
         return NULL;
     }
-    if (c->poll_depth) {
-        context_release(c);
-        PyErr_SetString(PyExc_RuntimeError,
-                        "cannot close an AioContext that is being polled");
-        return NULL;
-    }
     if (!c->closed) {
-        atomic_store_explicit(&c->adopted, true, memory_order_relaxed);
-        context_adopt(c);
-        while (progress &&
-               atomic_load_explicit(&c->core->aio.in_flight,
-                                    memory_order_relaxed) &&
-               (c->batch_head || completion_list_peek(&c->core->aio.list))) {
-            if (context_poll(c, 0, &progress) < 0) {
-                context_release(c);
-                return NULL;
-            }
-        }
-        if (!atomic_load_explicit(&c->core->aio.in_flight,
-                                  memory_order_relaxed)) {
-            /* No worker will write it: not left to the last pool object. */
-            notify_cleanup(&c->core->aio.notify);
-        }
-        teardown(c);
+        ret = close_acquired(c);
     }
     context_release(c);
+    if (ret < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *check_idle(AioContextObject *c, PyObject *Py_UNUSED(ignored))
+{
+    int ret;
+
+    if (context_acquire(c) < 0) {
+        return NULL;
+    }
+    ret = c->closed ? 0 : polled_by_nobody(c);
+    context_release(c);
+    if (ret < 0) {
+        return NULL;
+    }
     Py_RETURN_NONE;
 }
 
@@ -132,7 +154,7 @@ static int context_traverse(AioContextObject *c, visitproc visit, void *arg)
     int ret;
 
     Py_VISIT(Py_TYPE(c));
-    if (c->core) {
+    if (c->core && !c->closed) {
         /*
          * Posters push while this walks, but never take: what is reached stays
          * reachable.  A node carries one reference, which is visited here.
@@ -151,7 +173,7 @@ static int context_traverse(AioContextObject *c, visitproc visit, void *arg)
 
 static int context_clear(AioContextObject *c)
 {
-    if (!c->closed) {
+    if (c->core && !c->closed) {
         teardown(c);
     }
     return 0;
@@ -166,6 +188,9 @@ static void context_dealloc(AioContextObject *c)
         PyObject_ClearWeakRefs((PyObject *)c);
     }
     context_clear(c);
+    if (c->core) {
+        py_core_unref(c->core);
+    }
     if (c->lock) {
         PyThread_free_lock(c->lock);
     }
@@ -391,6 +416,7 @@ static PyMethodDef context_methods[] = {
            set_fd_poll_doc),
     METHOD("fileno", context_fileno, METH_NOARGS, fileno_doc),
     METHOD("_stats", context_stats, METH_NOARGS, stats_doc),
+    METHOD("_check_idle", check_idle, METH_NOARGS, check_idle_doc),
     METHOD("close", context_close, METH_NOARGS, close_doc),
     {NULL},
 };

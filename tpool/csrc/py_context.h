@@ -22,9 +22,9 @@ struct context_stats {
 typedef struct {
     PyObject_HEAD
     PyObject *weakrefs;
-    /* Immutable between new and close. */
+    /* Immutable after new. */
     struct module_state *state;
-    struct py_core *core;
+    struct py_core *core; /* until dealloc: who posts need not look */
 
     /* Any thread; see context_acquire(). */
     PyThread_type_lock lock;
@@ -32,13 +32,16 @@ typedef struct {
     _Atomic uint32_t lock_waiters;
     _Atomic unsigned long owner; /* the thread that polls; 0: none has */
     atomic_bool adopted;         /* somebody has polled: the owner stays */
+    atomic_bool closed;
 
     /* Protected by lock. */
     unsigned lock_depth;
-    bool closed;
     bool owner_is_main;
     int owner_tid;
-    int poll_depth; /* polls inside each other */
+    int poll_depth;      /* polls inside each other */
+    uint64_t polls;      /* ever begun */
+    int signals_blocked; /* main thread, waits inside each other */
+    sigset_t sigmask;    /* while it is: what the outermost found */
     struct fdmon fdmon;
     struct handler_table handlers;
     struct timer_heap timers;
@@ -71,17 +74,20 @@ int context_enter(AioContextObject *c);
 void context_changed(AioContextObject *c);
 
 /*
- * Any thread.  0 if the caller owns the context, or nobody has polled it yet
- * and it becomes the owner; -1 with an exception.
+ * Any thread.  0 if the caller owns the context, or nobody has polled it yet;
+ * -1 with an exception.
  */
 int context_check_owner(AioContextObject *c, const char *what);
+
+/* Context acquired.  The same, and the caller is the owner from now on. */
+int context_adopt(AioContextObject *c, const char *what);
 
 /* Any thread. */
 bool context_is_owner(AioContextObject *c);
 bool context_is_acquired(AioContextObject *c);
 
-/* The calling thread is the owner from now on. */
-void context_adopt(AioContextObject *c);
+/* Context acquired.  The calling thread is the owner, whoever was. */
+void context_set_owner(AioContextObject *c);
 
 /* Any thread, GIL held.  Hands node, which carries a reference, to the owner. */
 void context_post(AioContextObject *c, struct completion_node *node);
@@ -99,6 +105,12 @@ int context_dispatch(AioContextObject *c, bool *progress);
 
 /* Owner, context acquired.  Dispatches a bounded batch of what has arrived. */
 int context_dispatch_work(AioContextObject *c, bool *progress);
+
+/*
+ * Owner, context acquired.  Dispatches every request that has arrived, and no
+ * bottom half.  Returns 0, or -1 with an exception that must leave close().
+ */
+int context_drain(AioContextObject *c);
 
 /* Owner, context acquired.  Moves what has arrived to the batch. */
 void context_absorb(AioContextObject *c);

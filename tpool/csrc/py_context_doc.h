@@ -7,6 +7,9 @@
 
 #include "py_state.h"
 
+PyDoc_STRVAR(check_idle_doc, "_check_idle($self, /)\n--\n\n"
+                             "Raise the RuntimeError that close() would.");
+
 PyDoc_STRVAR(
     close_doc,
     "close($self, /)\n--\n\n"
@@ -174,7 +177,8 @@ PyDoc_STRVAR(
     "    io_read: Called while fd is readable, or has an error.\n"
     "    io_write: Called while fd is writable, or has an error.\n"
     "    io_poll: Called in the poll phase; returns whether fd is ready.\n"
-    "    io_poll_ready: Called when io_poll said so; io_read where None.\n"
+    "    io_poll_ready: Called when io_poll said so, and when fd is readable\n"
+    "        if there is no io_read; io_read where None.\n"
     "\n"
     "Raises:\n"
     "    OSError: fd is not open (EBADF), or cannot be waited for (EPERM).\n"

@@ -16,6 +16,7 @@ struct py_core *py_core_new(struct module_state *state, PyObject *context)
         return NULL;
     }
     atomic_init(&core->refs, 1);
+    atomic_init(&core->workers, 0);
     atomic_init(&core->detached, false);
     core->trace = &state->trace;
     core->context_ref = PyWeakref_NewRef(context, NULL);
@@ -55,7 +56,6 @@ void py_core_detach(struct py_core *core)
     /* Seq_cst with the load below: either side, or both, drops the list. */
     atomic_store_explicit(&core->detached, true, memory_order_seq_cst);
     drop_list(core);
-    py_core_unref(core);
 }
 
 void py_core_drop_undelivered(struct py_core *core)

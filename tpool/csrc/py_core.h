@@ -14,7 +14,8 @@ struct py_core {
     struct aio_core aio;
     /* Any thread. */
     _Atomic uint32_t refs;
-    atomic_bool detached; /* the context is gone: nobody will dispatch */
+    _Atomic uint32_t workers; /* that may still deliver */
+    atomic_bool detached;     /* the context is gone: nobody will dispatch */
     /* Immutable after init. */
     PyObject *context_ref; /* weak reference to the AioContext */
     struct trace *trace;   /* the types of all users keep the module alive */

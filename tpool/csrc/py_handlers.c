@@ -80,7 +80,7 @@ static int make_room(struct handler_table *t, int fd)
 
 static uint32_t events_of(PyObject *const callbacks[HANDLER_CALLBACKS])
 {
-    return (callbacks[IO_READ] ? FDMON_READ : 0) |
+    return (callbacks[IO_READ] || callbacks[IO_POLL_READY] ? FDMON_READ : 0) |
            (callbacks[IO_WRITE] ? FDMON_WRITE : 0);
 }
 
@@ -104,11 +104,9 @@ static int remove_fd(struct handler_table *t, struct fdmon *m, int fd)
     struct fd_handler *h = handlers_find(t, fd);
 
     if (h) {
-        if (events_of(h->callbacks)) {
-            /* Fails where the fd was closed first: then it is gone already,
-             * or handlers_dispatch() finds out that a duplicate lives. */
-            fdmon_set(m, fd, 0, 0);
-        }
+        /* Fails where the fd was closed first: then it is gone already, or
+         * handlers_dispatch() finds out that a duplicate lives. */
+        fdmon_set(m, fd, 0, 0);
         forget(t, h);
     }
     return 0;
@@ -138,7 +136,7 @@ int handlers_set(struct handler_table *t, struct fdmon *m, int fd,
     uint32_t events = events_of(callbacks);
     int ret;
 
-    if (!events && !callbacks[IO_POLL]) {
+    if (!events) {
         return remove_fd(t, m, fd);
     }
     if (fcntl(fd, F_GETFD) < 0) {
@@ -152,11 +150,7 @@ int handlers_set(struct handler_table *t, struct fdmon *m, int fd,
         return -ENOMEM;
     }
     h->gen = ++t->gen ? t->gen : ++t->gen;
-    if (events) {
-        ret = fdmon_set(m, fd, h->gen, events);
-    } else if (old && events_of(old->callbacks)) {
-        fdmon_set(m, fd, 0, 0);
-    }
+    ret = fdmon_set(m, fd, h->gen, events);
     if (ret < 0) {
         handler_unref(h);
         return ret;
@@ -255,7 +249,7 @@ static int drop_ghosts(struct handler_table *t, struct fdmon *m)
     for (int fd = 0; ret == 0 && fd < t->size; fd++) {
         struct fd_handler *h = t->by_fd[fd];
 
-        if (h && events_of(h->callbacks)) {
+        if (h) {
             /* An fd that was closed is left out; its handler hears nothing. */
             fdmon_set(m, fd, h->gen, events_of(h->callbacks));
         }
@@ -283,7 +277,8 @@ static int dispatch_one(struct handler_table *t, struct fdmon *m,
         remove_fd(t, m, fd);
         return report_errno(EBADF, fd);
     }
-    if ((events & (FDMON_READ | FDMON_ERROR)) && handler_call(h, IO_READ) < 0) {
+    if ((events & (FDMON_READ | FDMON_ERROR)) &&
+        handler_call(h, h->callbacks[IO_READ] ? IO_READ : IO_POLL_READY) < 0) {
         return -1;
     }
     if ((events & (FDMON_WRITE | FDMON_ERROR)) &&

@@ -112,7 +112,7 @@ void context_changed(AioContextObject *c)
     }
 }
 
-void context_adopt(AioContextObject *c)
+void context_set_owner(AioContextObject *c)
 {
     atomic_store_explicit(&c->owner, this_thread(), memory_order_relaxed);
 #ifdef __linux__
@@ -125,14 +125,8 @@ void context_adopt(AioContextObject *c)
 
 int context_check_owner(AioContextObject *c, const char *what)
 {
-    bool adopted = atomic_load_explicit(&c->adopted, memory_order_relaxed);
-
-    if (adopted && context_is_owner(c)) {
-        return 0;
-    }
-    if (!adopted &&
-        !atomic_exchange_explicit(&c->adopted, true, memory_order_relaxed)) {
-        context_adopt(c);
+    if (!atomic_load_explicit(&c->adopted, memory_order_acquire) ||
+        context_is_owner(c)) {
         return 0;
     }
     PyErr_Format(PyExc_RuntimeError,
@@ -141,4 +135,14 @@ int context_check_owner(AioContextObject *c, const char *what)
                  what, this_thread(),
                  atomic_load_explicit(&c->owner, memory_order_relaxed));
     return -1;
+}
+
+int context_adopt(AioContextObject *c, const char *what)
+{
+    if (!atomic_load_explicit(&c->adopted, memory_order_relaxed)) {
+        context_set_owner(c);
+        /* Release: pairs with the acquire in context_check_owner(). */
+        atomic_store_explicit(&c->adopted, true, memory_order_release);
+    }
+    return context_check_owner(c, what);
 }

@@ -45,7 +45,8 @@ PyDoc_STRVAR(
     "    TypeError: fn is not callable, or argtuples holds something else than\n"
     "        tuples.\n"
     "    PoolFull, RuntimeError: As submit(). Whatever is raised by argtuples\n"
-    "        is raised here. In each case nothing is submitted.\n"
+    "        is raised here. Nothing is submitted then; where the pool blocked\n"
+    "        before, what has not started is taken back.\n"
     "\n"
     "Context: Any thread.");
 
@@ -58,17 +59,20 @@ static const char *const why_down[] = {
 
 #define WHY_FORKED 2
 
-/* Starts workers until min_threads are there; failures are counted. */
-static void start_min_threads(struct pool_core *pool)
+/* Starts workers until min_threads are there.  -1: a signal handler raised. */
+static int start_min_threads(struct pool_core *pool)
 {
-    uint32_t left;
+    uint64_t failures = atomic_load_explicit(&pool->spawn_failures,
+                                             memory_order_relaxed);
 
-    while (request_queue_grow(&pool->queue)) {
-        if (pool_spawn(pool, &left) < 0) {
-            PyErr_Clear(); /* counted; submit() tries again and raises */
-            return;
+    while (failures == atomic_load_explicit(&pool->spawn_failures,
+                                            memory_order_relaxed) &&
+           request_queue_grow(&pool->queue)) {
+        if (pool_spawn_helper(pool) < 0) {
+            return -1;
         }
     }
+    return 0; /* after a failure submit() tries again, and raises */
 }
 
 static int parse_limits(PyObject *min, PyObject *max, uint32_t *min_threads,
@@ -120,10 +124,13 @@ static PyObject *pool_set_threads(PoolObject *self, PyObject *args,
         return NULL;
     }
     if (request_queue_set_limits(&pool->queue, min_threads, max_threads,
-                                 pool->queue.idle_timeout_ns) == QUEUE_SPAWN) {
-        pool_spawn_helper(pool);
+                                 pool->queue.idle_timeout_ns) == QUEUE_SPAWN &&
+        pool_spawn_helper(pool) < 0) {
+        return NULL;
     }
-    start_min_threads(pool);
+    if (start_min_threads(pool) < 0) {
+        return NULL;
+    }
     Py_RETURN_NONE;
 }
 
@@ -183,8 +190,9 @@ static PyObject *pool_outstanding(PoolObject *self,
     struct queue_stats s;
 
     request_queue_get_stats(&self->pool->queue, &s);
-    return PyLong_FromUnsignedLongLong(s.submitted -
-                                       counter_get(&self->pool->dispatched));
+    return PyLong_FromUnsignedLongLong(
+        s.submitted -
+        atomic_load_explicit(&self->pool->dispatched, memory_order_relaxed));
 }
 
 PyDoc_STRVAR(stats_doc, "_stats($self, /)\n--\n\n"
@@ -258,23 +266,26 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
              0)) {
         return NULL;
     }
-    if (context_enter(c) < 0) {
+    /* First: an allocation can run a garbage collection, and that anything. */
+    self = (PoolObject *)type->tp_alloc(type, 0);
+    if (!self || context_enter(c) < 0) {
+        Py_XDECREF(self);
         return NULL;
     }
-    self = (PoolObject *)type->tp_alloc(type, 0);
-    if (self) {
-        self->pool = pool_core_new(c, spawn, prefix, (uint32_t)max_pending);
-        self->context = (AioContextObject *)Py_NewRef(ctx);
-        self->block = PyUnicode_CompareWithASCIIString(on_full, "block") == 0;
-    }
+    self->pool = pool_core_new(c, spawn, prefix, (uint32_t)max_pending);
+    self->context = (AioContextObject *)Py_NewRef(ctx);
+    self->block = PyUnicode_CompareWithASCIIString(on_full, "block") == 0;
     context_release(c);
-    if (!self || !self->pool) {
-        Py_XDECREF(self);
+    if (!self->pool) {
+        Py_DECREF(self);
         return NULL;
     }
     request_queue_set_limits(&self->pool->queue, min_threads, max_threads,
                              idle_ns);
-    start_min_threads(self->pool);
+    if (start_min_threads(self->pool) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
     return (PyObject *)self;
 }
 

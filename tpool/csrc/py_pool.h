@@ -15,7 +15,7 @@ struct pool_core {
     struct request_queue queue;
     /* Submitters and the owner. */
     _Alignas(CACHE_LINE) _Atomic uint32_t refs;
-    counter64 dispatched; /* requests that the owner has received */
+    _Atomic uint64_t dispatched; /* requests that the owner has received */
     _Atomic uint64_t cancelled, spawn_failures;
     /* Immutable after init. */
     _Alignas(CACHE_LINE) struct py_core *core;
@@ -52,8 +52,17 @@ void pool_core_unref(struct pool_core *pool);
  */
 int pool_spawn(struct pool_core *pool, uint32_t *left);
 
-/* Worker, GIL held.  The same for a helper: a failure is counted, no error. */
-void pool_spawn_helper(struct pool_core *pool);
+/*
+ * GIL held.  The same where others can do the work: that no thread can be had is
+ * counted, and no error.  -1: a signal handler raised.
+ */
+int pool_spawn_helper(struct pool_core *pool);
+
+/* GIL held.  A thread was started and has ended without running its worker. */
+void pool_worker_lost(struct pool_core *pool);
+
+/* GIL held.  No thread is there and none can be had: who waits is told so. */
+void pool_fail_queued(struct pool_core *pool);
 
 /* Worker.  A request has left the queue: somebody may wait for its place. */
 void pool_room(struct pool_core *pool);

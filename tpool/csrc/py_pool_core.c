@@ -3,6 +3,7 @@
  * What a pool shares with its workers, and how it starts one.
  */
 #include "py_pool.h"
+#include "py_request.h"
 #include "py_worker.h"
 
 #include <signal.h>
@@ -34,6 +35,7 @@ struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
 {
     struct pool_core *pool = aligned_alloc(
         CACHE_LINE, (sizeof(*pool) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+    pthread_condattr_t attr;
     int ret;
 
     if (!pool) {
@@ -49,7 +51,10 @@ struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
         return NULL;
     }
     pthread_mutex_init(&pool->room_lock, NULL);
-    pthread_cond_init(&pool->room, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&pool->room, &attr);
+    pthread_condattr_destroy(&attr);
     atomic_init(&pool->refs, 1);
     pool->core = py_core_ref(context->core);
     pool->state = context->state;
@@ -59,10 +64,25 @@ struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
     return pool;
 }
 
+void pool_fail_queued(struct pool_core *pool)
+{
+    struct request_node *node;
+
+    while ((node = request_queue_cancel_oldest(&pool->queue))) {
+        request_deliver_failed((RequestObject *)work_of(&node->link));
+    }
+}
+
+/* A worker that the queue has counted will not come.  How many are left. */
+static uint32_t count_lost(struct pool_core *pool)
+{
+    atomic_fetch_add_explicit(&pool->spawn_failures, 1, memory_order_relaxed);
+    return request_queue_spawn_failed(&pool->queue);
+}
+
 int pool_spawn(struct pool_core *pool, uint32_t *left)
 {
     PyObject *worker = worker_new(pool), *result = NULL;
-    bool failed = true;
 
     *left = 1;
     if (worker) {
@@ -73,28 +93,34 @@ int pool_spawn(struct pool_core *pool, uint32_t *left)
         pthread_sigmask(SIG_SETMASK, &all, &mask);
         result = PyObject_CallOneArg(pool->spawn, worker);
         pthread_sigmask(SIG_SETMASK, &mask, NULL);
-        failed = !result && worker_revoke(worker);
     }
-    if (failed) {
-        *left = request_queue_spawn_failed(&pool->queue);
-        atomic_fetch_add_explicit(&pool->spawn_failures, 1,
-                                  memory_order_relaxed);
+    if (!result && (!worker || worker_revoke(worker))) {
+        *left = count_lost(pool);
     }
     Py_XDECREF(worker);
-    if (!result) {
-        return -1;
-    }
-    Py_DECREF(result);
-    return 0;
+    Py_XDECREF(result);
+    return result ? 0 : -1;
 }
 
-void pool_spawn_helper(struct pool_core *pool)
+void pool_worker_lost(struct pool_core *pool)
+{
+    if (count_lost(pool) == 0) {
+        pool_fail_queued(pool);
+    }
+}
+
+int pool_spawn_helper(struct pool_core *pool)
 {
     uint32_t left;
 
-    if (pool_spawn(pool, &left) < 0) {
-        PyErr_Clear(); /* counted; the workers there are do the work */
+    if (pool_spawn(pool, &left) == 0) {
+        return 0;
     }
+    if (exception_is_fatal()) {
+        return -1;
+    }
+    PyErr_Clear(); /* counted; the workers there are do the work */
+    return 0;
 }
 
 void pool_room(struct pool_core *pool)

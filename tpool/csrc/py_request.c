@@ -10,7 +10,7 @@
 
 static enum request_state state_get(RequestObject *r)
 {
-    return atomic_load_explicit(&r->state, memory_order_relaxed);
+    return atomic_load_explicit(&r->state, memory_order_acquire);
 }
 
 static bool is_cancelled(RequestObject *r)
@@ -66,6 +66,7 @@ RequestObject *request_new(struct pool_core *pool, PyObject *fn,
     r->context = context;
     r->outcome = NULL;
     r->callbacks = NULL;
+    r->callbacks_run = 0;
     r->scratch = NULL;
     for (Py_ssize_t i = 0; i < n; i++) {
         r->args[i] = Py_NewRef(args[i]);
@@ -98,7 +99,9 @@ void request_run(RequestObject *r, struct call_times *times)
             r->outcome = take_exception();
             r->raised = true;
         }
-        PyContext_Exit(r->context);
+        if (PyContext_Exit(r->context) < 0) { /* the call has left another */
+            PyErr_WriteUnraisable(r->fn);
+        }
     } else {
         r->outcome = take_exception();
         r->raised = true;
@@ -110,19 +113,34 @@ void request_run(RequestObject *r, struct call_times *times)
     atomic_store_explicit(&r->state, REQUEST_FINISHED, memory_order_relaxed);
 }
 
-void request_deliver_cancelled(RequestObject *r)
+/* GIL held.  Hands r over, for whoever took it out of the queue. */
+static void deliver(RequestObject *r)
 {
-    struct py_core *core;
+    struct py_core *core = py_core_ref(r->pool->core);
 
-    trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_CANCEL, r, 0);
-    atomic_fetch_add_explicit(&r->pool->cancelled, 1, memory_order_relaxed);
     drop_call(r);
     PyObject_GC_Track(r);
-    atomic_store_explicit(&r->cancelled, true, memory_order_relaxed);
-    core = py_core_ref(r->pool->core);
     aio_core_post(&core->aio, &r->work.node.link);
     py_core_drop_undelivered(core);
     py_core_unref(core);
+}
+
+void request_deliver_cancelled(RequestObject *r)
+{
+    trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_CANCEL, r, 0);
+    atomic_fetch_add_explicit(&r->pool->cancelled, 1, memory_order_relaxed);
+    atomic_store_explicit(&r->cancelled, true, memory_order_relaxed);
+    deliver(r);
+}
+
+void request_deliver_failed(RequestObject *r)
+{
+    PyErr_SetString(PyExc_RuntimeError,
+                    "no thread could be started for this request");
+    r->outcome = take_exception();
+    r->raised = true;
+    atomic_store_explicit(&r->state, REQUEST_FINISHED, memory_order_relaxed);
+    deliver(r);
 }
 
 /* The oldest callback that has not run, or NULL. */
@@ -131,13 +149,14 @@ static PyObject *take_callback(RequestObject *r)
     PyObject *callback = NULL;
 
     Py_BEGIN_CRITICAL_SECTION(r);
-    atomic_store_explicit(&r->state, REQUEST_DONE, memory_order_relaxed);
+    /* Release: pairs with state_get(), so that the outcome is seen. */
+    atomic_store_explicit(&r->state, REQUEST_DONE, memory_order_release);
     if (r->callbacks && PyList_CheckExact(r->callbacks)) {
-        callback = Py_NewRef(PyList_GET_ITEM(r->callbacks, 0));
-        if (PyList_GET_SIZE(r->callbacks) == 1) {
+        /* Nothing is allocated, nor given back: this cannot fail. */
+        callback = PyList_GET_ITEM(r->callbacks, r->callbacks_run);
+        PyList_SET_ITEM(r->callbacks, r->callbacks_run, Py_NewRef(Py_None));
+        if (++r->callbacks_run == PyList_GET_SIZE(r->callbacks)) {
             Py_CLEAR(r->callbacks);
-        } else if (PyList_SetSlice(r->callbacks, 0, 1, NULL) < 0) {
-            PyErr_WriteUnraisable(callback);
         }
     } else {
         callback = r->callbacks;
@@ -167,7 +186,8 @@ int request_dispatch(PyObject *self)
     if (state_get(r) != REQUEST_DONE) { /* else: it comes back, see below */
         atomic_fetch_sub_explicit(&r->pool->core->aio.in_flight, 1,
                                   memory_order_relaxed);
-        counter_add(&r->pool->dispatched, 1);
+        atomic_fetch_add_explicit(&r->pool->dispatched, 1,
+                                  memory_order_relaxed);
         /* Here, not in the worker: dropping what another thread made is dear
          * without the GIL. */
         drop_context(r);

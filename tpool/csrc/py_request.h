@@ -32,9 +32,10 @@ typedef struct {
     /* Set before FINISHED. */
     PyObject *outcome;
     /* Critical section of the object. */
-    PyObject *callbacks; /* NULL, one callable, or a list */
-    PyObject *scratch;   /* PY_VECTORCALL_ARGUMENTS_OFFSET: is args[-1] */
-    PyObject *args[];    /* Py_SIZE of them */
+    PyObject *callbacks;      /* NULL, one callable, or a list */
+    Py_ssize_t callbacks_run; /* of the list */
+    PyObject *scratch;        /* PY_VECTORCALL_ARGUMENTS_OFFSET: is args[-1] */
+    PyObject *args[];         /* Py_SIZE of them */
 } RequestObject;
 
 /*
@@ -56,6 +57,9 @@ void request_run(RequestObject *r, struct call_times *times);
  * reference goes with it to the owner.
  */
 void request_deliver_cancelled(RequestObject *r);
+
+/* The same, for want of a thread: its outcome is a RuntimeError. */
+void request_deliver_failed(RequestObject *r);
 
 /*
  * Owner.  It came by the completion list: done, and its callbacks run.  Returns

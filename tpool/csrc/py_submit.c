@@ -23,9 +23,7 @@ static int wait_for_room(PoolObject *self)
         ret = context_poll(self->context, ROOM_WAIT_NS, &progress);
     } else {
         Py_BEGIN_ALLOW_THREADS
-        clock_gettime(CLOCK_REALTIME, &ts);
-        ts = timespec_from_ns(ts.tv_sec * NS_PER_SECOND + ts.tv_nsec +
-                              ROOM_WAIT_NS);
+        ts = timespec_from_ns(clock_now_ns() + ROOM_WAIT_NS);
         pthread_mutex_lock(&pool->room_lock);
         pthread_cond_timedwait(&pool->room, &pool->room_lock, &ts);
         pthread_mutex_unlock(&pool->room_lock);
@@ -105,9 +103,26 @@ static void take_back(struct pool_core *pool, RequestObject *r)
     if (request_queue_cancel(&pool->queue, &r->work.node)) {
         atomic_fetch_sub_explicit(&pool->core->aio.in_flight, 1,
                                   memory_order_relaxed);
-        counter_add(&pool->dispatched, 1); /* nobody will wait for it */
-        Py_DECREF(r);                      /* the queue's */
+        /* Nobody will wait for it. */
+        atomic_fetch_add_explicit(&pool->dispatched, 1, memory_order_relaxed);
+        Py_DECREF(r); /* the queue's */
     }
+}
+
+/*
+ * After a push that failed and what could be was taken back: others, who relied
+ * on the thread that did not start, must not wait for ever.
+ */
+static void fail_the_others(struct pool_core *pool)
+{
+    PyObject *exc = take_exception();
+    struct queue_stats stats;
+
+    request_queue_get_stats(&pool->queue, &stats);
+    if (stats.threads == 0) {
+        pool_fail_queued(pool);
+    }
+    put_exception(exc);
 }
 
 PyObject *pool_submit(PoolObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -136,6 +151,7 @@ PyObject *pool_submit(PoolObject *self, PyObject *const *args, Py_ssize_t nargs,
     Py_INCREF(r); /* the queue's */
     if (push(self->pool, r, r, 1) < 0) {
         take_back(self->pool, r);
+        fail_the_others(self->pool);
         Py_DECREF(r);
         return NULL;
     }
@@ -192,19 +208,31 @@ static int push_slice(struct pool_core *pool, PyObject *list, Py_ssize_t begin,
         r->work.node.link.next = newest ? &newest->work.node.link : NULL;
         newest = r;
     }
-    if (push(pool, newest, oldest, (uint32_t)(end - begin)) == 0) {
-        return 0;
+    return push(pool, newest, oldest, (uint32_t)(end - begin));
+}
+
+/* Reserves as many of n as there is room for: at least one, or all. */
+static Py_ssize_t reserve_slice(PoolObject *self, Py_ssize_t n)
+{
+    struct pool_core *pool = self->pool;
+    uint32_t some;
+
+    n = n < THREADS_MAX ? n : THREADS_MAX;
+    if (!self->block) {
+        return reserve(self, (uint32_t)n) < 0 ? -1 : n;
     }
-    for (Py_ssize_t i = begin; i < end; i++) {
-        take_back(pool, (RequestObject *)PyList_GET_ITEM(list, i));
+    some = request_queue_reserve_some(&pool->queue, (uint32_t)n,
+                                      pool->max_pending);
+    if (some) {
+        return some;
     }
-    return -1;
+    return reserve(self, 1) < 0 ? -1 : 1;
 }
 
 PyObject *pool_submit_many(PoolObject *self, PyObject *args)
 {
     PyObject *fn, *argtuples, *list;
-    Py_ssize_t n;
+    Py_ssize_t n, done, room = 0;
 
     if (!PyArg_ParseTuple(args, "OO:submit_many", &fn, &argtuples) ||
         arg_callable(fn, "fn", false, &fn) < 0 || pool_check_up(self) < 0) {
@@ -215,20 +243,19 @@ PyObject *pool_submit_many(PoolObject *self, PyObject *args)
         return NULL;
     }
     n = PyList_GET_SIZE(list);
-    for (Py_ssize_t done = 0; done < n;) {
-        Py_ssize_t room = self->block && self->pool->max_pending < n - done
-                              ? self->pool->max_pending
-                              : n - done;
-
-        if (room > THREADS_MAX) {
-            room = THREADS_MAX;
+    for (done = 0; done < n; done += room) {
+        room = reserve_slice(self, n - done);
+        if (room < 0 || push_slice(self->pool, list, done, done + room) < 0) {
+            break;
         }
-        if (reserve(self, (uint32_t)room) < 0 ||
-            push_slice(self->pool, list, done, done + room) < 0) {
-            Py_DECREF(list);
-            return NULL;
-        }
-        done += room;
     }
-    return list;
+    if (done == n) {
+        return list;
+    }
+    for (done += room > 0 ? room : 0; done > 0; done--) {
+        take_back(self->pool, (RequestObject *)PyList_GET_ITEM(list, done - 1));
+    }
+    fail_the_others(self->pool);
+    Py_DECREF(list);
+    return NULL;
 }

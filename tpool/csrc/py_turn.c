@@ -13,6 +13,7 @@
 #define IO_POLL_NS 2000
 
 struct wait {
+    uint64_t poll; /* which one: context.polls, unless one was nested in it */
     int64_t start_ns;    /* of the turn's wait */
     int64_t end_ns;      /* of what was waited last: poll phase or block */
     int64_t deadline_ns; /* -1: none */
@@ -142,6 +143,9 @@ static int busy_wait(AioContextObject *c, struct wait *w, int64_t deadline_ns)
         if (c->owner_is_main && PyErr_CheckSignals() < 0) {
             return -1;
         }
+        if (c->polls != w->poll) {
+            return 0; /* a nested poll(): block() looks anew */
+        }
         /* An early end means that the partner needs this CPU. */
     } while (w->end_ns >= slice_ns && w->end_ns < deadline_ns);
     return 0;
@@ -154,7 +158,7 @@ static int poll_phase(AioContextObject *c, struct wait *w)
     int hit, begun;
 
     if (!window_ns) {
-        return 0;
+        return call_io_poll(w);
     }
     deadline_ns = deadline_after_ns(w->start_ns, window_ns);
     deadline_ns = soonest_timeout_ns(deadline_ns, w->deadline_ns);
@@ -178,42 +182,82 @@ static int poll_phase(AioContextObject *c, struct wait *w)
 }
 
 /*
- * Blocks until something comes.  Returns 0, or -1 with an exception.
- *
- * A signal that arrives before the wait would be seen after it only.  So the
- * main thread blocks signals, looks, and has the wait unblock them: one that
- * arrives in between ends the wait at once.
+ * Callbacks and signal handlers have run since the turn began.  Whether there
+ * is still nothing to do; a timer may be due sooner than it was.
  */
+static bool still_nothing_due(AioContextObject *c, struct wait *w)
+{
+    int64_t timeout_ns = due_ns(c);
+
+    w->deadline_ns = soonest_timeout_ns(
+        w->deadline_ns, deadline_after_ns(clock_now_ns(), timeout_ns));
+    /* A nested poll() may have dispatched, or accepted, what was ours. */
+    return timeout_ns != 0 && c->polls == w->poll;
+}
+
+/*
+ * Main thread: blocks all signals after the handlers of those that have come
+ * have run.  The mask to wait with is stored; -1: a handler raised.
+ *
+ * A signal that came after the last look, and before the wait, would be seen
+ * after the wait only.  Blocked, it stays pending until the wait unblocks it,
+ * and ends the wait at once.  A nested poll(), of a handler that runs here,
+ * waits with the mask of the outermost.
+ */
+static int block_signals(AioContextObject *c, sigset_t *before)
+{
+    sigset_t all;
+
+    if (PyErr_CheckSignals() < 0) {
+        return -1;
+    }
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, before);
+    if (!c->signals_blocked) {
+        c->sigmask = *before;
+    }
+    c->signals_blocked++;
+    if (PyErr_CheckSignals() < 0) { /* one that came just now */
+        c->signals_blocked--;
+        pthread_sigmask(SIG_SETMASK, before, NULL);
+        return -1;
+    }
+    return 0;
+}
+
+static void restore_signals(AioContextObject *c, const sigset_t *before)
+{
+    c->signals_blocked--;
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+/* Blocks until something comes.  Returns 0, or -1 with an exception. */
 static int block(AioContextObject *c, struct wait *w)
 {
     struct aio_core *core = &c->core->aio;
+    bool is_main = c->owner_is_main;
     int64_t begin_ns = clock_now_ns();
-    sigset_t all, mask, *sigmask = NULL;
-    int n = 0, ret = 0;
+    sigset_t before;
+    int n = 0;
 
-    if (c->owner_is_main) {
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &mask);
-        sigmask = &mask;
-        ret = PyErr_CheckSignals();
+    if (is_main && block_signals(c, &before) < 0) {
+        return -1;
     }
-    if (ret == 0 && notify_may_block(&core->notify, &core->list)) {
+    if (still_nothing_due(c, w) &&
+        notify_may_block(&core->notify, &core->list)) {
         unsigned depth = context_release_all(c);
         PyThreadState *ts = gil_drop(c);
 
         n = aio_poll_block(core, &c->fdmon,
                            remaining_ns(clock_now_ns(), w->deadline_ns),
-                           sigmask, w->events);
+                           is_main ? &c->sigmask : NULL, w->events);
         gil_take(c, ts);
-        if (sigmask) { /* another thread may keep the context for long */
-            pthread_sigmask(SIG_SETMASK, sigmask, NULL);
+        if (is_main) { /* before waiting for who has the context now */
+            restore_signals(c, &before);
         }
         context_acquire_again(c, depth);
-    } else if (sigmask) {
-        pthread_sigmask(SIG_SETMASK, sigmask, NULL);
-    }
-    if (sigmask && ret == 0 && n == 0) {
-        ret = PyErr_CheckSignals();
+    } else if (is_main) {
+        restore_signals(c, &before);
     }
     cpu_publish(&core->cpus.owner);
     w->end_ns = clock_now_ns();
@@ -223,7 +267,7 @@ static int block(AioContextObject *c, struct wait *w)
         return -1;
     }
     w->n_events = n;
-    return ret;
+    return is_main && n == 0 ? PyErr_CheckSignals() : 0;
 }
 
 /* One source's window after a wait; fired: its work ended the wait. */
@@ -281,26 +325,36 @@ static void tune(AioContextObject *c, struct wait *w)
     }
 }
 
-/* Waits as long as nothing is due.  Returns 0, or -1 with an exception. */
-static int wait_for_work(AioContextObject *c, struct wait *w,
-                         int64_t timeout_ns)
+static bool polling_is_on(AioContextObject *c)
 {
-    struct aio_core *core = &c->core->aio;
-    bool polling = c->params.max_ns > 0 && !c->handlers.blind;
-    int hit;
+    return c->params.max_ns > 0 && !c->handlers.blind;
+}
 
-    w->start_ns = w->end_ns = clock_now_ns();
-    w->deadline_ns = deadline_after_ns(w->start_ns, timeout_ns);
-    /* Relaxed: the owner's own submits are in; others come with a node. */
-    w->work = polling &&
-              atomic_load_explicit(&core->in_flight, memory_order_relaxed) != 0;
-    if (polling && c->handlers.pollable) {
+/* Where polling is on: the handlers with io_poll.  0, or -1 with an exception. */
+static int take_pollable(AioContextObject *c, struct wait *w)
+{
+    if (polling_is_on(c) && c->handlers.pollable) {
         w->pollable = handlers_pollable(&c->handlers);
         if (!w->pollable) {
             PyErr_NoMemory();
             return -1;
         }
     }
+    return 0;
+}
+
+/* Waits as long as nothing is due.  Returns 0, or -1 with an exception. */
+static int wait_for_work(AioContextObject *c, struct wait *w,
+                         int64_t timeout_ns)
+{
+    struct aio_core *core = &c->core->aio;
+    int hit;
+
+    w->start_ns = w->end_ns = clock_now_ns();
+    w->deadline_ns = deadline_after_ns(w->start_ns, timeout_ns);
+    /* Relaxed: the owner's own submits are in; others come with a node. */
+    w->work = polling_is_on(c) &&
+              atomic_load_explicit(&core->in_flight, memory_order_relaxed) != 0;
     cpu_publish(&core->cpus.owner);
     hit = poll_phase(c, w);
     if (hit == 0 && block(c, w) < 0) {
@@ -360,10 +414,9 @@ static bool nothing_happened(AioContextObject *c, const struct wait *w)
            remaining_ns(clock_now_ns(), w->deadline_ns) != 0;
 }
 
-/* The context is ours: no other thread is in it, and this one may turn it. */
-static int begin(AioContextObject *c)
+/* Who waits for the context gets it between two turns. */
+static void yield_to_waiters(AioContextObject *c)
 {
-    /* Who waits for the context gets it between two turns. */
     for (int i = 0; i < 100 && atomic_load_explicit(&c->lock_waiters,
                                                     memory_order_relaxed);
          i++) {
@@ -373,10 +426,23 @@ static int begin(AioContextObject *c)
         nanosleep(&ts, NULL);
         Py_END_ALLOW_THREADS
     }
+}
+
+/* The context is ours: no other thread is in it, and this one may turn it. */
+static int begin(AioContextObject *c)
+{
+    if (!context_is_acquired(c)) {
+        yield_to_waiters(c);
+    }
     if (context_check_owner(c, "poll()") < 0 || context_enter(c) < 0) {
         return -1;
     }
+    if (context_adopt(c, "poll()") < 0) {
+        context_release(c);
+        return -1;
+    }
     c->poll_depth++;
+    c->polls++;
     return 0;
 }
 
@@ -420,6 +486,7 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
         return -1;
     }
     notify = &c->core->aio.notify;
+    w.poll = c->polls;
     w.pollable = NULL;
     w.n_events = 0;
     foreign = foreign_leave(notify);
@@ -429,7 +496,10 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
     context_absorb(c);
     w.removals = c->handlers.removals;
     timeout_ns = soonest_timeout_ns(timeout_ns, due_ns(c));
-    if (blocking && timeout_ns != 0) {
+    ret = take_pollable(c, &w);
+    if (ret == 0 && timeout_ns == 0) {
+        ret = call_io_poll(&w) < 0 ? -1 : 0;
+    } else if (ret == 0) {
         ret = wait_for_work(c, &w, timeout_ns);
         if (ret == 0 && nothing_happened(c, &w)) {
             counter_add(&c->stats.spurious_wakeups, 1);

@@ -97,3 +97,20 @@ int context_dispatch_work(AioContextObject *c, bool *progress)
     }
     return ret;
 }
+
+int context_drain(AioContextObject *c)
+{
+    int ret = 0;
+
+    context_absorb(c);
+    while (ret == 0 && c->batch_head) {
+        PyObject *work = work_of(take_first(&c->batch_head));
+
+        if (Py_TYPE(work) == c->state->request_type) {
+            ret = request_dispatch(work);
+        }
+        Py_DECREF(work);
+        context_absorb(c);
+    }
+    return ret;
+}

@@ -39,6 +39,8 @@ PyObject *worker_new(struct pool_core *pool)
 
     if (w) {
         w->pool = pool_core_ref(pool);
+        atomic_fetch_add_explicit(&pool->core->workers, 1,
+                                  memory_order_relaxed);
         request_queue_worker_init(&w->queue_worker);
         atomic_init(&w->state, WORKER_STARTING);
         w->batching = false;
@@ -190,11 +192,18 @@ static void loop(WorkerObject *w)
             return;
         }
         if (request_queue_begin_call(&w->pool->queue, &w->queue_worker) ==
-            QUEUE_SPAWN) {
-            pool_spawn_helper(w->pool);
+                QUEUE_SPAWN &&
+            pool_spawn_helper(w->pool) < 0) {
+            PyErr_WriteUnraisable(NULL); /* no signal handler runs here */
         }
         r = run_batch(w, r);
     }
+}
+
+/* It delivers no more.  Release: its last write of the notifier is done. */
+static void leave(WorkerObject *w)
+{
+    atomic_fetch_sub_explicit(&w->pool->core->workers, 1, memory_order_release);
 }
 
 PyDoc_STRVAR(run_doc, "run($self, /)\n--\n\n"
@@ -209,6 +218,7 @@ static PyObject *worker_run(WorkerObject *w, PyObject *Py_UNUSED(ignored))
         inherit_affinity(w->pool);
         name_thread(w->pool->name_prefix);
         loop(w);
+        leave(w);
     }
     Py_RETURN_NONE;
 }
@@ -216,7 +226,14 @@ static PyObject *worker_run(WorkerObject *w, PyObject *Py_UNUSED(ignored))
 static void worker_dealloc(WorkerObject *w)
 {
     PyTypeObject *type = Py_TYPE(w);
+    int state = atomic_load_explicit(&w->state, memory_order_relaxed);
 
+    if (state == WORKER_STARTING) {
+        pool_worker_lost(w->pool); /* its thread died before run() */
+    }
+    if (state != WORKER_RUNNING) {
+        leave(w);
+    }
     request_queue_worker_cleanup(&w->queue_worker);
     pool_core_unref(w->pool);
     PyObject_Free(w);

@@ -9,6 +9,12 @@ static struct request_node *next_of(struct request_node *node)
     return (struct request_node *)node->link.next;
 }
 
+/* Relaxed: for a busy wait, which looks again. */
+static void set_backlog(struct request_queue *q)
+{
+    atomic_store_explicit(&q->backlog, q->head != NULL, memory_order_relaxed);
+}
+
 void queue_splice(struct request_queue *q)
 {
     struct completion_node *link, *next;
@@ -29,6 +35,7 @@ void queue_splice(struct request_queue *q)
         }
         q->tail = node;
     }
+    set_backlog(q);
 }
 
 void queue_unlink_node(struct request_queue *q, struct request_node *node)
@@ -46,6 +53,7 @@ void queue_unlink_node(struct request_queue *q, struct request_node *node)
         q->tail = node->prev;
     }
     node->queued = false;
+    set_backlog(q);
     /* Relaxed: a figure, and a bound that a submitter checks for itself. */
     atomic_store_explicit(
         &q->taken, atomic_load_explicit(&q->taken, memory_order_relaxed) + 1,

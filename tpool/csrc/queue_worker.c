@@ -78,7 +78,9 @@ static bool poll_phase(struct request_queue *q, int64_t begin_ns,
 
     do {
         for (int i = 0; i < SPINS_PER_CLOCK; i++) {
-            if (completion_list_peek(&q->incoming)) {
+            /* Another's splice may have moved it on. */
+            if (completion_list_peek(&q->incoming) ||
+                atomic_load_explicit(&q->backlog, memory_order_relaxed)) {
                 return true;
             }
             cpu_relax();

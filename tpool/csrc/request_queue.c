@@ -18,6 +18,7 @@ int request_queue_init(struct request_queue *q, struct cpu_pair *cpus,
     atomic_init(&q->lookers, 0);
     atomic_init(&q->reserved, 0);
     atomic_init(&q->taken, 0);
+    atomic_init(&q->backlog, false);
     atomic_init(&q->interrupt, false);
     q->cpus = cpus;
     q->max_threads = 1;
@@ -63,6 +64,17 @@ bool request_queue_reserve(struct request_queue *q, uint32_t n, uint32_t max)
     }
     atomic_fetch_sub_explicit(&q->reserved, n, memory_order_relaxed);
     return false;
+}
+
+uint32_t request_queue_reserve_some(struct request_queue *q, uint32_t n,
+                                    uint32_t max)
+{
+    uint64_t now = queued(
+        q, atomic_load_explicit(&q->reserved, memory_order_relaxed));
+    uint32_t room = now < max ? max - (uint32_t)now : 0;
+
+    n = n < room ? n : room;
+    return n && request_queue_reserve(q, n, max) ? n : 0;
 }
 
 enum queue_need request_queue_push(struct request_queue *q,

@@ -101,6 +101,7 @@ struct request_queue {
     /* Written under the lock, read by any thread. */
     _Alignas(CACHE_LINE) _Atomic uint32_t lookers;
     _Atomic uint64_t taken; /* requests taken or cancelled, ever */
+    atomic_bool backlog;    /* the FIFO is not empty */
     atomic_bool interrupt;  /* ends a poll phase: shutdown, fewer threads */
     /* Immutable after init. */
     struct cpu_pair *cpus;
@@ -149,6 +150,10 @@ bool request_queue_grow(struct request_queue *q);
  * more than max would be.
  */
 bool request_queue_reserve(struct request_queue *q, uint32_t n, uint32_t max);
+
+/* The same for as many of n as there is room for; returns how many. */
+uint32_t request_queue_reserve_some(struct request_queue *q, uint32_t n,
+                                    uint32_t max);
 
 /*
  * Any thread, n nodes reserved.  newest leads back in time to oldest by .link.next,

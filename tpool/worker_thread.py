@@ -1,0 +1,115 @@
+"""WorkerThread: the Python thread that a worker of a ThreadPool runs in."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tpool import _core
+
+__all__ = ["WorkerThread", "join_all", "spawn"]
+
+_numbers = itertools.count(1)
+
+# 3.14 lets a thread start with its parent's contextvars context. A worker has
+# none of its own: each request brings one.
+_NO_CONTEXT: dict[str, Any] = {}
+if sys.version_info >= (3, 14):
+    import contextvars
+
+    _NO_CONTEXT["context"] = contextvars.Context()
+
+
+class _Started(threading.Event):
+    """What Thread.start() waits for."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Say at once that it is so."""
+        return True
+
+    def wait_for_it(self, timeout: float | None) -> bool:
+        """Wait until it is so."""
+        return super().wait(timeout)
+
+
+class WorkerThread(threading.Thread):
+    """A thread whose start() does not wait for it to run.
+
+    submit() starts threads, and runs in __del__ and in signal handlers too: so
+    perhaps inside a lock that the new thread needs before it says that it runs.
+
+    Args:
+        worker: What it runs.
+        name: Its name.
+        sets: Sets that it is in from its start to its end.
+    """
+
+    def __init__(
+        self,
+        worker: _core.Worker,
+        name: str,
+        sets: tuple[set[threading.Thread], ...],
+    ) -> None:
+        """Make a thread; see the class."""
+        super().__init__(name=name, daemon=False, **_NO_CONTEXT)
+        self._worker: _core.Worker | None = worker
+        self._sets = sets
+        self._started = _Started()
+        self._failed = False
+
+    def start(self) -> None:
+        """Start it; join() waits for that too."""
+        for threads in self._sets:
+            threads.add(self)
+        try:
+            super().start()
+        except BaseException:
+            self._failed = True
+            self._started.set()
+            self._forget()
+            raise
+
+    def run(self) -> None:
+        """Run the worker."""
+        worker, self._worker = self._worker, None
+        try:
+            if worker is not None:
+                worker.run()
+        finally:
+            self._forget()
+
+    def _delete(self) -> None:
+        # The end of every thread: also of one that a profile or trace hook has
+        # ended before run(), so that its worker is not waited for.
+        self._forget()
+        super()._delete()  # type: ignore[misc]
+
+    def _forget(self) -> None:
+        self._worker = None
+        for threads in self._sets:
+            threads.discard(self)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it has ended."""
+        self._started.wait_for_it(timeout)
+        if not self._failed:
+            super().join(timeout)
+
+
+def spawn(
+    sets: tuple[set[threading.Thread], ...], name_prefix: str, worker: _core.Worker
+) -> None:
+    """Start a thread on worker."""
+    WorkerThread(worker, f"{name_prefix}_{next(_numbers)}", sets).start()
+
+
+def join_all(threads: set[threading.Thread]) -> None:
+    """Wait until all threads of the set have ended, but for the caller."""
+    me = threading.current_thread()
+    while others := [thread for thread in list(threads) if thread is not me]:
+        for thread in others:
+            thread.join()
+            threads.discard(thread)
