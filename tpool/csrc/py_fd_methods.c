@@ -17,13 +17,6 @@ static PyObject *set_handler(AioContextObject *c, int fd,
                      callbacks[IO_POLL_READY]);
         return NULL;
     }
-    if (callbacks[IO_POLL] && !callbacks[IO_READ] && !callbacks[IO_WRITE] &&
-        !callbacks[IO_POLL_READY]) {
-        PyErr_Format(PyExc_ValueError,
-                     "io_poll needs io_read, io_write or io_poll_ready: %R",
-                     callbacks[IO_POLL]);
-        return NULL;
-    }
     if (context_enter(c) < 0) {
         return NULL;
     }

@@ -78,9 +78,19 @@ static int make_room(struct handler_table *t, int fd)
     return 0;
 }
 
+/* What is called when fd is readable: the best that there is, or none. */
+static enum handler_callback
+reader_of(PyObject *const callbacks[HANDLER_CALLBACKS])
+{
+    return callbacks[IO_READ]         ? IO_READ
+           : callbacks[IO_POLL_READY] ? IO_POLL_READY
+           : callbacks[IO_WRITE]      ? IO_READ
+                                      : IO_POLL;
+}
+
 static uint32_t events_of(PyObject *const callbacks[HANDLER_CALLBACKS])
 {
-    return (callbacks[IO_READ] || callbacks[IO_POLL_READY] ? FDMON_READ : 0) |
+    return (callbacks[reader_of(callbacks)] ? FDMON_READ : 0) |
            (callbacks[IO_WRITE] ? FDMON_WRITE : 0);
 }
 
@@ -151,6 +161,9 @@ int handlers_set(struct handler_table *t, struct fdmon *m, int fd,
     }
     h->gen = ++t->gen ? t->gen : ++t->gen;
     ret = fdmon_set(m, fd, h->gen, events);
+    if (ret == -EPERM && !callbacks[IO_READ] && !callbacks[IO_WRITE]) {
+        ret = 0; /* a regular file, say: it is only polled */
+    }
     if (ret < 0) {
         handler_unref(h);
         return ret;
@@ -278,7 +291,7 @@ static int dispatch_one(struct handler_table *t, struct fdmon *m,
         return report_errno(EBADF, fd);
     }
     if ((events & (FDMON_READ | FDMON_ERROR)) &&
-        handler_call(h, h->callbacks[IO_READ] ? IO_READ : IO_POLL_READY) < 0) {
+        handler_call(h, reader_of(h->callbacks)) < 0) {
         return -1;
     }
     if ((events & (FDMON_WRITE | FDMON_ERROR)) &&

@@ -158,7 +158,7 @@ static int poll_phase(AioContextObject *c, struct wait *w)
     int hit, begun;
 
     if (!window_ns) {
-        return call_io_poll(w);
+        return 0;
     }
     deadline_ns = deadline_after_ns(w->start_ns, window_ns);
     deadline_ns = soonest_timeout_ns(deadline_ns, w->deadline_ns);
@@ -330,19 +330,6 @@ static bool polling_is_on(AioContextObject *c)
     return c->params.max_ns > 0 && !c->handlers.blind;
 }
 
-/* Where polling is on: the handlers with io_poll.  0, or -1 with an exception. */
-static int take_pollable(AioContextObject *c, struct wait *w)
-{
-    if (polling_is_on(c) && c->handlers.pollable) {
-        w->pollable = handlers_pollable(&c->handlers);
-        if (!w->pollable) {
-            PyErr_NoMemory();
-            return -1;
-        }
-    }
-    return 0;
-}
-
 /* Waits as long as nothing is due.  Returns 0, or -1 with an exception. */
 static int wait_for_work(AioContextObject *c, struct wait *w,
                          int64_t timeout_ns)
@@ -355,6 +342,13 @@ static int wait_for_work(AioContextObject *c, struct wait *w,
     /* Relaxed: the owner's own submits are in; others come with a node. */
     w->work = polling_is_on(c) &&
               atomic_load_explicit(&core->in_flight, memory_order_relaxed) != 0;
+    if (polling_is_on(c) && c->handlers.pollable) {
+        w->pollable = handlers_pollable(&c->handlers);
+        if (!w->pollable) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
     cpu_publish(&core->cpus.owner);
     hit = poll_phase(c, w);
     if (hit == 0 && block(c, w) < 0) {
@@ -496,10 +490,7 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
     context_absorb(c);
     w.removals = c->handlers.removals;
     timeout_ns = soonest_timeout_ns(timeout_ns, due_ns(c));
-    ret = take_pollable(c, &w);
-    if (ret == 0 && timeout_ns == 0) {
-        ret = call_io_poll(&w) < 0 ? -1 : 0;
-    } else if (ret == 0) {
+    if (timeout_ns != 0) {
         ret = wait_for_work(c, &w, timeout_ns);
         if (ret == 0 && nothing_happened(c, &w)) {
             counter_add(&c->stats.spurious_wakeups, 1);
