@@ -120,6 +120,8 @@ class AioContext(_core.AioContext):
         self._check_idle()
         for pool in list(self._pools):
             pool.shutdown(wait=True, cancel_futures=True)
+        while self._owned and not self.closed and self._in_flight:
+            self.poll()  # what a pool that was dropped has left
         join_all(self._threads)
         super().close()
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from tpool.measure import Measurement, ModeResult, Shares
 
-__all__ = ["main"]
+__all__ = [
+    "main",
+]
 
 _OK = 0
 _FAILED = 1

@@ -35,7 +35,22 @@ from tpool.tree import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Measurement", "ModeResult", "Problem", "Shares"]
+__all__ = [
+    "Call",
+    "CpuClock",
+    "CpuReading",
+    "Done",
+    "FuturesPeer",
+    "Measurement",
+    "ModeResult",
+    "Pass",
+    "Peer",
+    "Problem",
+    "Shares",
+    "TpoolPeer",
+    "Usage",
+    "percentile",
+]
 
 _IN_FLIGHT = 64
 """Requests in flight at most, the same for every peer."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AioStats", "PoolStats"]
+__all__ = [
+    "AioStats",
+    "PoolStats",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 
 from tpool import _core
 
-__all__ = ["Event", "disable", "enable", "enabled", "lost", "read"]
+__all__ = [
+    "Event",
+    "disable",
+    "enable",
+    "enabled",
+    "lost",
+    "read",
+]
 
 
 @dataclass(frozen=True, slots=True)

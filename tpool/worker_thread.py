@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tpool import _core
 
-__all__ = ["WorkerThread", "join_all", "spawn"]
+__all__ = [
+    "WorkerThread",
+    "join_all",
+    "spawn",
+]
 
 _numbers = itertools.count(1)
 

@@ -82,6 +82,12 @@ static PyObject *get_closed(AioContextObject *c, void *Py_UNUSED(closure))
     return PyBool_FromLong(c->closed);
 }
 
+static PyObject *get_in_flight(AioContextObject *c, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLong(atomic_load_explicit(
+        &c->core->aio.in_flight, memory_order_relaxed));
+}
+
 static PyObject *get_owned(AioContextObject *c, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(context_is_owner(c));
@@ -105,6 +111,8 @@ PyGetSetDef context_getset[] = {
     {"notified", (getter)get_notified, NULL,
      "Whether a notify() has not been accepted yet.", NULL},
     {"closed", (getter)get_closed, NULL, "Whether close() was called.", NULL},
+    {"_in_flight", (getter)get_in_flight, NULL,
+     "Requests submitted and not dispatched.", NULL},
     {"_owned", (getter)get_owned, NULL,
      "Whether the calling thread is the owner.", NULL},
     {NULL},
