@@ -141,16 +141,19 @@ class TpoolPeer:
         self._done.append(Done(index, submitted_ns, perf_counter_ns(), call))
 
     def submit(self, index: int, item: Item) -> None:
+        """Hand over one file."""
         now = perf_counter_ns()
         request = self._pool.submit(read_file, item, self._interrupt)
         request.add_done_callback(functools.partial(self._seen, index, now))
 
     def next_done(self) -> Done:
+        """Wait for one completion."""
         while not self._done:
             self._ctx.poll(True)
         return self._done.popleft()
 
     def usage(self) -> Usage:
+        """Return the times so far."""
         owner = self._ctx.stats()
         workers = self._pool.stats()
         return Usage(
@@ -162,6 +165,7 @@ class TpoolPeer:
         )
 
     def close(self) -> None:
+        """Cancel what is queued and wait for the rest."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._ctx.close()
 
@@ -184,11 +188,13 @@ class FuturesPeer:
         self._done.put((index, submitted_ns, call))  # worker
 
     def submit(self, index: int, item: Item) -> None:
+        """Hand over one file."""
         now = perf_counter_ns()
         future = self._pool.submit(read_file, item, self._interrupt)
         future.add_done_callback(functools.partial(self._finished, index, now))
 
     def next_done(self) -> Done:
+        """Wait for one completion."""
         entered = perf_counter_ns()
         index, submitted_ns, call = self._done.get()
         now = perf_counter_ns()
@@ -196,9 +202,11 @@ class FuturesPeer:
         return Done(index, submitted_ns, now, call)
 
     def usage(self) -> Usage:
+        """Return the times so far."""
         return Usage(owner_blocked=self._blocked_ns)
 
     def close(self) -> None:
+        """Cancel what is queued and wait for the rest."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 

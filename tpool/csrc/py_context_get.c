@@ -84,8 +84,8 @@ static PyObject *get_closed(AioContextObject *c, void *Py_UNUSED(closure))
 
 static PyObject *get_in_flight(AioContextObject *c, void *Py_UNUSED(closure))
 {
-    return PyLong_FromUnsignedLong(atomic_load_explicit(
-        &c->core->aio.in_flight, memory_order_relaxed));
+    return PyLong_FromUnsignedLong(
+        atomic_load_explicit(&c->core->aio.in_flight, memory_order_relaxed));
 }
 
 static PyObject *get_owned(AioContextObject *c, void *Py_UNUSED(closure))

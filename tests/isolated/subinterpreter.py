@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""Round trips in interpreters with a GIL of their own."""
+
+from __future__ import annotations
+
+import faulthandler
+import sys
+import threading
+
+faulthandler.dump_traceback_later(50, exit=True)
+
+CODE = """
+import tpool
+with tpool.AioContext() as ctx, tpool.ThreadPool(ctx, max_threads=2) as pool:
+    ran = []
+    for i in range(300):
+        assert pool.submit(int, i).result() == i
+    ctx.call_soon(ran.append, 1)
+    assert ctx.poll() and ran == [1]
+    ctx.new_timer(lambda: ran.append(2)).mod_ns(0)
+    assert ctx.poll() and ran == [1, 2]
+"""
+
+
+def interpreters():
+    try:
+        import _interpreters as module
+    except ImportError:
+        try:
+            import _xxsubinterpreters as module
+        except ImportError:
+            print("no module for interpreters")
+            sys.exit(77)
+    return module
+
+
+def run(module, code):
+    if hasattr(module, "exec"):
+        interpreter = module.create("isolated")
+        failed = module.exec(interpreter, code)
+        assert failed is None, failed
+    else:
+        interpreter = module.create(isolated=True)
+        module.run_string(interpreter, code)
+    module.destroy(interpreter)
+
+
+def one_after_the_other():
+    module = interpreters()
+    for _ in range(3):
+        run(module, CODE)
+    exec(CODE, {})
+
+
+def at_the_same_time():
+    module = interpreters()
+    errors = []
+
+    def live():
+        try:
+            for _ in range(3):
+                run(module, CODE)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=live) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    exec(CODE, {})
+    for thread in threads:
+        thread.join()
+    assert not errors, errors
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]]()

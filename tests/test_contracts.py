@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: MIT
+"""What the sources promise about themselves: layers, lists, docstrings, stub."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import os
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import tpool
+
+pytestmark = pytest.mark.timeout(300)
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "tpool"
+CSRC = PACKAGE / "csrc"
+C_FILES = sorted(CSRC.glob("*.[ch]"))
+PY_FILES = sorted(PACKAGE.glob("*.py"))
+
+# Floors of the C files, ground floor first; all that begins with py_ is above.
+FLOORS = {
+    "osdep": 0,
+    "clock": 1,
+    "event_notifier": 1,
+    "completion_list": 1,
+    "poll_tuner": 1,
+    "trace_ring": 1,
+    "cpu": 1,
+    "parker": 1,
+    "request_queue": 1,
+    "queue_lookers": 1,
+    "queue_worker": 1,
+    "notify": 2,
+    "fdmon": 2,
+    "aio_poll": 3,
+    "py_state": 4,
+    "py_module": 6,
+}
+# Below these two, and below each other only in this order.
+QUEUE = ["cpu", "parker", "request_queue", "queue_lookers", "queue_worker"]
+# Floors of the Python modules: an import points down.
+PY_FLOORS = {
+    "stats": 0,
+    "trace": 0,
+    "worker_thread": 0,
+    "tree": 0,
+    "aio_context": 1,
+    "thread_pool": 2,
+    "iothread": 3,
+    "measure": 4,
+    "cli": 5,
+}
+
+
+def floor(stem):
+    return FLOORS.get(stem, 5 if stem.startswith("py_") else None)
+
+
+def code_of(path):
+    """Return the text of a C file without comments and strings."""
+    text = path.read_text(encoding="utf-8")
+    return re.sub(
+        r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"',
+        lambda match: re.sub(r"[^\n]", " ", match[0]),
+        text,
+        flags=re.DOTALL,
+    )
+
+
+def includes(path):
+    pattern = r'^\s*#\s*include\s+(["<])([^">]+)[">]'
+    return re.findall(pattern, path.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_every_c_file_has_a_floor():
+    assert C_FILES
+    assert [path.name for path in C_FILES if floor(path.stem) is None] == []
+
+
+@pytest.mark.parametrize("path", C_FILES, ids=lambda path: path.name)
+def test_includes_point_down_and_python_h_is_above(path):
+    own = floor(path.stem)
+    for kind, name in includes(path):
+        if kind == "<":
+            wide = name in ("Python.h", "structmember.h")
+            assert not wide or path.name.startswith("py_"), name
+            continue
+        other = Path(name).stem
+        assert (CSRC / name).exists(), f"{path.name} includes {name}"
+        if own < 4:
+            assert not other.startswith("py_"), f"{path.name} includes {name}"
+        if path.stem != other:
+            assert floor(other) <= own, f"{path.name} includes {name}"
+        if path.stem in QUEUE and other in QUEUE:
+            assert QUEUE.index(other) <= QUEUE.index(path.stem) or (
+                path.suffix == ".c"
+            ), f"{path.name} includes {name}"
+
+
+def test_headers_do_not_include_each_other_in_a_circle():
+    graph = {
+        path.name: [name for kind, name in includes(path) if kind == '"']
+        for path in CSRC.glob("*.h")
+    }
+    done = set()
+
+    def visit(name, above):
+        assert name not in above, f"{[*above, name]}"
+        if name not in done:
+            for other in graph[name]:
+                visit(other, [*above, name])
+            done.add(name)
+
+    for name in graph:
+        visit(name, [])
+
+
+@pytest.mark.parametrize("path", C_FILES, ids=lambda path: path.name)
+def test_c_file_keeps_the_rules_of_the_house(path):
+    text, code = path.read_text(encoding="utf-8"), code_of(path)
+    assert text.startswith("/* SPDX-License-Identifier: MIT\n")
+    assert "atomic_thread_fence" not in code
+    assert "atomic_signal_fence" not in code
+    for operation in re.findall(r"\batomic_(\w+)\s*\(", code):
+        assert operation == "init" or operation.endswith("_explicit"), operation
+    assert not re.search(r"\b__sync_|\b__atomic_|(?<!__asm__ )\bvolatile\b", code)
+
+
+@pytest.mark.parametrize("path", C_FILES, ids=lambda path: path.name)
+def test_c_file_has_no_global_that_changes(path):
+    """Module state only: several interpreters load the module."""
+    for line in code_of(path).splitlines():
+        if re.match(r"static\s[^()]*(=.*|;)$", line):
+            allowed = (
+                r"\bconst\b|PyMethodDef|PyType_S|PyGetSetDef|PyMemberDef|ModuleDef"
+            )
+            assert re.search(allowed, line), line
+
+
+@pytest.mark.parametrize("path", PY_FILES, ids=lambda path: path.name)
+def test_python_imports_point_down(path):
+    if path.stem in ("__init__", "__main__"):
+        return
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "tpool" and parts[1] in PY_FLOORS:
+                assert PY_FLOORS[parts[1]] < PY_FLOORS[path.stem], name
+
+
+def configuration():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_file_lists_of_the_build_equal_the_folder():
+    (extension,) = configuration()["tool"]["setuptools"]["ext-modules"]
+    for key, pattern in (("sources", "*.c"), ("depends", "*.h")):
+        folder = sorted(str(p.relative_to(ROOT)) for p in CSRC.glob(pattern))
+        assert extension[key] == folder
+
+
+def test_python_modules_that_are_there_are_all_known():
+    known = {"__init__", "__main__", *PY_FLOORS}
+    assert {path.stem for path in PY_FILES} <= known
+
+
+def test_init_re_exports_all_and_nothing_else():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        assert isinstance(node, ast.ImportFrom | ast.Assign | ast.Expr), node
+    names = [
+        alias.name
+        for n in ast.walk(tree)
+        if isinstance(n, ast.ImportFrom)
+        for alias in n.names
+        if n.module != "__future__"
+    ]
+    assert sorted(names) == sorted(tpool.__all__)
+    assert len(set(tpool.__all__)) == len(tpool.__all__)
+    for name in tpool.__all__:
+        assert hasattr(tpool, name)
+
+
+def modules():
+    for info in pkgutil.iter_modules(tpool.__path__):
+        if info.name not in ("__main__", "_core"):
+            yield importlib.import_module(f"tpool.{info.name}")
+
+
+def test_each_module_lists_what_it_has_and_its_public_names_are_listed():
+    for module in modules():
+        assert list(module.__all__) == sorted(module.__all__, key=sort_key), module
+        for name in module.__all__:
+            assert hasattr(module, name), f"{module.__name__}.{name}"
+        for name, thing in vars(module).items():
+            own = getattr(thing, "__module__", None) == module.__name__
+            made = inspect.isclass(thing) or inspect.isfunction(thing)
+            if own and made and not name.startswith("_"):
+                assert name in module.__all__, f"{module.__name__}.{name}"
+
+
+def sort_key(name):
+    """Constants, then classes, then the rest, as the linter has it."""
+    return (0 if name.isupper() else 1 if name[:1].isupper() else 2, name)
+
+
+def test_public_names_of_the_design_are_all_there():
+    wanted = {
+        tpool.AioContext: """poll set_poll_params poll_max_ns poll_grow poll_shrink
+            poll_ns poll_disable_cnt notify notify_me notified acquire release
+            set_fd_handler set_fd_poll set_event_notifier new_bh call_soon new_timer
+            fileno prepare check dispatch stats close __enter__ __exit__""",
+        tpool.BottomHalf: "schedule schedule_idle cancel delete",
+        tpool.Timer: "mod_ns mod_anticipate_ns cancel pending",
+        tpool.EventNotifier: "set test_and_clear fileno close",
+        tpool.ThreadPool: """submit map submit_many set_threads stats shutdown
+            __enter__ __exit__""",
+        tpool.Request: """result exception done cancel cancelled running
+            add_done_callback""",
+        tpool.IOThread: "stop join __enter__ __exit__",
+        tpool.trace: "enable disable enabled read lost",
+    }
+    for owner, names in wanted.items():
+        assert [name for name in names.split() if not hasattr(owner, name)] == []
+
+
+def public_things():
+    for module in modules():
+        yield module.__name__, module
+        for name in module.__all__:
+            yield f"{module.__name__}.{name}", getattr(module, name)
+    for name in tpool.__all__:
+        owner = getattr(tpool, name)
+        if inspect.isclass(owner):
+            yield name, owner
+            for member in dir(owner):
+                inherited = not any(
+                    member in vars(base)
+                    for base in owner.__mro__
+                    if base.__module__.startswith("tpool")
+                )
+                if not member.startswith("_") and not inherited:
+                    yield f"{name}.{member}", getattr(owner, member)
+
+
+@pytest.mark.parametrize(("name", "thing"), sorted(public_things(), key=lambda p: p[0]))
+def test_public_thing_has_a_docstring(name, thing):
+    if isinstance(thing, str | int | float | tuple):
+        return
+    if type(thing).__name__ == "member_descriptor":
+        return  # a field of a dataclass: the class says what it is
+    if isinstance(thing, BaseException.__class__) and issubclass(thing, BaseException):
+        assert thing.__doc__
+        return
+    assert inspect.getdoc(thing), name
+
+
+def test_text_signatures_of_c_methods_can_be_read():
+    for owner in (
+        tpool.AioContext,
+        tpool.ThreadPool,
+        tpool.Request,
+        tpool.Timer,
+        tpool.BottomHalf,
+        tpool.EventNotifier,
+    ):
+        for name in dir(owner):
+            member = inspect.getattr_static(owner, name)
+            if type(member).__name__ == "method_descriptor" and name[0] != "_":
+                assert inspect.signature(getattr(owner, name)), name
+
+
+def test_import_loads_no_heavy_module():
+    code = (
+        "import sys, tpool; "
+        "print([m for m in ('asyncio', 'psutil', 'concurrent.futures', 'socket', "
+        "'subprocess', 'logging', 'argparse', 'json') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+def test_import_starts_no_thread_and_opens_no_fd():
+    code = (
+        "import os, threading; before = len(os.listdir('/proc/self/fd')); "
+        "import tpool; "
+        "print(len(os.listdir('/proc/self/fd')) - before, threading.active_count())"
+    )
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["0", "1"]
+
+
+def test_free_threaded_build_stays_free_of_the_gil():
+    if not hasattr(sys, "_is_gil_enabled"):
+        pytest.skip("there is always a GIL before 3.13")
+    code = (
+        "import sys; before = sys._is_gil_enabled(); import tpool; "
+        "print(before == sys._is_gil_enabled())"
+    )
+    command = [sys.executable, "-W", "error", "-c", code]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "True"
+
+
+def test_stub_says_what_the_c_module_has():
+    if importlib.util.find_spec("mypy") is None:
+        pytest.skip("no mypy")
+    command = [sys.executable, "-m", "mypy.stubtest", "tpool"]
+    said = subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
+def test_wheel_holds_the_module_the_stub_and_no_c_sources(tmp_path):
+    if importlib.util.find_spec("setuptools") is None:
+        pytest.skip("no setuptools")
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    ignored = shutil.ignore_patterns("*.so", "__pycache__")
+    shutil.copytree(PACKAGE, source / "tpool", ignore=ignored)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-build-isolation",
+        "--no-deps",
+        "--no-index",
+        "-q",
+        "-w",
+        str(tmp_path),
+        str(source),
+    ]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    if said.returncode and "setuptools" in said.stderr:
+        pytest.skip(said.stderr.strip().splitlines()[-1])
+    assert said.returncode == 0, said.stderr
+    (wheel,) = tmp_path.glob("aio_tpool-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert [name for name in names if name.endswith((".c", ".h"))] == []
+    assert {"tpool/py.typed", "tpool/_core.pyi", "tpool/__init__.py"} <= set(names)
+    assert sum(name.endswith(".so") for name in names) == 1

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+"""What nobody needs any more is let go of; conftest looks for threads and fds."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import types
+import weakref
+
+import pytest
+from conftest import wait_until
+
+import tpool
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def test_dropped_pool_runs_what_was_submitted_and_its_threads_end(ctx):
+    ran = []
+    pool = tpool.ThreadPool(ctx, max_threads=1)
+    thread = pool.submit(threading.current_thread).result()
+    requests = [pool.submit(ran.append, i) for i in range(50)]
+    ref = weakref.ref(pool)
+    del pool
+    gc.collect()
+    assert ref() is None
+    requests[-1].result()
+    assert ran == list(range(50))
+    wait_until(lambda: not thread.is_alive())
+
+
+def test_idle_worker_keeps_no_reference_to_the_last_call(pool):
+    class Thing:
+        def __call__(self, arg):
+            return Thing()
+
+    thing, arg = Thing(), Thing()
+    req = pool.submit(thing, arg)
+    result = weakref.ref(req.result())
+    refs = [weakref.ref(thing), weakref.ref(arg)]
+    del thing, arg, req
+    assert pool.stats().threads == 1
+    wait_until(lambda: [ref() for ref in (*refs, result)] == [None] * 3)
+
+
+def test_idle_worker_keeps_no_exception_either(pool):
+    class Thing(Exception):
+        pass
+
+    def fail():
+        raise Thing
+
+    req = pool.submit(fail)
+    ref = weakref.ref(req.exception())
+    del req
+    wait_until(lambda: (gc.collect(), ref())[1] is None)
+    assert sys.exc_info() == (None, None, None)
+
+
+def test_call_and_arguments_are_dropped_when_the_call_has_ended(pool):
+    class Thing:
+        def __call__(self, arg, *, key):
+            return None
+
+    thing, arg, key = Thing(), Thing(), Thing()
+    refs = [weakref.ref(thing), weakref.ref(arg), weakref.ref(key)]
+    req = pool.submit(thing, arg, key=key)
+    del thing, arg, key
+    req.result()
+    assert [ref() for ref in refs] == [None] * 3
+
+
+def test_refcounts_of_callable_arguments_result_and_callback_come_back(ctx, pool):
+    result, arg, callback = object(), object(), lambda req: None
+    call = types.MethodType(lambda self, arg, key: result, object())
+    things = (result, arg, callback, call)
+    pool.submit(call, arg, key=arg).result()
+    before = [sys.getrefcount(thing) for thing in things]
+    for _ in range(50):
+        req = pool.submit(call, arg, key=arg)
+        req.add_done_callback(callback)
+        assert req.result() is result
+        del req
+    gc.collect()
+    wait_until(lambda: [sys.getrefcount(thing) for thing in things] == before)
+
+
+def test_request_in_a_cycle_with_its_callback_is_collected(pool):
+    class Thing:
+        pass
+
+    thing = Thing()
+    ref = weakref.ref(thing)
+    req = pool.submit(lambda t=thing: t)
+    thing.req = req
+    req.add_done_callback(lambda _, r=req: r)
+    req.result()
+    del thing, req
+    wait_until(lambda: (gc.collect(), ref())[1] is None)
+
+
+def test_context_closed_with_work_in_flight_keeps_no_reference(gate):
+    class Thing:
+        def __call__(self, *_):
+            return Thing()
+
+    things = [Thing() for _ in range(3)]
+    refs = [weakref.ref(thing) for thing in things]
+    with tpool.AioContext() as ctx:
+        pool = tpool.ThreadPool(ctx, max_threads=1)
+        pool.submit(gate.wait)
+        req = pool.submit(things[0], things[1])
+        req.add_done_callback(things[2])
+        ctx.call_soon(gate.set)
+        del things
+    del req, ctx, pool
+    wait_until(lambda: (gc.collect(), [ref() for ref in refs])[1] == [None] * 3)
+
+
+@pytest.mark.timeout(20)
+def test_close_turns_the_context_for_the_calls_of_a_dropped_pool(gate):
+    with tpool.AioContext() as ctx:
+        pool = tpool.ThreadPool(ctx, max_threads=1)
+        pool.submit(gate.wait)
+        ctx.call_soon(gate.set)
+        del pool
+    assert gate.is_set()
+
+
+def test_many_round_trips_leave_no_blocks_behind(ctx, pool):
+    def trips(n):
+        for i in range(n):
+            req = pool.submit(int, i)
+            req.add_done_callback(lambda _: None)
+            ctx.call_soon(int)
+            ctx.new_timer(int).mod_ns(0)
+            req.result()
+        while ctx.poll(False):
+            pass
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    trips(2000)
+    before = trips(2000)
+    after = trips(4000)
+    assert after - before < 500

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from conftest import poll_until, wait_blocked, wait_until
+
+import tpool
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def test_stats_are_frozen_and_have_no_other_fields(ctx, pool):
+    for stats in (ctx.stats(), pool.stats()):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            stats.polled_ns = 0
+        with pytest.raises((AttributeError, TypeError)):
+            stats.other = 0
+        assert all(isinstance(value, int) for value in dataclasses.astuple(stats))
+
+
+def test_new_context_and_pool_have_counted_nothing(ctx, pool):
+    assert dataclasses.astuple(ctx.stats()) == (0,) * 10
+    assert dataclasses.astuple(pool.stats()) == (0,) * 18
+
+
+def test_turns_and_what_they_dispatched_are_counted(ctx):
+    ctx.poll(False)
+    for _ in range(3):
+        ctx.call_soon(int)
+    ctx.poll(False)
+    assert (ctx.stats().turns, ctx.stats().dispatched) == (2, 3)
+
+
+def test_block_is_counted_with_its_wake_up_write(ctx, background):
+    background(lambda: (wait_blocked(ctx), ctx.call_soon(int)))
+    ctx.poll()
+    stats = ctx.stats()
+    assert stats.blocked_ns > 0
+    assert stats.notifier_writes == 1
+    assert stats.polled_ns == stats.polls_hit == stats.polls_missed == 0
+
+
+def test_delivery_that_needs_no_write_is_counted_as_saved(ctx):
+    for _ in range(5):
+        ctx.call_soon(int)
+    ctx.poll(False)
+    assert (ctx.stats().notifier_writes, ctx.stats().notifier_writes_saved) == (0, 5)
+
+
+def test_nothing_in_flight_means_no_poll_phase(ctx, background):
+    ctx.set_poll_params(10_000_000)
+    for _ in range(5):
+        background(lambda: (wait_blocked(ctx), ctx.call_soon(int)))
+        ctx.poll()
+    stats = ctx.stats()
+    assert stats.polls_hit + stats.polls_missed + stats.polls_refused == 0
+    assert ctx.poll_ns == 0
+
+
+def test_polling_turned_off_means_no_poll_phase_of_anybody(ctx, pool):
+    ctx.set_poll_params(0)
+    for _ in range(50):
+        pool.submit(int).result()
+    stats, workers = ctx.stats(), pool.stats()
+    assert stats.polls_hit + stats.polls_missed + stats.polls_refused == 0
+    assert workers.polls_hit + workers.polls_missed + workers.polls_refused == 0
+    assert stats.blocked_ns > 0
+    assert (stats.polled_ns, workers.polled_ns, workers.poll_ns) == (0, 0, 0)
+
+
+def test_queued_and_running_requests_are_told_apart(single, gate):
+    first = single.submit(gate.wait)
+    wait_until(lambda: single.stats().running == 1)
+    second = single.submit(int)
+    stats = single.stats()
+    assert (stats.threads, stats.idle, stats.queued, stats.running) == (1, 0, 1, 1)
+    gate.set()
+    assert (first.result(), second.result()) == (True, 0)
+    wait_until(lambda: single.stats().idle == 1)
+    stats = single.stats()
+    assert (stats.submitted, stats.completed, stats.cancelled) == (2, 2, 0)
+    assert (stats.queued, stats.running) == (0, 0)
+    assert stats.wait_ns > 0
+    assert stats.run_ns > 0
+
+
+def test_every_request_is_completed_or_cancelled_in_the_end(ctx, single, gate):
+    single.submit(gate.wait)
+    wait_until(lambda: single.stats().running == 1)
+    requests = [single.submit(int) for _ in range(20)]
+    for req in requests[::2]:
+        assert req.cancel()
+    gate.set()
+    poll_until(ctx, lambda: all(req.done() for req in requests))
+    stats = single.stats()
+    assert (stats.submitted, stats.completed, stats.cancelled) == (21, 11, 10)
+
+
+def test_thread_that_could_not_be_started_is_counted(ctx, monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    with tpool.ThreadPool(ctx) as pool:
+        monkeypatch.setattr("threading.Thread.start", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            pool.submit(int)
+        assert pool.stats().spawn_failures == 1
+        assert pool.stats().threads == 0
+
+
+def test_parked_worker_woken_is_counted(ctx):
+    ctx.set_poll_params(0)
+    with tpool.ThreadPool(ctx, max_threads=1) as pool:
+        for _ in range(20):
+            pool.submit(int).result()
+        stats = pool.stats()
+    assert 0 < stats.wakeups <= 20
+    assert stats.wakeups + stats.wakeups_saved == 20
+    assert stats.parked_ns > 0
