@@ -24,6 +24,17 @@
 #define container_of(ptr, type, member)                                        \
     ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 
+/*
+ * Any thread.  Has the lines of an object that another core has written come
+ * here, to be written: worth it where something else is to be done first.
+ */
+static inline void prefetch_object(const void *p)
+{
+    __builtin_prefetch(p, 1);
+    __builtin_prefetch((const char *)p + CACHE_LINE, 1);
+    __builtin_prefetch((const char *)p + 2 * CACHE_LINE, 1);
+}
+
 /* Any thread.  One step of a busy wait: tells the core that it is one. */
 static inline void cpu_relax(void)
 {

@@ -24,10 +24,20 @@ static bool is_done(RequestObject *r)
 }
 
 /*
- * While it is queued, a request is reachable: the queue holds it.  So until it
- * has run, neither it nor its context is tracked: a collection with a million
- * of them waiting would go through them all, again and again.
+ * The garbage collector need not know of a request that holds nothing which
+ * could lead back to it, nor of one that is queued: the queue holds it.  Tracked
+ * it would be gone through again and again while a million wait; and the list of
+ * what is tracked is one more thing for owner and worker to pass to and fro.
+ * So neither a request nor its context is, but for a reason.
  */
+static void track_if_needed(RequestObject *r)
+{
+    if ((r->callbacks || (r->outcome && PyObject_IS_GC(r->outcome))) &&
+        !PyObject_GC_IsTracked((PyObject *)r)) {
+        PyObject_GC_Track(r);
+    }
+}
+
 static void drop_context(RequestObject *r)
 {
     if (r->context && !PyObject_GC_IsTracked(r->context)) {
@@ -91,8 +101,6 @@ void request_run(RequestObject *r, struct call_times *times)
     size_t nargsf = (size_t)(Py_SIZE(r) - nkw) | PY_VECTORCALL_ARGUMENTS_OFFSET;
 
     trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_START, r, 0);
-    PyObject_GC_Track(r->context);
-    PyObject_GC_Track(r);
     if (PyContext_Enter(r->context) == 0) {
         r->outcome = PyObject_Vectorcall(r->fn, r->args, nargsf, r->kwnames);
         if (!r->outcome) {
@@ -109,6 +117,7 @@ void request_run(RequestObject *r, struct call_times *times)
     times->wait_ns = begin_ns - r->submit_ns;
     times->run_ns = clock_now_ns() - begin_ns;
     drop_call(r);
+    track_if_needed(r);
     trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_COMPLETE, r, 0);
     atomic_store_explicit(&r->state, REQUEST_FINISHED, memory_order_relaxed);
 }
@@ -119,7 +128,7 @@ static void deliver(RequestObject *r)
     struct py_core *core = py_core_ref(r->pool->core);
 
     drop_call(r);
-    PyObject_GC_Track(r);
+    track_if_needed(r);
     aio_core_post(&core->aio, &r->work.node.link);
     py_core_drop_undelivered(core);
     py_core_unref(core);
@@ -393,6 +402,9 @@ static PyObject *request_add_done_callback(RequestObject *r, PyObject *arg)
     late = state_get(r) == REQUEST_DONE;
     if (!late) {
         ret = append_callback(r, callback);
+        if (state_get(r) == REQUEST_FINISHED || is_cancelled(r)) {
+            track_if_needed(r);
+        }
     }
     Py_END_CRITICAL_SECTION();
     if (late) {
