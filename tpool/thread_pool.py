@@ -32,6 +32,10 @@ _pools: weakref.WeakSet[ThreadPool] = weakref.WeakSet()
 class ThreadPool(_core.ThreadPool):
     """Threads that run blocking calls and post the results to an AioContext.
 
+    Workers block all signals, so that the kernel gives them to the owner. A
+    child process that a call starts inherits that: start it elsewhere, or call
+    signal.pthread_sigmask(signal.SIG_SETMASK, ()) first.
+
     Args:
         ctx: The context whose owner gets the results; its polling parameters
             are those of the workers too.

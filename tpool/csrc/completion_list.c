@@ -47,8 +47,8 @@ struct completion_node *completion_list_take(struct completion_list *list)
 
 bool completion_list_peek(struct completion_list *list)
 {
-    struct completion_node *node =
-        atomic_load_explicit(&list->head, memory_order_relaxed);
+    struct completion_node *node = atomic_load_explicit(&list->head,
+                                                        memory_order_relaxed);
 
     if (node) {
         prefetch_object(node); /* it is about to be taken */

@@ -181,18 +181,27 @@ static PyObject *pool_close(PoolObject *self, PyObject *args)
     Py_RETURN_TRUE;
 }
 
+/* What submit() took back was never submitted. */
+static void get_stats(struct pool_core *pool, struct queue_stats *s)
+{
+    request_queue_get_stats(&pool->queue, s);
+    s->submitted -= atomic_load_explicit(&pool->taken_back,
+                                         memory_order_relaxed);
+}
+
 PyDoc_STRVAR(outstanding_doc, "_outstanding($self, /)\n--\n\n"
                               "Requests that the owner has not dispatched.");
 
 static PyObject *pool_outstanding(PoolObject *self,
                                   PyObject *Py_UNUSED(ignored))
 {
+    struct pool_core *pool = self->pool;
     struct queue_stats s;
 
-    request_queue_get_stats(&self->pool->queue, &s);
+    get_stats(pool, &s);
     return PyLong_FromUnsignedLongLong(
         s.submitted -
-        atomic_load_explicit(&self->pool->dispatched, memory_order_relaxed));
+        atomic_load_explicit(&pool->dispatched, memory_order_relaxed));
 }
 
 PyDoc_STRVAR(stats_doc, "_stats($self, /)\n--\n\n"
@@ -203,7 +212,7 @@ static PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))
     struct pool_core *pool = self->pool;
     struct queue_stats s;
 
-    request_queue_get_stats(&pool->queue, &s);
+    get_stats(pool, &s);
     return Py_BuildValue(
         "(IIKIKKKKKKKKKKKKKL)", s.threads, s.idle, (unsigned long long)s.queued,
         s.running, (unsigned long long)s.submitted,

@@ -16,6 +16,7 @@ struct pool_core {
     /* Submitters and the owner. */
     _Alignas(CACHE_LINE) _Atomic uint32_t refs;
     _Atomic uint64_t dispatched; /* requests that the owner has received */
+    _Atomic uint64_t taken_back; /* queued, but submit() raised after all */
     _Atomic uint64_t cancelled, spawn_failures;
     /* Immutable after init. */
     _Alignas(CACHE_LINE) struct py_core *core;
