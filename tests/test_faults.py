@@ -136,7 +136,14 @@ def test_f06_ctrl_c_ends_a_blocked_poll_and_no_completion_is_lost(isolated):
     isolated("faults.py", "signal_while_blocked")
 
 
-@pytest.mark.parametrize("case", ["signal_while_spinning", "signal_at_any_moment"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "signal_while_spinning",
+        "signal_at_any_moment",
+        "signal_that_another_thread_takes",
+    ],
+)
 def test_f07_signal_in_the_spin_or_before_the_sleep_is_handled(isolated, case):
     isolated("faults.py", case)
 

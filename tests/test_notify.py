@@ -12,7 +12,7 @@ from conftest import is_blocked, wait_blocked, wait_until
 
 import tpool
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(30)
 
 
 def spin(ns):
@@ -227,3 +227,18 @@ def test_n_callbacks_that_raise_leave_notify_me_at_zero(ctx, fatal, unraisable):
     assert len(unraisable) == 1
     ctx.call_soon(int)
     assert ctx.poll() is True
+
+
+@pytest.mark.parametrize("fatal", [SystemExit, KeyboardInterrupt])
+def test_n_io_poll_that_raises_in_the_poll_phase_leaves_notify_me_at_zero(ctx, fatal):
+    def leave():
+        raise fatal
+
+    ctx.set_poll_params(1_000_000_000)
+    note = tpool.EventNotifier(active=True)
+    ctx.set_event_notifier(note, note.test_and_clear, leave)
+    ctx.poll()  # the fd is ready: the source's window grows from nothing
+    with pytest.raises(fatal):
+        ctx.poll()
+    assert ctx.notify_me == 0
+    note.close()

@@ -238,7 +238,7 @@ def test_request_is_generic_and_cannot_be_made_by_hand():
 
 def test_result_of_a_request_whose_context_is_closed_says_so(single, running, gate):
     queued = single.submit(int)
-    gate.set()
+    single.ctx.call_soon(gate.set)
     single.ctx.close()
     assert running.result() == 42
     with pytest.raises(concurrent.futures.CancelledError):

@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+from pathlib import Path
 
 import pytest
-from conftest import poll_until, wait_blocked, wait_until
+from conftest import poll_until, task_state, wait_blocked, wait_until
 
 import tpool
 
@@ -110,12 +112,15 @@ def test_thread_that_could_not_be_started_is_counted(ctx, monkeypatch):
         assert pool.stats().threads == 0
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
 def test_parked_worker_woken_is_counted(ctx):
     ctx.set_poll_params(0)
-    with tpool.ThreadPool(ctx, max_threads=1) as pool:
+    with tpool.ThreadPool(ctx, max_threads=1, idle_timeout=None) as pool:
+        worker = pool.submit(threading.get_native_id).result()
         for _ in range(20):
+            wait_until(lambda: task_state(worker) == "S")
             pool.submit(int).result()
         stats = pool.stats()
     assert 0 < stats.wakeups <= 20
-    assert stats.wakeups + stats.wakeups_saved == 20
+    assert stats.wakeups + stats.wakeups_saved == 21
     assert stats.parked_ns > 0

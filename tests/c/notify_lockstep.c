@@ -105,7 +105,7 @@ static bool block(uint64_t op, struct rng *r)
     while (looks--) {
         /* Read before the look at the fd: the poster has written by then. */
         bool posted = has_posted(op);
-        int n = fdmon_wait(&monitor, timeout_ns, NULL, events);
+        int n = fdmon_wait(&monitor, timeout_ns, events);
 
         assert(n >= 0);
         if (n > 0) {
@@ -169,9 +169,9 @@ static void check_rest(uint64_t op, uint64_t *checked, uint64_t announced)
         return;
     }
     *checked = writes;
-    if (fdmon_wait(&monitor, 0, NULL, events) > 0) {
+    if (fdmon_wait(&monitor, 0, events) > 0) {
         notify_accept(&s.notify, false);
-        if (fdmon_wait(&monitor, 0, NULL, events) > 0) {
+        if (fdmon_wait(&monitor, 0, events) > 0) {
             fail("unannounced", op);
         }
     }

@@ -49,8 +49,8 @@ static uint64_t turn(struct rng *r, uint64_t expected[POSTERS])
     notify_raise(&core.notify, NOTIFY_STEP);
     if (!aio_poll_phase(&core, clock_now_ns() + poll_ns) &&
         notify_may_block(&core.notify, &core.list)) {
-        fired = aio_poll_block(&core, &monitor, STRESS_DEADLINE_NS, NULL,
-                               events) == 1;
+        fired = aio_poll_block(&core, &monitor, STRESS_DEADLINE_NS, events) ==
+                1;
         assert(fired);
     }
     notify_lower(&core.notify, NOTIFY_STEP);

@@ -97,6 +97,18 @@ def signal_at_any_moment():
         assert ctx.notify_me == 0
 
 
+def signal_that_another_thread_takes():
+    """F7: a thread of the user's with signals unblocked may get it in that window."""
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        signal_at_any_moment()
+    finally:
+        stop.set()
+        thread.join()
+
+
 def signal_handler_submits():
     """F8: submit, cancel and a poll in a handler, while the same are interrupted."""
     with tpool.AioContext() as ctx, tpool.ThreadPool(ctx, max_threads=2) as pool:

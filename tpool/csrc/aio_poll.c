@@ -50,10 +50,9 @@ bool aio_poll_phase(struct aio_core *core, int64_t deadline_ns)
 }
 
 int aio_poll_block(struct aio_core *core, struct fdmon *m, int64_t timeout_ns,
-                   const sigset_t *sigmask,
                    struct fdmon_event events[FDMON_BATCH])
 {
-    int n = fdmon_wait(m, timeout_ns, sigmask, events);
+    int n = fdmon_wait(m, timeout_ns, events);
 
     notify_unblock(&core->notify);
     return n;

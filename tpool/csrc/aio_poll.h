@@ -52,7 +52,6 @@ bool aio_poll_phase(struct aio_core *core, int64_t deadline_ns);
  * the notifier; ends the announced block.  As fdmon_wait().
  */
 int aio_poll_block(struct aio_core *core, struct fdmon *m, int64_t timeout_ns,
-                   const sigset_t *sigmask,
                    struct fdmon_event events[FDMON_BATCH]);
 
 /* Owner, about to ask for the GIL: a batching worker is about to drop it. */

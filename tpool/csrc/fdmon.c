@@ -67,14 +67,14 @@ int fdmon_reset(struct fdmon *m)
 }
 
 static int wait_ns(struct fdmon *m, struct epoll_event *events,
-                   int64_t timeout_ns, const sigset_t *sigmask)
+                   int64_t timeout_ns)
 {
 #ifdef SYS_epoll_pwait2
     if (!m->no_pwait2) {
         struct timespec ts = timespec_from_ns(timeout_ns);
         /* The raw call: glibc's wrapper is younger than the kernel's. */
         long n = syscall(SYS_epoll_pwait2, m->epfd, events, FDMON_BATCH,
-                         timeout_ns < 0 ? NULL : &ts, sigmask, _NSIG / 8);
+                         timeout_ns < 0 ? NULL : &ts, NULL, 0);
 
         if (n >= 0 || (errno != ENOSYS && errno != EPERM)) {
             return (int)n;
@@ -86,15 +86,15 @@ static int wait_ns(struct fdmon *m, struct epoll_event *events,
                      ? -1
                      : timeout_ns / NS_PER_MS + (timeout_ns % NS_PER_MS != 0);
 
-    return epoll_pwait(m->epfd, events, FDMON_BATCH,
-                       ms > INT32_MAX ? INT32_MAX : (int)ms, sigmask);
+    return epoll_wait(m->epfd, events, FDMON_BATCH,
+                      ms > INT32_MAX ? INT32_MAX : (int)ms);
 }
 
-int fdmon_wait(struct fdmon *m, int64_t timeout_ns, const sigset_t *sigmask,
+int fdmon_wait(struct fdmon *m, int64_t timeout_ns,
                struct fdmon_event out[FDMON_BATCH])
 {
     struct epoll_event events[FDMON_BATCH];
-    int n = wait_ns(m, events, timeout_ns, sigmask);
+    int n = wait_ns(m, events, timeout_ns);
 
     if (n < 0) {
         return errno == EINTR ? 0 : -errno;
@@ -212,21 +212,17 @@ int fdmon_reset(struct fdmon *m)
     return 0;
 }
 
-static int wait_ns(struct pollfd *fds, int used, int64_t timeout_ns,
-                   const sigset_t *sigmask)
+static int wait_ns(struct pollfd *fds, int used, int64_t timeout_ns)
 {
 #ifdef __linux__
     struct timespec ts = timespec_from_ns(timeout_ns);
 
-    return ppoll(fds, (nfds_t)used, timeout_ns < 0 ? NULL : &ts, sigmask);
+    return ppoll(fds, (nfds_t)used, timeout_ns < 0 ? NULL : &ts, NULL);
 #else
     int64_t ms = timeout_ns < 0
                      ? -1
                      : timeout_ns / NS_PER_MS + (timeout_ns % NS_PER_MS != 0);
 
-    if (sigmask) { /* not atomic with the wait: the best there is */
-        pthread_sigmask(SIG_SETMASK, sigmask, NULL);
-    }
     return poll(fds, (nfds_t)used, ms > INT32_MAX ? INT32_MAX : (int)ms);
 #endif
 }
@@ -250,7 +246,7 @@ static int copy(struct fdmon *m, struct pollfd **fds, uint32_t **gens)
     return used;
 }
 
-int fdmon_wait(struct fdmon *m, int64_t timeout_ns, const sigset_t *sigmask,
+int fdmon_wait(struct fdmon *m, int64_t timeout_ns,
                struct fdmon_event events[FDMON_BATCH])
 {
     struct pollfd *fds;
@@ -260,7 +256,7 @@ int fdmon_wait(struct fdmon *m, int64_t timeout_ns, const sigset_t *sigmask,
     if (used < 0) {
         goto out;
     }
-    n = wait_ns(fds, used, timeout_ns, sigmask);
+    n = wait_ns(fds, used, timeout_ns);
     if (n < 0) {
         n = errno == EINTR ? 0 : -errno;
     }

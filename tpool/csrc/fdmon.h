@@ -11,7 +11,6 @@
 #define TPOOL_FDMON_H
 
 #include "clock.h"
-#include <signal.h>
 
 #if defined(__linux__) && !defined(TPOOL_NO_EPOLL)
 #define FDMON_EPOLL 1
@@ -70,12 +69,11 @@ int fdmon_set(struct fdmon *m, int fd, uint32_t gen, uint32_t events);
 int fdmon_reset(struct fdmon *m);
 
 /*
- * Owner.  Waits for timeout_ns (-1: for ever) with the signal mask given, or
- * as it is for NULL.  Returns how many events were stored, 0 for a time-out or
+ * Owner.  Waits for timeout_ns (-1: for ever).  Returns how many events were stored, 0 for a time-out or
  * a signal, or -errno.  Another thread may call fdmon_set() meanwhile; with
  * poll(2) it takes effect with the next wait.
  */
-int fdmon_wait(struct fdmon *m, int64_t timeout_ns, const sigset_t *sigmask,
+int fdmon_wait(struct fdmon *m, int64_t timeout_ns,
                struct fdmon_event events[FDMON_BATCH]);
 
 #endif

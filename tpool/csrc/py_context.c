@@ -42,6 +42,7 @@ static PyObject *context_new(PyTypeObject *type, PyObject *args,
     c->state = PyModule_GetState(
         PyType_GetModuleByDef(type, &tpool_core_module));
     context_set_owner(c); /* for now: the first that polls */
+    signal_guard_init(&c->signals);
     c->lock = PyThread_allocate_lock();
     ret = c->lock ? fdmon_init(&c->fdmon) : -ENOMEM;
     if (ret < 0) {
@@ -55,6 +56,7 @@ static PyObject *context_new(PyTypeObject *type, PyObject *args,
         return NULL;
     }
     c->closed = false;
+    c->handlers.signals = &c->signals;
     c->handlers.notifier_fd = c->core->aio.notify.notifier.rfd;
     ret = fdmon_set(&c->fdmon, c->handlers.notifier_fd, 0, FDMON_READ);
     if (ret < 0) {
@@ -79,6 +81,7 @@ static void teardown(AioContextObject *c)
 {
     atomic_store_explicit(&c->closed, true, memory_order_relaxed);
     fdmon_cleanup(&c->fdmon);
+    signal_guard_cleanup(&c->signals);
     handlers_cleanup(&c->handlers);
     timers_cleanup(&c->timers);
     drop_list(&c->batch_head);

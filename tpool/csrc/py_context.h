@@ -12,6 +12,7 @@
 #include "poll_tuner.h"
 #include "py_core.h"
 #include "py_handlers.h"
+#include "py_signals.h"
 #include "py_timer.h"
 
 struct context_stats {
@@ -38,10 +39,9 @@ typedef struct {
     unsigned lock_depth;
     bool owner_is_main;
     int owner_tid;
-    int poll_depth;      /* polls inside each other */
-    uint64_t polls;      /* ever begun */
-    int signals_blocked; /* main thread, waits inside each other */
-    sigset_t sigmask;    /* while it is: what the outermost found */
+    int poll_depth; /* polls inside each other */
+    uint64_t polls; /* ever begun */
+    struct signal_guard signals;
     struct fdmon fdmon;
     struct handler_table handlers;
     struct timer_heap timers;

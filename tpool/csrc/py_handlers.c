@@ -259,6 +259,9 @@ static int drop_ghosts(struct handler_table *t, struct fdmon *m)
     if (ret == 0) {
         ret = fdmon_set(m, t->notifier_fd, 0, FDMON_READ);
     }
+    if (ret == 0) {
+        ret = signal_guard_register(t->signals, m);
+    }
     for (int fd = 0; ret == 0 && fd < t->size; fd++) {
         struct fd_handler *h = t->by_fd[fd];
 
@@ -311,7 +314,7 @@ int handlers_dispatch(struct handler_table *t, struct fdmon *m,
         struct fd_handler *h = handlers_find(t, events[i].fd);
 
         if (events[i].gen == 0) {
-            continue; /* the notifier: notify_accept() sees to it */
+            continue; /* ours: the notifier, or the signal guard */
         }
         if (h && h->gen == events[i].gen) {
             *progress = true;

@@ -6,6 +6,7 @@
 #define TPOOL_PY_HANDLERS_H
 
 #include "fdmon.h"
+#include "py_signals.h"
 #include "py_state.h"
 
 enum handler_callback {
@@ -32,7 +33,8 @@ struct fd_handler {
 struct handler_table {
     struct fd_handler **by_fd; /* size entries, NULL: none */
     int size;
-    int notifier_fd;   /* registered with generation 0 */
+    int notifier_fd;              /* registered with generation 0 */
+    struct signal_guard *signals; /* so is its pipe */
     uint32_t gen;      /* of the newest registration; 0 is the notifier's */
     uint32_t removals; /* ever: tells whether an event may be stale */
     int count;

@@ -5,8 +5,6 @@
  */
 #include "py_context.h"
 
-#include <signal.h>
-
 /* The main thread looks for signals this often while it polls. */
 #define SIGNAL_NS (1 * NS_PER_MS)
 /* Between two looks at Python's io_poll callbacks. */
@@ -195,53 +193,18 @@ static bool still_nothing_due(AioContextObject *c, struct wait *w)
     return timeout_ns != 0 && c->polls == w->poll;
 }
 
-/*
- * Main thread: blocks all signals after the handlers of those that have come
- * have run.  The mask to wait with is stored; -1: a handler raised.
- *
- * A signal that came after the last look, and before the wait, would be seen
- * after the wait only.  Blocked, it stays pending until the wait unblocks it,
- * and ends the wait at once.  A nested poll(), of a handler that runs here,
- * waits with the mask of the outermost.
- */
-static int block_signals(AioContextObject *c, sigset_t *before)
-{
-    sigset_t all;
-
-    if (PyErr_CheckSignals() < 0) {
-        return -1;
-    }
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, before);
-    if (!c->signals_blocked) {
-        c->sigmask = *before;
-    }
-    c->signals_blocked++;
-    if (PyErr_CheckSignals() < 0) { /* one that came just now */
-        c->signals_blocked--;
-        pthread_sigmask(SIG_SETMASK, before, NULL);
-        return -1;
-    }
-    return 0;
-}
-
-static void restore_signals(AioContextObject *c, const sigset_t *before)
-{
-    c->signals_blocked--;
-    pthread_sigmask(SIG_SETMASK, before, NULL);
-}
-
 /* Blocks until something comes.  Returns 0, or -1 with an exception. */
 static int block(AioContextObject *c, struct wait *w)
 {
     struct aio_core *core = &c->core->aio;
-    bool is_main = c->owner_is_main;
     int64_t begin_ns = clock_now_ns();
-    sigset_t before;
-    int n = 0;
+    int guarded = 0, n = 0;
 
-    if (is_main && block_signals(c, &before) < 0) {
-        return -1;
+    if (c->owner_is_main) {
+        guarded = signal_guard_enter(&c->signals, &c->fdmon);
+        if (guarded < 0) {
+            return -1;
+        }
     }
     if (still_nothing_due(c, w) &&
         notify_may_block(&core->notify, &core->list)) {
@@ -250,14 +213,12 @@ static int block(AioContextObject *c, struct wait *w)
 
         n = aio_poll_block(core, &c->fdmon,
                            remaining_ns(clock_now_ns(), w->deadline_ns),
-                           is_main ? &c->sigmask : NULL, w->events);
+                           w->events);
         gil_take(c, ts);
-        if (is_main) { /* before waiting for who has the context now */
-            restore_signals(c, &before);
-        }
         context_acquire_again(c, depth);
-    } else if (is_main) {
-        restore_signals(c, &before);
+    }
+    if (guarded) {
+        signal_guard_leave(&c->signals);
     }
     cpu_publish(&core->cpus.owner);
     w->end_ns = clock_now_ns();
@@ -267,7 +228,7 @@ static int block(AioContextObject *c, struct wait *w)
         return -1;
     }
     w->n_events = n;
-    return is_main && n == 0 ? PyErr_CheckSignals() : 0;
+    return c->owner_is_main ? PyErr_CheckSignals() : 0;
 }
 
 /* One source's window after a wait; fired: its work ended the wait. */
@@ -392,19 +353,31 @@ static int dispatch(AioContextObject *c, struct wait *w, bool *progress)
 }
 
 /* Whether the wait has reported the notifier. */
-static bool notifier_fired(const struct wait *w)
+static bool notifier_fired(AioContextObject *c, const struct wait *w)
 {
     bool fired = false;
 
     for (int i = 0; i < w->n_events && !fired; i++) {
-        fired = w->events[i].gen == 0;
+        fired = w->events[i].fd == c->handlers.notifier_fd;
     }
     return fired;
 }
 
+/* How many events are of fds that somebody has registered. */
+static int user_events(const struct wait *w)
+{
+    int n = 0;
+
+    for (int i = 0; i < w->n_events; i++) {
+        n += w->events[i].gen != 0;
+    }
+    return n;
+}
+
 static bool nothing_happened(AioContextObject *c, const struct wait *w)
 {
-    return !w->n_events && !aio_poll_progress(&c->core->aio) &&
+    return !user_events(w) && !notifier_fired(c, w) &&
+           !aio_poll_progress(&c->core->aio) &&
            remaining_ns(clock_now_ns(), w->deadline_ns) != 0;
 }
 
@@ -499,7 +472,7 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
     if (ret == 0 && !w.n_events && c->handlers.count) {
         /* Ready fds are seen in every turn, however busy the list is. */
         w.removals = c->handlers.removals;
-        w.n_events = fdmon_wait(&c->fdmon, 0, NULL, w.events);
+        w.n_events = fdmon_wait(&c->fdmon, 0, w.events);
         if (w.n_events < 0) {
             raise_errno(w.n_events);
             ret = -1;
@@ -508,7 +481,7 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
     if (blocking) {
         notify_lower(notify, NOTIFY_STEP);
     }
-    notify_accept(notify, notifier_fired(&w));
+    notify_accept(notify, notifier_fired(c, &w));
     if (ret == 0) {
         counter_add(&c->stats.turns, 1);
         ret = dispatch(c, &w, progress);
@@ -545,17 +518,16 @@ int context_check(AioContextObject *c, bool *ready)
         return -1;
     }
     foreign_leave(&c->core->aio.notify);
-    w.n_events = fdmon_wait(&c->fdmon, 0, NULL, w.events);
+    w.n_events = fdmon_wait(&c->fdmon, 0, w.events);
     if (w.n_events < 0) {
         end(c);
         raise_errno(w.n_events);
         return -1;
     }
-    notify_accept(&c->core->aio.notify, notifier_fired(&w));
+    notify_accept(&c->core->aio.notify, notifier_fired(c, &w));
     context_absorb(c);
     *ready = c->batch_head || c->idle_head ||
-             timers_timeout_ns(&c->timers) == 0 ||
-             w.n_events > notifier_fired(&w);
+             timers_timeout_ns(&c->timers) == 0 || user_events(&w) > 0;
     end(c);
     return 0;
 }
