@@ -160,6 +160,17 @@ def isolated():
     return run
 
 
+_failed = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed:
+        item.stash[_failed] = True
+    return report
+
+
 def _tasks():
     return set(os.listdir("/proc/self/task"))
 
@@ -173,13 +184,15 @@ def _fds():
 
 
 @pytest.fixture(autouse=True)
-def nothing_left():
-    """Fail a test that leaves a thread or an fd behind."""
+def nothing_left(request):
+    """Fail a test that leaves a thread or an fd behind, if it did not fail."""
     if not Path("/proc/self/task").is_dir():
         yield
         return
     tasks, fds = _tasks(), _fds()
     yield
+    if request.node.stash.get(_failed, False):
+        return  # its traceback keeps all that it had
     collected = False
     end = time.monotonic() + DEADLINE_S
     while (_tasks() - tasks or _fds() - fds) and time.monotonic() < end:

@@ -25,7 +25,7 @@ def pair():
 
 def busy(ctx):
     """Keep a source with io_poll polling: grow its window from nothing."""
-    ctx.set_poll_params(10_000_000)
+    ctx.set_poll_params(1_000_000_000)
 
 
 def test_io_read_is_called_while_the_fd_is_readable(ctx, pair):

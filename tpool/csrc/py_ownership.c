@@ -140,7 +140,16 @@ int context_check_owner(AioContextObject *c, const char *what)
 int context_adopt(AioContextObject *c, const char *what)
 {
     if (!atomic_load_explicit(&c->adopted, memory_order_relaxed)) {
+        int ret = 0;
+
         context_set_owner(c);
+        if (c->owner_is_main) {
+            ret = signal_guard_open(&c->signals, &c->fdmon);
+        }
+        if (ret < 0) {
+            raise_errno(ret);
+            return -1;
+        }
         /* Release: pairs with the acquire in context_check_owner(). */
         atomic_store_explicit(&c->adopted, true, memory_order_release);
     }

@@ -28,7 +28,7 @@ int signal_guard_register(struct signal_guard *g, struct fdmon *m)
     return g->rfd < 0 ? 0 : fdmon_set(m, g->rfd, 0, FDMON_READ);
 }
 
-static int open_pipe(struct signal_guard *g, struct fdmon *m)
+int signal_guard_open(struct signal_guard *g, struct fdmon *m)
 {
     int fds[2], ret;
 
@@ -48,14 +48,10 @@ static int open_pipe(struct signal_guard *g, struct fdmon *m)
     return ret;
 }
 
-int signal_guard_enter(struct signal_guard *g, struct fdmon *m)
+int signal_guard_enter(struct signal_guard *g)
 {
-    int ret = g->rfd < 0 ? open_pipe(g, m) : 0, other;
+    int ret = 0, other;
 
-    if (ret < 0) {
-        raise_errno(ret);
-        return -1;
-    }
     if (!g->set) {
         other = PySignal_SetWakeupFd(g->wfd);
         g->set = other == -1;

@@ -29,12 +29,15 @@ struct signal_guard {
 void signal_guard_init(struct signal_guard *g);
 void signal_guard_cleanup(struct signal_guard *g);
 
+/* Main thread, before its first wait.  Returns 0 or -errno. */
+int signal_guard_open(struct signal_guard *g, struct fdmon *m);
+
 /*
  * Main thread, GIL held, about to block: from now on a signal ends the wait;
  * the handlers of those that came before run here.  Returns whether the guard
  * was set (1) or is by an outer poll() or impossible (0); -1: an exception.
  */
-int signal_guard_enter(struct signal_guard *g, struct fdmon *m);
+int signal_guard_enter(struct signal_guard *g);
 
 /* GIL held, after signal_guard_enter() returned 1. */
 void signal_guard_leave(struct signal_guard *g);

@@ -201,7 +201,7 @@ static int block(AioContextObject *c, struct wait *w)
     int guarded = 0, n = 0;
 
     if (c->owner_is_main) {
-        guarded = signal_guard_enter(&c->signals, &c->fdmon);
+        guarded = signal_guard_enter(&c->signals);
         if (guarded < 0) {
             return -1;
         }
