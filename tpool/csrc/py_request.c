@@ -8,211 +8,6 @@
 #include "py_pool.h"
 #include "py_request_doc.h"
 
-static enum request_state state_get(RequestObject *r)
-{
-    return atomic_load_explicit(&r->state, memory_order_acquire);
-}
-
-static bool is_cancelled(RequestObject *r)
-{
-    return atomic_load_explicit(&r->cancelled, memory_order_relaxed);
-}
-
-static bool is_done(RequestObject *r)
-{
-    return state_get(r) == REQUEST_DONE || is_cancelled(r);
-}
-
-/*
- * The garbage collector need not know of a request that holds nothing which
- * could lead back to it, nor of one that is queued: the queue holds it.  Tracked
- * it would be gone through again and again while a million wait; and the list of
- * what is tracked is one more thing for owner and worker to pass to and fro.
- * So neither a request nor its context is, but for a reason.
- */
-static void track_if_needed(RequestObject *r)
-{
-    if ((r->callbacks || (r->outcome && PyObject_IS_GC(r->outcome))) &&
-        !PyObject_GC_IsTracked((PyObject *)r)) {
-        PyObject_GC_Track(r);
-    }
-}
-
-static void drop_context(RequestObject *r)
-{
-    if (r->context && !PyObject_GC_IsTracked(r->context)) {
-        PyObject_GC_Track(r->context); /* its dealloc expects that */
-    }
-    Py_CLEAR(r->context);
-}
-
-RequestObject *request_new(struct pool_core *pool, PyObject *fn,
-                           PyObject *const *args, Py_ssize_t nargs,
-                           PyObject *kwnames)
-{
-    Py_ssize_t n = nargs + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
-    PyObject *context = PyContext_CopyCurrent();
-    RequestObject *r;
-
-    if (!context) {
-        return NULL;
-    }
-    r = PyObject_GC_NewVar(RequestObject, pool->state->request_type, n);
-    if (!r) {
-        Py_DECREF(context);
-        return NULL;
-    }
-    PyObject_GC_UnTrack(context);
-    r->work.node.link.next = NULL;
-    r->work.node.prev = NULL;
-    r->work.node.queued = true;
-    atomic_init(&r->state, REQUEST_PENDING);
-    atomic_init(&r->cancelled, false);
-    r->raised = false;
-    r->pool = pool_core_ref(pool);
-    r->submit_ns = clock_now_ns();
-    r->fn = Py_NewRef(fn);
-    r->kwnames = Py_XNewRef(kwnames);
-    r->context = context;
-    r->outcome = NULL;
-    r->callbacks = NULL;
-    r->callbacks_run = 0;
-    r->scratch = NULL;
-    for (Py_ssize_t i = 0; i < n; i++) {
-        r->args[i] = Py_NewRef(args[i]);
-    }
-    return r;
-}
-
-/* The call and its arguments: nobody needs them any more. */
-static void drop_call(RequestObject *r)
-{
-    Py_CLEAR(r->fn);
-    Py_CLEAR(r->kwnames);
-    for (Py_ssize_t i = 0; i < Py_SIZE(r); i++) {
-        Py_CLEAR(r->args[i]);
-    }
-}
-
-void request_run(RequestObject *r, struct call_times *times)
-{
-    int64_t begin_ns = clock_now_ns();
-    Py_ssize_t nkw = r->kwnames ? PyTuple_GET_SIZE(r->kwnames) : 0;
-    size_t nargsf = (size_t)(Py_SIZE(r) - nkw) | PY_VECTORCALL_ARGUMENTS_OFFSET;
-
-    trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_START, r, 0);
-    if (PyContext_Enter(r->context) == 0) {
-        r->outcome = PyObject_Vectorcall(r->fn, r->args, nargsf, r->kwnames);
-        if (!r->outcome) {
-            r->outcome = take_exception();
-            r->raised = true;
-        }
-        if (PyContext_Exit(r->context) < 0) { /* the call has left another */
-            PyErr_WriteUnraisable(r->fn);
-        }
-    } else {
-        r->outcome = take_exception();
-        r->raised = true;
-    }
-    times->wait_ns = begin_ns - r->submit_ns;
-    times->run_ns = clock_now_ns() - begin_ns;
-    drop_call(r);
-    track_if_needed(r);
-    trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_COMPLETE, r, 0);
-    atomic_store_explicit(&r->state, REQUEST_FINISHED, memory_order_relaxed);
-}
-
-/* GIL held.  Hands r over, for whoever took it out of the queue. */
-static void deliver(RequestObject *r)
-{
-    struct py_core *core = py_core_ref(r->pool->core);
-
-    drop_call(r);
-    track_if_needed(r);
-    aio_core_post(&core->aio, &r->work.node.link);
-    py_core_drop_undelivered(core);
-    py_core_unref(core);
-}
-
-void request_deliver_cancelled(RequestObject *r)
-{
-    trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_CANCEL, r, 0);
-    atomic_fetch_add_explicit(&r->pool->cancelled, 1, memory_order_relaxed);
-    atomic_store_explicit(&r->cancelled, true, memory_order_relaxed);
-    deliver(r);
-}
-
-void request_deliver_failed(RequestObject *r)
-{
-    PyErr_SetString(PyExc_RuntimeError,
-                    "no thread could be started for this request");
-    r->outcome = take_exception();
-    r->raised = true;
-    atomic_store_explicit(&r->state, REQUEST_FINISHED, memory_order_relaxed);
-    deliver(r);
-}
-
-/* The oldest callback that has not run, or NULL. */
-static PyObject *take_callback(RequestObject *r)
-{
-    PyObject *callback = NULL;
-
-    Py_BEGIN_CRITICAL_SECTION(r);
-    /* Release: pairs with state_get(), so that the outcome is seen. */
-    atomic_store_explicit(&r->state, REQUEST_DONE, memory_order_release);
-    if (r->callbacks && PyList_CheckExact(r->callbacks)) {
-        /* Nothing is allocated, nor given back: this cannot fail. */
-        callback = PyList_GET_ITEM(r->callbacks, r->callbacks_run);
-        PyList_SET_ITEM(r->callbacks, r->callbacks_run, Py_NewRef(Py_None));
-        if (++r->callbacks_run == PyList_GET_SIZE(r->callbacks)) {
-            Py_CLEAR(r->callbacks);
-        }
-    } else {
-        callback = r->callbacks;
-        r->callbacks = NULL;
-    }
-    Py_END_CRITICAL_SECTION();
-    return callback;
-}
-
-static int call_callback(RequestObject *r, PyObject *callback)
-{
-    PyObject *result = PyObject_CallOneArg(callback, (PyObject *)r);
-
-    if (!result) {
-        return report_callback(callback);
-    }
-    Py_DECREF(result);
-    return 0;
-}
-
-int request_dispatch(PyObject *self)
-{
-    RequestObject *r = (RequestObject *)self;
-    PyObject *callback;
-    int ret = 0;
-
-    if (state_get(r) != REQUEST_DONE) { /* else: it comes back, see below */
-        atomic_fetch_sub_explicit(&r->pool->core->aio.in_flight, 1,
-                                  memory_order_relaxed);
-        atomic_fetch_add_explicit(&r->pool->dispatched, 1,
-                                  memory_order_relaxed);
-        /* Here, not in the worker: dropping what another thread made is dear
-         * without the GIL. */
-        drop_context(r);
-    }
-    while (ret == 0 && (callback = take_callback(r))) {
-        ret = call_callback(r, callback);
-        Py_DECREF(callback);
-    }
-    if (ret < 0 && r->callbacks) {
-        /* The exception leaves poll(); the other callbacks run in the next. */
-        Py_INCREF(r);
-        aio_core_post(&r->pool->core->aio, &r->work.node.link);
-    }
-    return ret;
-}
-
 /* Owner: polls until the request is done.  Returns 0, or -1 with an exception. */
 static int wait_done(RequestObject *r, const char *method, int64_t timeout_ns)
 {
@@ -234,14 +29,14 @@ static int wait_done(RequestObject *r, const char *method, int64_t timeout_ns)
                      method);
         ret = -1;
     }
-    while (ret == 0 && !is_done(r)) {
+    while (ret == 0 && !request_is_done(r)) {
         int64_t left_ns = timeout_ns < 0
                               ? -1
                               : remaining_ns(clock_now_ns(), deadline_ns);
         bool progress;
 
         ret = context_poll(c, left_ns, &progress);
-        if (ret == 0 && left_ns == 0 && !is_done(r)) {
+        if (ret == 0 && left_ns == 0 && !request_is_done(r)) {
             PyErr_Format(PyExc_TimeoutError, "%s: %R is not done", method, r);
             ret = -1;
         }
@@ -289,10 +84,10 @@ static int get_outcome(RequestObject *r, const char *method,
     int64_t timeout_ns;
 
     if (parse_timeout(method, args, nargs, kwnames, &timeout_ns) < 0 ||
-        (!is_done(r) && wait_done(r, method, timeout_ns) < 0)) {
+        (!request_is_done(r) && wait_done(r, method, timeout_ns) < 0)) {
         return -1;
     }
-    return is_cancelled(r) ? raise_cancelled() : 0;
+    return request_is_cancelled(r) ? raise_cancelled() : 0;
 }
 
 static PyObject *request_result(RequestObject *r, PyObject *const *args,
@@ -319,12 +114,12 @@ static PyObject *request_exception(RequestObject *r, PyObject *const *args,
 
 static PyObject *request_done(RequestObject *r, PyObject *Py_UNUSED(ignored))
 {
-    return PyBool_FromLong(is_done(r));
+    return PyBool_FromLong(request_is_done(r));
 }
 
 static PyObject *request_running(RequestObject *r, PyObject *Py_UNUSED(ignored))
 {
-    enum request_state state = state_get(r);
+    enum request_state state = request_state_get(r);
 
     return PyBool_FromLong(state == REQUEST_RUNNING ||
                            state == REQUEST_FINISHED);
@@ -333,7 +128,7 @@ static PyObject *request_running(RequestObject *r, PyObject *Py_UNUSED(ignored))
 static PyObject *request_cancelled(RequestObject *r,
                                    PyObject *Py_UNUSED(ignored))
 {
-    return PyBool_FromLong(is_cancelled(r));
+    return PyBool_FromLong(request_is_cancelled(r));
 }
 
 static PyObject *request_cancel(RequestObject *r, PyObject *Py_UNUSED(ignored))
@@ -341,7 +136,7 @@ static PyObject *request_cancel(RequestObject *r, PyObject *Py_UNUSED(ignored))
     bool cancelled;
 
     Py_BEGIN_CRITICAL_SECTION(r);
-    cancelled = is_cancelled(r);
+    cancelled = request_is_cancelled(r);
     if (!cancelled && request_queue_cancel(&r->pool->queue, &r->work.node)) {
         cancelled = true;
         pool_room(r->pool);
@@ -381,7 +176,7 @@ static int call_late(RequestObject *r, PyObject *callback)
 
     if (!c || context_is_owner(c)) {
         Py_XDECREF(c);
-        return call_callback(r, callback);
+        return request_call_callback(r, callback);
     }
     bh = PyObject_CallMethod((PyObject *)c, "call_soon", "OO", callback, r);
     Py_XDECREF(bh);
@@ -399,11 +194,12 @@ static PyObject *request_add_done_callback(RequestObject *r, PyObject *arg)
         return NULL;
     }
     Py_BEGIN_CRITICAL_SECTION(r);
-    late = state_get(r) == REQUEST_DONE;
+    late = request_state_get(r) == REQUEST_DONE;
     if (!late) {
         ret = append_callback(r, callback);
-        if (state_get(r) == REQUEST_FINISHED || is_cancelled(r)) {
-            track_if_needed(r);
+        if (request_state_get(r) == REQUEST_FINISHED ||
+            request_is_cancelled(r)) {
+            request_track(r);
         }
     }
     Py_END_CRITICAL_SECTION();
@@ -418,10 +214,10 @@ static PyObject *request_add_done_callback(RequestObject *r, PyObject *arg)
 
 static const char *state_name(RequestObject *r)
 {
-    if (is_cancelled(r)) {
+    if (request_is_cancelled(r)) {
         return "cancelled";
     }
-    switch (state_get(r)) {
+    switch (request_state_get(r)) {
     case REQUEST_PENDING:
         return "pending";
     case REQUEST_RUNNING:
@@ -434,7 +230,7 @@ static const char *state_name(RequestObject *r)
 
 static PyObject *request_repr(RequestObject *r)
 {
-    if (!is_done(r) || is_cancelled(r)) {
+    if (!request_is_done(r) || request_is_cancelled(r)) {
         return PyUnicode_FromFormat("<Request at %p %s>", r, state_name(r));
     }
     return PyUnicode_FromFormat("<Request at %p %s %s>", r, state_name(r),
@@ -466,8 +262,8 @@ static int request_traverse(RequestObject *r, visitproc visit, void *arg)
 
 static int request_clear(RequestObject *r)
 {
-    drop_call(r);
-    drop_context(r);
+    request_drop_call(r);
+    request_drop_context(r);
     Py_CLEAR(r->outcome);
     Py_CLEAR(r->callbacks);
     return 0;

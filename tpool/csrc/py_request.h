@@ -38,6 +38,21 @@ typedef struct {
     PyObject *args[];         /* Py_SIZE of them */
 } RequestObject;
 
+static inline enum request_state request_state_get(RequestObject *r)
+{
+    return atomic_load_explicit(&r->state, memory_order_acquire);
+}
+
+static inline bool request_is_cancelled(RequestObject *r)
+{
+    return atomic_load_explicit(&r->cancelled, memory_order_relaxed);
+}
+
+static inline bool request_is_done(RequestObject *r)
+{
+    return request_state_get(r) == REQUEST_DONE || request_is_cancelled(r);
+}
+
 /*
  * Any thread, GIL held.  nargs positional arguments and then a value for each
  * name in kwnames (NULL: none).
@@ -66,5 +81,15 @@ void request_deliver_failed(RequestObject *r);
  * 0, or -1 with an exception that must leave poll().
  */
 int request_dispatch(PyObject *self);
+
+/* GIL held.  The call and its arguments: nobody needs them any more. */
+void request_drop_call(RequestObject *r);
+void request_drop_context(RequestObject *r);
+
+/* GIL held.  Has the garbage collector know of it, if there is a reason. */
+void request_track(RequestObject *r);
+
+/* Owner.  Returns 0, or -1 with an exception that must leave poll(). */
+int request_call_callback(RequestObject *r, PyObject *callback);
 
 #endif

@@ -7,6 +7,36 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+/* There is none to set: not the main interpreter. */
+#define NO_WAKEUP_FD (-2)
+
+/* Main thread, GIL held.  Sets CPython's wakeup fd; returns the one before. */
+static int set_wakeup_fd(int fd)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return PySignal_SetWakeupFd(fd);
+#else
+    /* Declared, but not exported: the way round by the module. */
+    PyObject *exc = PyErr_Occurred() ? take_exception() : NULL;
+    PyObject *module = PyImport_ImportModule("_signal"), *result = NULL;
+    int before = NO_WAKEUP_FD;
+
+    if (module) {
+        result = PyObject_CallMethod(module, "set_wakeup_fd", "i", fd);
+    }
+    if (result) {
+        before = (int)PyLong_AsLong(result);
+    }
+    Py_XDECREF(result);
+    Py_XDECREF(module);
+    PyErr_Clear(); /* as the C function: it just does not work here */
+    if (exc) {
+        put_exception(exc);
+    }
+    return before;
+#endif
+}
+
 void signal_guard_init(struct signal_guard *g)
 {
     g->rfd = g->wfd = -1;
@@ -53,10 +83,10 @@ int signal_guard_enter(struct signal_guard *g)
     int ret = 0, other;
 
     if (!g->set) {
-        other = PySignal_SetWakeupFd(g->wfd);
+        other = set_wakeup_fd(g->wfd);
         g->set = other == -1;
-        if (!g->set) {
-            PySignal_SetWakeupFd(other);
+        if (other >= 0) {
+            set_wakeup_fd(other);
         }
         ret = g->set;
     }
@@ -73,10 +103,10 @@ int signal_guard_enter(struct signal_guard *g)
 void signal_guard_leave(struct signal_guard *g)
 {
     char buffer[64];
-    int other = PySignal_SetWakeupFd(-1);
+    int other = set_wakeup_fd(-1);
 
-    if (other != g->wfd) { /* a signal handler has set one of its own */
-        PySignal_SetWakeupFd(other);
+    if (other >= 0 && other != g->wfd) {
+        set_wakeup_fd(other); /* a signal handler has set one of its own */
     }
     g->set = false;
     while (read(g->rfd, buffer, sizeof(buffer)) == (ssize_t)sizeof(buffer)) {

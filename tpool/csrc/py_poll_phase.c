@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The poll phase of a turn: how long it may last, the busy wait, self-tuning.
+ */
+#include "py_poll_phase.h"
+
+/* The main thread looks for signals this often while it polls. */
+#define SIGNAL_NS (1 * NS_PER_MS)
+/* Between two looks at Python's io_poll callbacks. */
+#define IO_POLL_NS 2000
+
+PyThreadState *context_gil_drop(AioContextObject *c)
+{
+    PyThreadState *ts = PyEval_SaveThread();
+
+    atomic_store_explicit(&c->core->aio.cpus.owner_waits, 1,
+                          memory_order_relaxed);
+    return ts;
+}
+
+void context_gil_take(AioContextObject *c, PyThreadState *ts)
+{
+#ifndef Py_GIL_DISABLED
+    aio_handoff_from_worker(&c->core->aio);
+#endif
+    atomic_store_explicit(&c->core->aio.cpus.owner_waits, 0,
+                          memory_order_relaxed);
+    PyEval_RestoreThread(ts);
+}
+
+/* Calls io_poll of every pollable handler: 1 if one said true, -1 fatal. */
+static int call_io_poll(struct wait *w)
+{
+    int any = 0;
+
+    for (int i = 0; w->pollable && w->pollable[i]; i++) {
+        int truth = handler_call(w->pollable[i], IO_POLL);
+
+        if (truth < 0) {
+            return -1;
+        }
+        if (truth) {
+            w->pollable[i]->polled = true;
+            any = 1;
+        }
+    }
+    return any;
+}
+
+/* Calls io_poll_begin of every pollable handler, of *begun if one is fatal. */
+static int poll_begin(struct wait *w, int *begun)
+{
+    int ret = 0;
+
+    for (*begun = 0; ret >= 0 && w->pollable && w->pollable[*begun];) {
+        ret = handler_call(w->pollable[(*begun)++], IO_POLL_BEGIN);
+    }
+    return ret < 0 ? -1 : 0;
+}
+
+/* Calls io_poll_end where io_poll_begin was called, whatever is raised. */
+static int poll_end(struct wait *w, int begun, int hit)
+{
+    PyObject *exc = hit < 0 ? take_exception() : NULL;
+
+    for (int i = 0; i < begun; i++) {
+        if (handler_call(w->pollable[i], IO_POLL_END) < 0) {
+            Py_XSETREF(exc, take_exception());
+        }
+    }
+    if (exc) {
+        put_exception(exc);
+        return -1;
+    }
+    return hit;
+}
+
+/* How long this turn may poll: 0 where polling is off or does not pay. */
+static int64_t poll_window_ns(AioContextObject *c, const struct wait *w)
+{
+    int64_t window_ns = w->work ? c->poll_ns : 0;
+
+    for (int i = 0; w->pollable && w->pollable[i]; i++) {
+        if (w->pollable[i]->poll_ns > window_ns) {
+            window_ns = w->pollable[i]->poll_ns;
+        }
+    }
+    if (window_ns && cpu_pair_is_shared(&c->core->aio.cpus)) {
+        counter_add(&c->stats.polls_refused, 1);
+        return 0;
+    }
+    return window_ns;
+}
+
+/* Busy-waits until deadline_ns: 1 progress, 0 none, -1 exception. */
+static int busy_wait(AioContextObject *c, struct wait *w, int64_t deadline_ns)
+{
+    int64_t slice_ns;
+    int hit;
+
+    do {
+        PyThreadState *ts;
+
+        slice_ns = w->end_ns + (w->pollable ? IO_POLL_NS : SIGNAL_NS);
+        hit = call_io_poll(w);
+        if (hit) {
+            return hit;
+        }
+        ts = context_gil_drop(c);
+        hit = aio_poll_phase(&c->core->aio,
+                             slice_ns < deadline_ns ? slice_ns : deadline_ns);
+        w->end_ns = clock_now_ns();
+        context_gil_take(c, ts);
+        if (hit) {
+            return 1;
+        }
+        if (c->owner_is_main && PyErr_CheckSignals() < 0) {
+            return -1;
+        }
+        if (c->polls != w->poll) {
+            return 0; /* a nested poll(): block() looks anew */
+        }
+        /* An early end means that the partner needs this CPU. */
+    } while (w->end_ns >= slice_ns && w->end_ns < deadline_ns);
+    return 0;
+}
+
+int poll_phase_run(AioContextObject *c, struct wait *w)
+{
+    int64_t window_ns = poll_window_ns(c, w), deadline_ns;
+    int hit, begun;
+
+    if (!window_ns) {
+        return 0;
+    }
+    deadline_ns = deadline_after_ns(w->start_ns, window_ns);
+    deadline_ns = soonest_timeout_ns(deadline_ns, w->deadline_ns);
+    if (deadline_ns < 0) {
+        deadline_ns = INT64_MAX;
+    }
+    trace_emit(c->core->trace, TRACE_RUN_POLL_HANDLERS_BEGIN, c, window_ns);
+    hit = poll_begin(w, &begun);
+    if (hit == 0) {
+        hit = busy_wait(c, w, deadline_ns);
+    }
+    hit = poll_end(w, begun, hit);
+    if (hit == 0) {
+        /* What came before io_poll_end turned notifications on again. */
+        hit = call_io_poll(w);
+    }
+    trace_emit(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c, hit == 1);
+    counter_add(&c->stats.polled_ns, (uint64_t)(w->end_ns - w->start_ns));
+    counter_add(hit == 1 ? &c->stats.polls_hit : &c->stats.polls_missed, 1);
+    return hit;
+}
+
+/* One source's window after a wait; fired: its work ended the wait. */
+static int64_t tune_source(AioContextObject *c, int64_t poll_ns,
+                           int64_t block_ns, bool fired)
+{
+    enum poll_verdict verdict;
+    int64_t next_ns;
+
+    if (!fired && block_ns <= c->params.max_ns) {
+        return poll_ns; /* another came first: nothing is learned */
+    }
+    next_ns = poll_tuner_next_ns(&c->params, poll_ns, block_ns, &verdict);
+    if (verdict != POLL_KEEP) {
+        trace_emit(c->core->trace,
+                   verdict == POLL_GROW ? TRACE_POLL_GROW : TRACE_POLL_SHRINK,
+                   c, next_ns);
+    }
+    return next_ns;
+}
+
+static bool handler_fired(const struct wait *w, const struct fd_handler *h)
+{
+    bool fired = h->polled;
+
+    for (int i = 0; i < w->n_events && !fired; i++) {
+        fired = w->events[i].gen == h->gen;
+    }
+    return fired;
+}
+
+void poll_phase_tune(AioContextObject *c, struct wait *w)
+{
+    struct aio_core *core = &c->core->aio;
+    int64_t block_ns, wake_ns = atomic_load_explicit(&core->notify.wake_ns,
+                                                     memory_order_relaxed);
+
+    /* Woken: the work arrived when the poster said so, not when we came to. */
+    if (wake_ns < w->start_ns) {
+        wake_ns = w->end_ns;
+    }
+    cpu_publish_lag(&core->cpus.owner_lag_ns, w->end_ns - wake_ns);
+    block_ns = wake_ns - w->start_ns;
+    for (int i = 0; w->pollable && w->pollable[i]; i++) {
+        struct fd_handler *h = w->pollable[i];
+
+        h->poll_ns = tune_source(c, h->poll_ns, block_ns, handler_fired(w, h));
+    }
+    block_ns -= atomic_load_explicit(&core->cpus.worker_lag_ns,
+                                     memory_order_relaxed);
+    if (w->work) {
+        c->poll_ns = tune_source(c, c->poll_ns, block_ns > 0 ? block_ns : 0,
+                                 completion_list_peek(&core->list));
+    }
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The wait of one turn, and its poll phase.  For py_turn.c and py_poll_phase.c.
+ */
+#ifndef TPOOL_PY_POLL_PHASE_H
+#define TPOOL_PY_POLL_PHASE_H
+
+#include "py_context.h"
+
+struct wait {
+    uint64_t poll; /* which one: context.polls, unless one was nested in it */
+    int64_t start_ns;    /* of the turn's wait */
+    int64_t end_ns;      /* of what was waited last: poll phase or block */
+    int64_t deadline_ns; /* -1: none */
+    bool work;           /* completions are expected: requests are in flight */
+    struct fd_handler **pollable; /* ended by NULL, or NULL */
+    struct fdmon_event events[FDMON_BATCH];
+    int n_events;
+    uint32_t removals; /* of the handler table when events was filled */
+};
+
+/* Owner.  Drops the GIL for a wait, and tells the workers so. */
+PyThreadState *context_gil_drop(AioContextObject *c);
+void context_gil_take(AioContextObject *c, PyThreadState *ts);
+
+/* Owner, context acquired.  1: progress, 0: none, or no polling; -1: exception. */
+int poll_phase_run(AioContextObject *c, struct wait *w);
+
+/* Owner, context acquired.  Self-tuning, for every source that was waited for. */
+void poll_phase_tune(AioContextObject *c, struct wait *w);
+
+#endif

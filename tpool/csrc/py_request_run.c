@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The way of a request: made by its submitter, run by a worker, dispatched by
+ * the owner.
+ */
+#include "py_context.h"
+#include "py_pool.h"
+#include "py_request.h"
+
+/*
+ * The garbage collector need not know of a request that holds nothing which
+ * could lead back to it, nor of one that is queued: the queue holds it.  Tracked
+ * it would be gone through again and again while a million wait; and the list of
+ * what is tracked is one more thing for owner and worker to pass to and fro.
+ * So neither a request nor its context is, but for a reason.
+ */
+void request_track(RequestObject *r)
+{
+    if ((r->callbacks || (r->outcome && PyObject_IS_GC(r->outcome))) &&
+        !PyObject_GC_IsTracked((PyObject *)r)) {
+        PyObject_GC_Track(r);
+    }
+}
+
+void request_drop_context(RequestObject *r)
+{
+    if (r->context && !PyObject_GC_IsTracked(r->context)) {
+        PyObject_GC_Track(r->context); /* its dealloc expects that */
+    }
+    Py_CLEAR(r->context);
+}
+
+RequestObject *request_new(struct pool_core *pool, PyObject *fn,
+                           PyObject *const *args, Py_ssize_t nargs,
+                           PyObject *kwnames)
+{
+    Py_ssize_t n = nargs + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
+    PyObject *context = PyContext_CopyCurrent();
+    RequestObject *r;
+
+    if (!context) {
+        return NULL;
+    }
+    r = PyObject_GC_NewVar(RequestObject, pool->state->request_type, n);
+    if (!r) {
+        Py_DECREF(context);
+        return NULL;
+    }
+    PyObject_GC_UnTrack(context);
+    r->work.node.link.next = NULL;
+    r->work.node.prev = NULL;
+    r->work.node.queued = true;
+    atomic_init(&r->state, REQUEST_PENDING);
+    atomic_init(&r->cancelled, false);
+    r->raised = false;
+    r->pool = pool_core_ref(pool);
+    r->submit_ns = clock_now_ns();
+    r->fn = Py_NewRef(fn);
+    r->kwnames = Py_XNewRef(kwnames);
+    r->context = context;
+    r->outcome = NULL;
+    r->callbacks = NULL;
+    r->callbacks_run = 0;
+    r->scratch = NULL;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        r->args[i] = Py_NewRef(args[i]);
+    }
+    return r;
+}
+
+/* The call and its arguments: nobody needs them any more. */
+void request_drop_call(RequestObject *r)
+{
+    Py_CLEAR(r->fn);
+    Py_CLEAR(r->kwnames);
+    for (Py_ssize_t i = 0; i < Py_SIZE(r); i++) {
+        Py_CLEAR(r->args[i]);
+    }
+}
+
+void request_run(RequestObject *r, struct call_times *times)
+{
+    int64_t begin_ns = clock_now_ns();
+    Py_ssize_t nkw = r->kwnames ? PyTuple_GET_SIZE(r->kwnames) : 0;
+    size_t nargsf = (size_t)(Py_SIZE(r) - nkw) | PY_VECTORCALL_ARGUMENTS_OFFSET;
+
+    trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_START, r, 0);
+    if (PyContext_Enter(r->context) == 0) {
+        r->outcome = PyObject_Vectorcall(r->fn, r->args, nargsf, r->kwnames);
+        if (!r->outcome) {
+            r->outcome = take_exception();
+            r->raised = true;
+        }
+        if (PyContext_Exit(r->context) < 0) { /* the call has left another */
+            PyErr_WriteUnraisable(r->fn);
+        }
+    } else {
+        r->outcome = take_exception();
+        r->raised = true;
+    }
+    times->wait_ns = begin_ns - r->submit_ns;
+    times->run_ns = clock_now_ns() - begin_ns;
+    request_drop_call(r);
+    request_track(r);
+    trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_COMPLETE, r, 0);
+    atomic_store_explicit(&r->state, REQUEST_FINISHED, memory_order_relaxed);
+}
+
+/* GIL held.  Hands r over, for whoever took it out of the queue. */
+static void deliver(RequestObject *r)
+{
+    struct py_core *core = py_core_ref(r->pool->core);
+
+    request_drop_call(r);
+    request_track(r);
+    aio_core_post(&core->aio, &r->work.node.link);
+    py_core_drop_undelivered(core);
+    py_core_unref(core);
+}
+
+void request_deliver_cancelled(RequestObject *r)
+{
+    trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_CANCEL, r, 0);
+    atomic_fetch_add_explicit(&r->pool->cancelled, 1, memory_order_relaxed);
+    atomic_store_explicit(&r->cancelled, true, memory_order_relaxed);
+    deliver(r);
+}
+
+void request_deliver_failed(RequestObject *r)
+{
+    PyErr_SetString(PyExc_RuntimeError,
+                    "no thread could be started for this request");
+    r->outcome = take_exception();
+    r->raised = true;
+    atomic_store_explicit(&r->state, REQUEST_FINISHED, memory_order_relaxed);
+    deliver(r);
+}
+
+/* The oldest callback that has not run, or NULL. */
+static PyObject *take_callback(RequestObject *r)
+{
+    PyObject *callback = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(r);
+    /* Release: pairs with request_state_get(), so that the outcome is seen. */
+    atomic_store_explicit(&r->state, REQUEST_DONE, memory_order_release);
+    if (r->callbacks && PyList_CheckExact(r->callbacks)) {
+        /* Nothing is allocated, nor given back: this cannot fail. */
+        callback = PyList_GET_ITEM(r->callbacks, r->callbacks_run);
+        PyList_SET_ITEM(r->callbacks, r->callbacks_run, Py_NewRef(Py_None));
+        if (++r->callbacks_run == PyList_GET_SIZE(r->callbacks)) {
+            Py_CLEAR(r->callbacks);
+        }
+    } else {
+        callback = r->callbacks;
+        r->callbacks = NULL;
+    }
+    Py_END_CRITICAL_SECTION();
+    return callback;
+}
+
+int request_call_callback(RequestObject *r, PyObject *callback)
+{
+    PyObject *result = PyObject_CallOneArg(callback, (PyObject *)r);
+
+    if (!result) {
+        return report_callback(callback);
+    }
+    Py_DECREF(result);
+    return 0;
+}
+
+int request_dispatch(PyObject *self)
+{
+    RequestObject *r = (RequestObject *)self;
+    PyObject *callback;
+    int ret = 0;
+
+    if (request_state_get(r) !=
+        REQUEST_DONE) { /* else: it comes back, see below */
+        atomic_fetch_sub_explicit(&r->pool->core->aio.in_flight, 1,
+                                  memory_order_relaxed);
+        atomic_fetch_add_explicit(&r->pool->dispatched, 1,
+                                  memory_order_relaxed);
+        /* Here, not in the worker: dropping what another thread made is dear
+         * without the GIL. */
+        request_drop_context(r);
+    }
+    while (ret == 0 && (callback = take_callback(r))) {
+        ret = request_call_callback(r, callback);
+        Py_DECREF(callback);
+    }
+    if (ret < 0 && r->callbacks) {
+        /* The exception leaves poll(); the other callbacks run in the next. */
+        Py_INCREF(r);
+        aio_core_post(&r->pool->core->aio, &r->work.node.link);
+    }
+    return ret;
+}
