@@ -59,6 +59,9 @@ static PyObject *context_new(PyTypeObject *type, PyObject *args,
     c->handlers.signals = &c->signals;
     c->handlers.notifier_fd = c->core->aio.notify.notifier.rfd;
     ret = fdmon_set(&c->fdmon, c->handlers.notifier_fd, 0, FDMON_READ);
+    if (ret == 0 && c->owner_is_main) {
+        ret = signal_guard_open(&c->signals, &c->fdmon);
+    }
     if (ret < 0) {
         Py_DECREF(c);
         return raise_errno(ret);

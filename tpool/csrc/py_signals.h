@@ -29,7 +29,7 @@ struct signal_guard {
 void signal_guard_init(struct signal_guard *g);
 void signal_guard_cleanup(struct signal_guard *g);
 
-/* Main thread, before its first wait.  Returns 0 or -errno. */
+/* Main thread, when the context becomes its own.  Returns 0 or -errno. */
 int signal_guard_open(struct signal_guard *g, struct fdmon *m);
 
 /*
