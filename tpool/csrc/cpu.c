@@ -80,6 +80,7 @@ void cpu_pair_init(struct cpu_pair *pair)
     atomic_init(&pair->worker, -1);
     atomic_init(&pair->single, cpu_usable() == 1);
     atomic_init(&pair->owner_waits, 0);
+    atomic_init(&pair->refused, 0);
     atomic_init(&pair->owner_lag_ns, 0);
     atomic_init(&pair->worker_lag_ns, 0);
 }
@@ -98,6 +99,16 @@ void cpu_publish_lag(_Atomic int64_t *mine, int64_t lag_ns)
 {
     if (atomic_load_explicit(mine, memory_order_relaxed) != lag_ns) {
         atomic_store_explicit(mine, lag_ns, memory_order_relaxed);
+    }
+}
+
+void cpu_pair_count_refused(struct cpu_pair *pair, bool refused)
+{
+    uint32_t n = atomic_load_explicit(&pair->refused, memory_order_relaxed);
+
+    if (refused || n) {
+        atomic_store_explicit(&pair->refused, refused ? n + 1 : 0,
+                              memory_order_relaxed);
     }
 }
 

@@ -32,6 +32,7 @@ struct cpu_pair {
     _Atomic int worker; /* the last that took a request or began to poll */
     atomic_bool single; /* one usable CPU: nobody spins */
     _Atomic uint32_t owner_waits; /* 1 while the owner waits without the GIL */
+    _Atomic uint32_t refused; /* poll phases in a row that could not begin */
     /*
      * How long each took to wake for the work it had last, 0 where it polled.
      * The other side takes it off the time it waited itself: had both polled,
@@ -48,6 +49,9 @@ void cpu_publish(_Atomic int *mine);
 
 /* Any thread.  Publishes how long the caller took to wake. */
 void cpu_publish_lag(_Atomic int64_t *mine, int64_t lag_ns);
+
+/* Either side.  A poll phase could not begin, as they share a CPU; or it could. */
+void cpu_pair_count_refused(struct cpu_pair *pair, bool refused);
 
 /* Any thread.  Whether waiting busily can only keep the partner from running. */
 bool cpu_pair_is_shared(struct cpu_pair *pair);

@@ -87,7 +87,11 @@ static int64_t poll_window_ns(AioContextObject *c, const struct wait *w)
     }
     if (window_ns && cpu_pair_is_shared(&c->core->aio.cpus)) {
         counter_add(&c->stats.polls_refused, 1);
+        cpu_pair_count_refused(&c->core->aio.cpus, true);
         return 0;
+    }
+    if (window_ns) {
+        cpu_pair_count_refused(&c->core->aio.cpus, false);
     }
     return window_ns;
 }

@@ -100,30 +100,31 @@ static bool poll_phase(struct request_queue *q, int64_t begin_ns,
 }
 
 /*
- * Lock held; dropped while it moves: then true.  Owner and worker share a CPU
- * although there are more: the kernel wakes a thread where it ran last, or
- * where its waker runs, and would leave it so for thousands of round trips.
+ * Lock held, nothing looked at yet; dropped while it moves.  Owner and worker
+ * share a CPU although there are more: the kernel wakes a thread where it ran
+ * last, or where its waker runs, and would leave it so for thousands of round
+ * trips.
  */
-static bool part_from_owner(struct request_queue *q)
+static void part_from_owner(struct request_queue *q)
 {
     int cpu = atomic_load_explicit(&q->cpus->owner, memory_order_relaxed);
 
-    if (++q->refused < q->refused_max ||
+    if (atomic_load_explicit(&q->cpus->refused, memory_order_relaxed) <
+            q->refused_max ||
         atomic_load_explicit(&q->cpus->single, memory_order_relaxed)) {
-        return false;
+        return;
     }
-    q->refused = 0;
     if (q->refused_max < QUEUE_REFUSED_MAX) {
         q->refused_max *= 2;
     }
     pthread_mutex_unlock(&q->lock);
+    cpu_pair_count_refused(q->cpus, false);
     cpu_leave(cpu);
     cpu_publish(&q->cpus->worker);
     pthread_mutex_lock(&q->lock);
-    return true;
 }
 
-/* Lock held.  False: it was not dropped, what was looked at still holds. */
+/* Lock held; dropped while it polls.  False: no poll phase was begun. */
 static bool try_poll(struct request_queue *q, struct queue_worker *w,
                      int64_t begin_ns)
 {
@@ -137,7 +138,8 @@ static bool try_poll(struct request_queue *q, struct queue_worker *w,
     cpu_publish(&q->cpus->worker);
     if (cpu_pair_is_shared(q->cpus)) {
         q->stats.poll_refused++;
-        return part_from_owner(q);
+        cpu_pair_count_refused(q->cpus, true);
+        return false;
     }
     q->polling = true;
     pthread_mutex_unlock(&q->lock);
@@ -146,7 +148,7 @@ static bool try_poll(struct request_queue *q, struct queue_worker *w,
     pthread_mutex_lock(&q->lock);
     q->polling = false;
     q->stats.polled_ns += (uint64_t)(w->poll_end_ns - begin_ns);
-    q->refused = 0;
+    cpu_pair_count_refused(q->cpus, false);
     if (hit) {
         q->refused_max = QUEUE_REFUSED_MIN;
         q->stats.poll_hits++;
@@ -312,6 +314,7 @@ struct request_node *request_queue_get(struct request_queue *q,
     struct queue_worker *wake = NULL;
 
     pthread_mutex_lock(&q->lock);
+    part_from_owner(q);
     do {
         node = wait_and_pop(q, w);
     } while (!node && !leave(q, w, &wake));

@@ -120,8 +120,7 @@ struct request_queue {
     int64_t call_ns; /* how long calls take, a moving average */
     struct poll_params params;
     int64_t poll_ns;
-    uint32_t refused;     /* poll phases in a row, on the owner's CPU */
-    uint32_t refused_max; /* ... until the worker moves to another */
+    uint32_t refused_max; /* poll phases, until a worker moves to another CPU */
     struct queue_stats stats;
 };
 
