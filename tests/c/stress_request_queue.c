@@ -273,6 +273,29 @@ static void test_spawn_failed(void)
     pool_end(&pool);
 }
 
+/*
+ * All of a wait was the owner's wake-up: had both polled, the request would have
+ * come at once.  That must let polling begin, not pass for its sweet spot.
+ */
+static void test_polling_begins_after_a_wait_that_was_all_lag(void)
+{
+    struct queue_stats stats;
+
+    clear_requests();
+    pool_init(&pool, 1000000, 0, 1, -1);
+    atomic_store_explicit(&pool.cpus.owner_lag_ns, INT64_MAX / 2,
+                          memory_order_relaxed);
+    for (int i = 0; i < 2; i++) { /* the first one starts the worker */
+        pool_submit(&pool, &requests[0][i]);
+        WAIT_UNTIL(
+            atomic_load_explicit(&requests[0][i].done, memory_order_acquire));
+        WAIT_UNTIL(i == 1 || first_is_parked());
+    }
+    request_queue_get_stats(&pool.queue, &stats);
+    assert(stats.poll_ns == POLL_GROW_START_NS);
+    pool_end(&pool);
+}
+
 int main(void)
 {
     unsigned long long n;
@@ -291,6 +314,7 @@ int main(void)
     test_shutdown();
     test_reserve_and_cancel_oldest();
     test_spawn_failed();
+    test_polling_begins_after_a_wait_that_was_all_lag();
     printf("request_queue: %d requests, %llu cancelled\n",
            5 * SUBMITTERS * REQUESTS, n);
     return 0;

@@ -206,8 +206,9 @@ void poll_phase_tune(AioContextObject *c, struct wait *w)
     }
     block_ns -= atomic_load_explicit(&core->cpus.worker_lag_ns,
                                      memory_order_relaxed);
+    /* At least 1: no time at all would be the sweet spot of no polling. */
     if (w->work) {
-        c->poll_ns = tune_source(c, c->poll_ns, block_ns > 0 ? block_ns : 0,
+        c->poll_ns = tune_source(c, c->poll_ns, block_ns > 0 ? block_ns : 1,
                                  completion_list_peek(&core->list));
     }
 }

@@ -221,9 +221,10 @@ static void tune(struct request_queue *q, struct queue_worker *w,
     block_ns = wake_ns - begin_ns -
                atomic_load_explicit(&q->cpus->owner_lag_ns,
                                     memory_order_relaxed);
+    /* At least 1: no time at all would be the sweet spot of no polling. */
     if (q->params.max_ns > 0 && q->sentry == w) {
         q->poll_ns = poll_tuner_next_ns(&q->params, q->poll_ns,
-                                        block_ns > 0 ? block_ns : 0, &verdict);
+                                        block_ns > 0 ? block_ns : 1, &verdict);
     }
 }
 
