@@ -11,14 +11,11 @@
 #define HAVE_EVENTFD 1
 #endif
 
-static int open_fds(struct event_notifier *e)
+int event_notifier_init_pipe(struct event_notifier *e)
 {
-#ifdef HAVE_EVENTFD
-    e->rfd = e->wfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    return e->rfd < 0 ? -errno : 0;
-#else
     int fds[2];
 
+    e->rfd = e->wfd = -1;
     if (pipe(fds) < 0) {
         return -errno;
     }
@@ -29,15 +26,22 @@ static int open_fds(struct event_notifier *e)
     e->rfd = fds[0];
     e->wfd = fds[1];
     return 0;
+}
+
+static int open_fds(struct event_notifier *e)
+{
+#ifdef HAVE_EVENTFD
+    e->rfd = e->wfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return e->rfd < 0 ? -errno : 0;
+#else
+    return event_notifier_init_pipe(e);
 #endif
 }
 
 int event_notifier_init(struct event_notifier *e, bool active)
 {
-    int ret;
+    int ret = open_fds(e);
 
-    e->rfd = e->wfd = -1;
-    ret = open_fds(e);
     if (ret == 0 && active) {
         ret = event_notifier_set(e);
         if (ret < 0) {

@@ -17,6 +17,9 @@ struct event_notifier {
 /* Returns 0 or -errno, in which case nothing is left open. */
 int event_notifier_init(struct event_notifier *e, bool active);
 
+/* The same by a pipe in any case: for who writes single bytes into wfd. */
+int event_notifier_init_pipe(struct event_notifier *e);
+
 /* Owner; nobody may be inside set().  May be called twice. */
 void event_notifier_cleanup(struct event_notifier *e);
 

@@ -143,7 +143,7 @@ int context_adopt(AioContextObject *c, const char *what)
         int ret = 0;
 
         context_set_owner(c);
-        if (c->owner_is_main && c->signals.rfd < 0) {
+        if (c->owner_is_main && c->signals.pipe.rfd < 0) {
             ret = signal_guard_open(&c->signals, &c->fdmon);
         }
         if (ret < 0) {

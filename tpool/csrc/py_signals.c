@@ -4,9 +4,6 @@
  */
 #include "py_signals.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 /* There is none to set: not the main interpreter. */
 #define NO_WAKEUP_FD (-2)
 
@@ -39,39 +36,28 @@ static int set_wakeup_fd(int fd)
 
 void signal_guard_init(struct signal_guard *g)
 {
-    g->rfd = g->wfd = -1;
+    g->pipe.rfd = g->pipe.wfd = -1;
     g->set = false;
 }
 
 void signal_guard_cleanup(struct signal_guard *g)
 {
-    if (g->rfd >= 0) {
-        close(g->rfd);
-        close(g->wfd);
-    }
-    signal_guard_init(g);
+    event_notifier_cleanup(&g->pipe);
 }
 
 int signal_guard_register(struct signal_guard *g, struct fdmon *m)
 {
     /* Generation 0, as the notifier: it is no progress. */
-    return g->rfd < 0 ? 0 : fdmon_set(m, g->rfd, 0, FDMON_READ);
+    return g->pipe.rfd < 0 ? 0 : fdmon_set(m, g->pipe.rfd, 0, FDMON_READ);
 }
 
 int signal_guard_open(struct signal_guard *g, struct fdmon *m)
 {
-    int fds[2], ret;
+    int ret = event_notifier_init_pipe(&g->pipe);
 
-    if (pipe(fds) < 0) {
-        return -errno;
+    if (ret == 0) {
+        ret = signal_guard_register(g, m);
     }
-    for (int i = 0; i < 2; i++) {
-        fcntl(fds[i], F_SETFD, FD_CLOEXEC);
-        fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK);
-    }
-    g->rfd = fds[0];
-    g->wfd = fds[1];
-    ret = signal_guard_register(g, m);
     if (ret < 0) {
         signal_guard_cleanup(g);
     }
@@ -83,7 +69,7 @@ int signal_guard_enter(struct signal_guard *g)
     int ret = 0, other;
 
     if (!g->set) {
-        other = set_wakeup_fd(g->wfd);
+        other = set_wakeup_fd(g->pipe.wfd);
         g->set = other == -1;
         if (other >= 0) {
             set_wakeup_fd(other);
@@ -102,13 +88,11 @@ int signal_guard_enter(struct signal_guard *g)
 
 void signal_guard_leave(struct signal_guard *g)
 {
-    char buffer[64];
     int other = set_wakeup_fd(-1);
 
-    if (other >= 0 && other != g->wfd) {
+    if (other >= 0 && other != g->pipe.wfd) {
         set_wakeup_fd(other); /* a signal handler has set one of its own */
     }
     g->set = false;
-    while (read(g->rfd, buffer, sizeof(buffer)) == (ssize_t)sizeof(buffer)) {
-    }
+    event_notifier_test_and_clear(&g->pipe);
 }

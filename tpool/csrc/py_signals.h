@@ -6,6 +6,7 @@
 #ifndef TPOOL_PY_SIGNALS_H
 #define TPOOL_PY_SIGNALS_H
 
+#include "event_notifier.h"
 #include "fdmon.h"
 #include "py_state.h"
 
@@ -21,9 +22,8 @@
  */
 struct signal_guard {
     /* Owner, context acquired. */
-    int rfd,
-        wfd;  /* a pipe; -1 until the main thread blocks for the first time */
-    bool set; /* CPython writes to it */
+    struct event_notifier pipe; /* CPython writes single bytes to it */
+    bool set;                   /* CPython writes to it */
 };
 
 void signal_guard_init(struct signal_guard *g);

@@ -33,13 +33,6 @@ struct module_state {
     bool trace_ready;
 };
 
-/* GIL held.  For objects whose type, or a base of it, is one of ours. */
-static inline struct module_state *state_of(PyObject *self)
-{
-    return PyModule_GetState(
-        PyType_GetModuleByDef(Py_TYPE(self), &tpool_core_module));
-}
-
 /* errno or -errno -> OSError, which picks the subclass.  Returns NULL. */
 static inline PyObject *raise_errno(int err)
 {

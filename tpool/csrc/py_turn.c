@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A turn of the context: what is due, poll phase, block, accept, dispatch.  The
- * GIL is dropped and taken back here; notify.h has the order and its proof.
+ * A turn of the context: what is due, poll phase, block, accept, dispatch.
+ * notify.h has the order and its proof.
  */
 #include "py_poll_phase.h"
 
