@@ -8,6 +8,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
+/* Poll phases that cannot begin, in a row, until the owner moves. */
+#define REFUSED_MIN 4
+#define REFUSED_MAX 4096
+
 int cpu_current(void)
 {
 #ifdef __linux__
@@ -80,7 +84,6 @@ void cpu_pair_init(struct cpu_pair *pair)
     atomic_init(&pair->worker, -1);
     atomic_init(&pair->single, cpu_usable() == 1);
     atomic_init(&pair->owner_waits, 0);
-    atomic_init(&pair->refused, 0);
     atomic_init(&pair->owner_lag_ns, 0);
     atomic_init(&pair->worker_lag_ns, 0);
 }
@@ -102,14 +105,39 @@ void cpu_publish_lag(_Atomic int64_t *mine, int64_t lag_ns)
     }
 }
 
-void cpu_pair_count_refused(struct cpu_pair *pair, bool refused)
+void cpu_parting_init(struct cpu_parting *parting)
 {
-    uint32_t n = atomic_load_explicit(&pair->refused, memory_order_relaxed);
+    parting->refused = 0;
+    parting->refused_max = REFUSED_MIN;
+}
 
-    if (refused || n) {
-        atomic_store_explicit(&pair->refused, refused ? n + 1 : 0,
-                              memory_order_relaxed);
+void cpu_parting_done(struct cpu_parting *parting)
+{
+    cpu_parting_init(parting);
+}
+
+bool cpu_parting_is_due(struct cpu_parting *parting,
+                        const struct cpu_pair *pair)
+{
+    if (++parting->refused < parting->refused_max ||
+        atomic_load_explicit(&pair->single, memory_order_relaxed)) {
+        return false;
     }
+    parting->refused = 0;
+    if (parting->refused_max < REFUSED_MAX) {
+        parting->refused_max *= 2;
+    }
+    return true;
+}
+
+void cpu_pair_part(struct cpu_pair *pair)
+{
+    int cpu = cpu_current();
+
+    /* Release: who waits for the end of it finds the affinity restored. */
+    atomic_store_explicit(&pair->owner, CPU_MOVING, memory_order_release);
+    cpu_leave(cpu);
+    atomic_store_explicit(&pair->owner, cpu_current(), memory_order_release);
 }
 
 bool cpu_pair_is_shared(struct cpu_pair *pair)

@@ -23,16 +23,18 @@ int cpu_usable(void);
  */
 bool cpu_leave(int cpu);
 
+/* cpu_pair.owner: on its way to another CPU, its affinity is not its own. */
+#define CPU_MOVING (-2)
+
 /*
  * The two sides of a busy wait.  Any thread, relaxed: a stale value costs one
  * poll phase too many or too few.
  */
 struct cpu_pair {
-    _Atomic int owner;  /* CPU it ran on last; -1: unknown, so never equal */
+    _Atomic int owner;  /* CPU it ran on last; below 0 never equals another */
     _Atomic int worker; /* the last that took a request or began to poll */
     atomic_bool single; /* one usable CPU: nobody spins */
     _Atomic uint32_t owner_waits; /* 1 while the owner waits without the GIL */
-    _Atomic uint32_t refused; /* poll phases in a row that could not begin */
     /*
      * How long each took to wake for the work it had last, 0 where it polled.
      * The other side takes it off the time it waited itself: had both polled,
@@ -50,8 +52,29 @@ void cpu_publish(_Atomic int *mine);
 /* Any thread.  Publishes how long the caller took to wake. */
 void cpu_publish_lag(_Atomic int64_t *mine, int64_t lag_ns);
 
-/* Either side.  A poll phase could not begin, as they share a CPU; or it could. */
-void cpu_pair_count_refused(struct cpu_pair *pair, bool refused);
+/*
+ * Owner only.  A kernel that takes a halted CPU for a busy one (a virtual one
+ * may be both) wakes a thread where its waker runs, and leaves two that wake
+ * each other on one CPU for thousands of round trips.  After some the owner
+ * moves: of the two it is the one that then needs no wake-up, which would bring
+ * them together again.
+ */
+struct cpu_parting {
+    uint32_t refused;     /* poll phases in a row that could not begin */
+    uint32_t refused_max; /* until the owner moves; grows while that is vain */
+};
+
+void cpu_parting_init(struct cpu_parting *parting);
+
+/* Owner.  A poll phase has found work: the two are on CPUs of their own. */
+void cpu_parting_done(struct cpu_parting *parting);
+
+/* Owner.  A poll phase cannot begin; whether it is time to move. */
+bool cpu_parting_is_due(struct cpu_parting *parting,
+                        const struct cpu_pair *pair);
+
+/* Owner, GIL released.  Moves it to another CPU, if there is one. */
+void cpu_pair_part(struct cpu_pair *pair);
 
 /* Any thread.  Whether waiting busily can only keep the partner from running. */
 bool cpu_pair_is_shared(struct cpu_pair *pair);

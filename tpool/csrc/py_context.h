@@ -42,6 +42,7 @@ typedef struct {
     int poll_depth; /* polls inside each other */
     uint64_t polls; /* ever begun */
     struct signal_guard signals;
+    struct cpu_parting parting;
     struct fdmon fdmon;
     struct handler_table handlers;
     struct timer_heap timers;

@@ -75,8 +75,30 @@ static int poll_end(struct wait *w, int begun, int hit)
     return hit;
 }
 
+/* Not beside the worker on one CPU: the window, 0, or all there may be. */
+static int64_t unshared_window_ns(AioContextObject *c, struct wait *w,
+                                  int64_t window_ns)
+{
+    struct cpu_pair *cpus = &c->core->aio.cpus;
+    PyThreadState *ts;
+
+    if (!window_ns || !cpu_pair_is_shared(cpus)) {
+        return window_ns;
+    }
+    counter_add(&c->stats.polls_refused, 1);
+    if (!cpu_parting_is_due(&c->parting, cpus)) {
+        return 0;
+    }
+    ts = context_gil_drop(c);
+    cpu_pair_part(cpus);
+    context_gil_take(c, ts);
+    w->start_ns = w->end_ns = clock_now_ns();
+    /* A block now would bring them together again. */
+    return c->params.max_ns;
+}
+
 /* How long this turn may poll: 0 where polling is off or does not pay. */
-static int64_t poll_window_ns(AioContextObject *c, const struct wait *w)
+static int64_t poll_window_ns(AioContextObject *c, struct wait *w)
 {
     int64_t window_ns = w->work ? c->poll_ns : 0;
 
@@ -85,15 +107,7 @@ static int64_t poll_window_ns(AioContextObject *c, const struct wait *w)
             window_ns = w->pollable[i]->poll_ns;
         }
     }
-    if (window_ns && cpu_pair_is_shared(&c->core->aio.cpus)) {
-        counter_add(&c->stats.polls_refused, 1);
-        cpu_pair_count_refused(&c->core->aio.cpus, true);
-        return 0;
-    }
-    if (window_ns) {
-        cpu_pair_count_refused(&c->core->aio.cpus, false);
-    }
-    return window_ns;
+    return unshared_window_ns(c, w, window_ns);
 }
 
 /* Busy-waits until deadline_ns: 1 progress, 0 none, -1 exception. */
@@ -154,6 +168,9 @@ int poll_phase_run(AioContextObject *c, struct wait *w)
     }
     trace_emit(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c, hit == 1);
     counter_add(&c->stats.polled_ns, (uint64_t)(w->end_ns - w->start_ns));
+    if (hit == 1) {
+        cpu_parting_done(&c->parting);
+    }
     counter_add(hit == 1 ? &c->stats.polls_hit : &c->stats.polls_missed, 1);
     return hit;
 }

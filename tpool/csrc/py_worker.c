@@ -85,6 +85,13 @@ static void inherit_affinity(struct pool_core *pool)
     if (context) {
         int tid = ((AioContextObject *)context)->owner_tid;
 
+        /* Acquire: pairs with cpu_pair_part(). */
+        while (atomic_load_explicit(&pool->core->aio.cpus.owner,
+                                    memory_order_acquire) == CPU_MOVING) {
+            Py_BEGIN_ALLOW_THREADS
+            sched_yield();
+            Py_END_ALLOW_THREADS
+        }
         /* Fails where the owner has ended, or has more CPUs than a set. */
         if (sched_getaffinity(tid, sizeof(set), &set) == 0) {
             sched_setaffinity(0, sizeof(set), &set);

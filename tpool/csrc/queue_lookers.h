@@ -9,14 +9,6 @@
 
 #include "request_queue.h"
 
-/*
- * A worker moves off the owner's CPU after so many poll phases in a row that
- * could not begin for it: more than chance, and doubled each time that it did
- * not help, as where other threads keep both CPUs busy.
- */
-#define QUEUE_REFUSED_MIN 4
-#define QUEUE_REFUSED_MAX 4096
-
 /* Moves what was pushed to the FIFO. */
 void queue_splice(struct request_queue *q);
 

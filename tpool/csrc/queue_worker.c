@@ -99,31 +99,6 @@ static bool poll_phase(struct request_queue *q, int64_t begin_ns,
     return false;
 }
 
-/*
- * Lock held, nothing looked at yet; dropped while it moves.  Owner and worker
- * share a CPU although there are more: the kernel wakes a thread where it ran
- * last, or where its waker runs, and would leave it so for thousands of round
- * trips.
- */
-static void part_from_owner(struct request_queue *q)
-{
-    int cpu = atomic_load_explicit(&q->cpus->owner, memory_order_relaxed);
-
-    if (atomic_load_explicit(&q->cpus->refused, memory_order_relaxed) <
-            q->refused_max ||
-        atomic_load_explicit(&q->cpus->single, memory_order_relaxed)) {
-        return;
-    }
-    if (q->refused_max < QUEUE_REFUSED_MAX) {
-        q->refused_max *= 2;
-    }
-    pthread_mutex_unlock(&q->lock);
-    cpu_pair_count_refused(q->cpus, false);
-    cpu_leave(cpu);
-    cpu_publish(&q->cpus->worker);
-    pthread_mutex_lock(&q->lock);
-}
-
 /* Lock held; dropped while it polls.  False: no poll phase was begun. */
 static bool try_poll(struct request_queue *q, struct queue_worker *w,
                      int64_t begin_ns)
@@ -138,7 +113,6 @@ static bool try_poll(struct request_queue *q, struct queue_worker *w,
     cpu_publish(&q->cpus->worker);
     if (cpu_pair_is_shared(q->cpus)) {
         q->stats.poll_refused++;
-        cpu_pair_count_refused(q->cpus, true);
         return false;
     }
     q->polling = true;
@@ -148,9 +122,7 @@ static bool try_poll(struct request_queue *q, struct queue_worker *w,
     pthread_mutex_lock(&q->lock);
     q->polling = false;
     q->stats.polled_ns += (uint64_t)(w->poll_end_ns - begin_ns);
-    cpu_pair_count_refused(q->cpus, false);
     if (hit) {
-        q->refused_max = QUEUE_REFUSED_MIN;
         q->stats.poll_hits++;
     } else {
         q->stats.poll_misses++;
@@ -315,7 +287,6 @@ struct request_node *request_queue_get(struct request_queue *q,
     struct queue_worker *wake = NULL;
 
     pthread_mutex_lock(&q->lock);
-    part_from_owner(q);
     do {
         node = wait_and_pop(q, w);
     } while (!node && !leave(q, w, &wake));

@@ -24,7 +24,6 @@ int request_queue_init(struct request_queue *q, struct cpu_pair *cpus,
     q->max_threads = 1;
     q->idle_timeout_ns = -1;
     q->params = *params;
-    q->refused_max = QUEUE_REFUSED_MIN;
     /* Until calls have been seen, each gets a thread at once. */
     q->call_ns = 2 * SHORT_CALL_NS;
     pthread_mutexattr_init(&attr);

@@ -120,7 +120,6 @@ struct request_queue {
     int64_t call_ns; /* how long calls take, a moving average */
     struct poll_params params;
     int64_t poll_ns;
-    uint32_t refused_max; /* poll phases, until a worker moves to another CPU */
     struct queue_stats stats;
 };
 
