@@ -7,6 +7,8 @@ blocks. See AioContext and ThreadPool.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from tpool import trace
 from tpool._core import BottomHalf, EventNotifier, PoolFull, Request, Timer
 from tpool.aio_context import AioContext
@@ -14,10 +16,14 @@ from tpool.iothread import IOThread
 from tpool.stats import AioStats, PoolStats
 from tpool.thread_pool import ThreadPool
 
+if TYPE_CHECKING:
+    from tpool.loop import EventLoop, new_event_loop, run, to_thread
+
 __all__ = [
     "AioContext",
     "AioStats",
     "BottomHalf",
+    "EventLoop",
     "EventNotifier",
     "IOThread",
     "PoolFull",
@@ -25,5 +31,18 @@ __all__ = [
     "Request",
     "ThreadPool",
     "Timer",
+    "new_event_loop",
+    "run",
+    "to_thread",
     "trace",
 ]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - as many types as names
+    """Load what needs asyncio when it is first used."""
+    if name not in __all__:
+        raise AttributeError(f"module 'tpool' has no attribute {name!r}")
+    from tpool import loop
+
+    value = globals()[name] = getattr(loop, name)
+    return value

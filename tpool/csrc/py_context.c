@@ -280,7 +280,7 @@ static PyObject *context_set_poll_params(AioContextObject *c, PyObject *args,
         return NULL;
     }
     c->params = params;
-    c->poll_ns = 0;
+    c->poll_ns = c->notify_poll_ns = 0;
     for (int fd = 0; fd < c->handlers.size; fd++) {
         if (c->handlers.by_fd[fd]) {
             c->handlers.by_fd[fd]->poll_ns = 0;
@@ -423,6 +423,9 @@ static PyMethodDef context_methods[] = {
            set_fd_poll_doc),
     METHOD("fileno", context_fileno, METH_NOARGS, fileno_doc),
     METHOD("_stats", context_stats, METH_NOARGS, stats_doc),
+    METHOD("_poll_for", context_poll_for, METH_O, poll_for_doc),
+    METHOD("_disown", context_disown, METH_NOARGS, disown_doc),
+    METHOD("_interleave", context_interleave, METH_NOARGS, interleave_doc),
     METHOD("_check_idle", check_idle, METH_NOARGS, check_idle_doc),
     METHOD("close", context_close, METH_NOARGS, close_doc),
     {NULL},

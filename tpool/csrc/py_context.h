@@ -48,6 +48,13 @@ typedef struct {
     struct timer_heap timers;
     struct poll_params params;
     int64_t poll_ns; /* window of the completion list */
+    /*
+     * A foreign loop's own: its poll phase looks at the fds too, so a handler
+     * without io_poll does not turn polling off.
+     */
+    bool interleaved;
+    int64_t notify_poll_ns; /* window of notify(), if interleaved */
+    int64_t looked_ns;      /* when the fds were looked at last */
 
     /* Owner only: taken from the completion list, not dispatched. */
     struct completion_node *batch_head, *batch_tail;
@@ -89,6 +96,11 @@ bool context_is_acquired(AioContextObject *c);
 
 /* Context acquired.  The calling thread is the owner, whoever was. */
 void context_set_owner(AioContextObject *c);
+
+/* Methods for the event loop above: see py_loop_methods.c. */
+PyObject *context_poll_for(AioContextObject *c, PyObject *timeout);
+PyObject *context_disown(AioContextObject *c, PyObject *ignored);
+PyObject *context_interleave(AioContextObject *c, PyObject *ignored);
 
 /* Any thread, GIL held.  Hands node, which carries a reference, to the owner. */
 void context_post(AioContextObject *c, struct completion_node *node);

@@ -226,6 +226,24 @@ PyDoc_STRVAR(fileno_doc,
              "    RuntimeError: The context is closed.\n"
              "    OSError: The system has no such fd (ENOSYS: no epoll).");
 
+PyDoc_STRVAR(poll_for_doc,
+             "_poll_for($self, timeout_ns, /)\n--\n\n"
+             "poll(), waiting for timeout_ns at most; -1: for ever.");
+
+PyDoc_STRVAR(disown_doc, "_disown($self, /)\n--\n\n"
+                         "Let whoever polls next be the owner.\n"
+                         "\n"
+                         "Raises:\n"
+                         "    RuntimeError: The caller is not the owner, or is "
+                         "polling.");
+
+PyDoc_STRVAR(interleave_doc,
+             "_interleave($self, /)\n--\n\n"
+             "Have the poll phase look at the fds too, at a bounded rate.\n"
+             "\n"
+             "Handlers without io_poll then leave polling on, and notify() is\n"
+             "polled for as completions are.");
+
 PyDoc_STRVAR(stats_doc, "_stats($self, /)\n--\n\n"
                         "The fields of AioStats, in its order.");
 

@@ -75,6 +75,12 @@ static int poll_end(struct wait *w, int begun, int hit)
     return hit;
 }
 
+/* Whether the threads of others are waited for as our workers are. */
+static bool polls_for_notify(const AioContextObject *c)
+{
+    return c->interleaved && c->params.max_ns > 0;
+}
+
 /* Not beside the worker on one CPU: the window, 0, or all there may be. */
 static int64_t unshared_window_ns(AioContextObject *c, struct wait *w,
                                   int64_t window_ns)
@@ -102,12 +108,40 @@ static int64_t poll_window_ns(AioContextObject *c, struct wait *w)
 {
     int64_t window_ns = w->work ? c->poll_ns : 0;
 
+    if (polls_for_notify(c) && c->notify_poll_ns > window_ns) {
+        window_ns = c->notify_poll_ns;
+    }
     for (int i = 0; w->pollable && w->pollable[i]; i++) {
         if (w->pollable[i]->poll_ns > window_ns) {
             window_ns = w->pollable[i]->poll_ns;
         }
     }
     return unshared_window_ns(c, w, window_ns);
+}
+
+/* How long it may look at nothing but the list, and bare notifications. */
+static int64_t slice_of(const AioContextObject *c, const struct wait *w)
+{
+    if (w->pollable) {
+        return IO_POLL_NS;
+    }
+    return c->interleaved ? FD_LOOK_NS : SIGNAL_NS;
+}
+
+/* GIL released.  1: there is progress, 0: none, else -errno. */
+static int busy_slice(AioContextObject *c, struct wait *w, int64_t deadline_ns)
+{
+    if (aio_poll_phase(&c->core->aio, deadline_ns)) {
+        w->end_ns = clock_now_ns();
+        return 1;
+    }
+    w->end_ns = clock_now_ns();
+    if (!c->interleaved || !c->handlers.count) {
+        return 0;
+    }
+    c->looked_ns = w->end_ns;
+    w->n_events = fdmon_wait(&c->fdmon, 0, w->events);
+    return w->n_events > 0 ? 1 : w->n_events;
 }
 
 /* Busy-waits until deadline_ns: 1 progress, 0 none, -1 exception. */
@@ -119,16 +153,19 @@ static int busy_wait(AioContextObject *c, struct wait *w, int64_t deadline_ns)
     do {
         PyThreadState *ts;
 
-        slice_ns = w->end_ns + (w->pollable ? IO_POLL_NS : SIGNAL_NS);
+        slice_ns = w->end_ns + slice_of(c, w);
         hit = call_io_poll(w);
         if (hit) {
             return hit;
         }
         ts = context_gil_drop(c);
-        hit = aio_poll_phase(&c->core->aio,
-                             slice_ns < deadline_ns ? slice_ns : deadline_ns);
-        w->end_ns = clock_now_ns();
+        hit = busy_slice(c, w, slice_ns < deadline_ns ? slice_ns : deadline_ns);
         context_gil_take(c, ts);
+        if (hit < 0) {
+            w->n_events = 0;
+            raise_errno(hit);
+            return -1;
+        }
         if (hit) {
             return 1;
         }
@@ -220,6 +257,10 @@ void poll_phase_tune(AioContextObject *c, struct wait *w)
         struct fd_handler *h = w->pollable[i];
 
         h->poll_ns = tune_source(c, h->poll_ns, block_ns, handler_fired(w, h));
+    }
+    if (polls_for_notify(c)) {
+        c->notify_poll_ns = tune_source(c, c->notify_poll_ns, block_ns,
+                                        notify_is_notified(&core->notify));
     }
     block_ns -= atomic_load_explicit(&core->cpus.worker_lag_ns,
                                      memory_order_relaxed);

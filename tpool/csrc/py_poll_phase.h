@@ -7,6 +7,12 @@
 
 #include "py_context.h"
 
+/*
+ * Between two looks at the fds of an interleaved context: a look costs about
+ * 0.3 us, and a socket waits no longer than this for a poll phase.
+ */
+#define FD_LOOK_NS 10000
+
 struct wait {
     uint64_t poll; /* which one: context.polls, unless one was nested in it */
     int64_t start_ns;    /* of the turn's wait */

@@ -280,6 +280,19 @@ static void request_dealloc(RequestObject *r)
     Py_DECREF(type);
 }
 
+/* In the asyncio loop that runs: what awaits needs it anyway. */
+static PyObject *request_await(PyObject *self)
+{
+    PyObject *module = PyImport_ImportModule("tpool.loop"), *result;
+
+    if (!module) {
+        return NULL;
+    }
+    result = PyObject_CallMethod(module, "_await_request", "O", self);
+    Py_DECREF(module);
+    return result;
+}
+
 static PyMethodDef request_methods[] = {
     {"result", (PyCFunction)(void (*)(void))request_result,
      METH_FASTCALL | METH_KEYWORDS, result_doc},
@@ -299,6 +312,7 @@ static PyMethodDef request_methods[] = {
 static PyType_Slot request_slots[] = {
     {Py_tp_doc, "One call handed to a ThreadPool; see ThreadPool.submit()."},
     {Py_tp_repr, request_repr},
+    {Py_am_await, request_await},
     {Py_tp_traverse, request_traverse},
     {Py_tp_clear, request_clear},
     {Py_tp_dealloc, request_dealloc},

@@ -64,12 +64,13 @@ static int block(AioContextObject *c, struct wait *w)
         return -1;
     }
     w->n_events = n;
+    c->looked_ns = w->end_ns;
     return c->owner_is_main ? PyErr_CheckSignals() : 0;
 }
 
 static bool polling_is_on(AioContextObject *c)
 {
-    return c->params.max_ns > 0 && !c->handlers.blind;
+    return c->params.max_ns > 0 && (c->interleaved || !c->handlers.blind);
 }
 
 /* Waits as long as nothing is due.  Returns 0, or -1 with an exception. */
@@ -222,6 +223,27 @@ static void foreign_enter(AioContextObject *c)
     }
 }
 
+/* Whether a turn that waited, and hit, may leave the fds to the next one. */
+static bool looked_just_now(AioContextObject *c, const struct wait *w,
+                            int64_t timeout_ns)
+{
+    return c->interleaved && timeout_ns != 0 &&
+           w->end_ns - c->looked_ns < FD_LOOK_NS;
+}
+
+/* Ready fds are seen in every turn, however busy the list is. */
+static int look_at_fds(AioContextObject *c, struct wait *w)
+{
+    w->removals = c->handlers.removals;
+    w->n_events = fdmon_wait(&c->fdmon, 0, w->events);
+    c->looked_ns = clock_now_ns();
+    if (w->n_events < 0) {
+        raise_errno(w->n_events);
+        return -1;
+    }
+    return 0;
+}
+
 int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
 {
     struct wait w;
@@ -250,14 +272,9 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
             counter_add(&c->stats.spurious_wakeups, 1);
         }
     }
-    if (ret == 0 && !w.n_events && c->handlers.count) {
-        /* Ready fds are seen in every turn, however busy the list is. */
-        w.removals = c->handlers.removals;
-        w.n_events = fdmon_wait(&c->fdmon, 0, w.events);
-        if (w.n_events < 0) {
-            raise_errno(w.n_events);
-            ret = -1;
-        }
+    if (ret == 0 && !w.n_events && c->handlers.count &&
+        !looked_just_now(c, &w, timeout_ns)) {
+        ret = look_at_fds(c, &w);
     }
     if (blocking) {
         notify_lower(notify, NOTIFY_STEP);

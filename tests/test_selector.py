@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""AioSelector: what selectors promises, and what the context adds."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+
+import pytest
+
+from tpool.selector import AioSelector
+
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+
+@pytest.fixture
+def selector():
+    with AioSelector() as made:
+        yield made
+
+
+@pytest.fixture
+def pair():
+    left, right = socket.socketpair()
+    with left, right:
+        yield left, right
+
+
+def test_select_returns_the_key_and_the_event_of_what_is_ready(selector, pair):
+    key = selector.register(pair[0], READ, "data")
+    assert selector.select(0) == []
+    pair[1].send(b"x")
+    assert selector.select(0) == [(key, READ)]
+    assert key.data == "data"
+
+
+def test_select_reports_again_what_was_not_read(selector, pair):
+    key = selector.register(pair[0], READ)
+    pair[1].send(b"x")
+    assert [list(selector.select(0)) for _ in range(2)] == [[(key, READ)]] * 2
+
+
+def test_both_events_of_one_file_are_reported(selector, pair):
+    key = selector.register(pair[0], READ | WRITE)
+    pair[1].send(b"x")
+    assert sorted(event for _, event in selector.select(0)) == [READ, WRITE]
+    assert {found for found, _ in selector.select(0)} == {key}
+
+
+def test_modify_changes_event_and_data(selector, pair):
+    selector.register(pair[0], READ, 1)
+    key = selector.modify(pair[0], WRITE, 2)
+    assert selector.select(0) == [(key, WRITE)]
+    assert selector.get_key(pair[0]).data == 2
+
+
+def test_unregister_forgets(selector, pair):
+    selector.register(pair[0], READ)
+    selector.unregister(pair[0])
+    pair[1].send(b"x")
+    assert selector.select(0) == []
+    assert not selector.get_map()
+
+
+def test_a_file_that_cannot_be_waited_for_leaves_no_key(selector, tmp_path):
+    with (tmp_path / "plain").open("w") as file:
+        with pytest.raises(OSError, match="not permitted"):
+            selector.register(file, READ)
+        assert not selector.get_map()
+
+
+def test_notify_of_another_thread_ends_a_select_without_limit(selector):
+    thread = threading.Thread(target=selector.ctx.notify)
+    thread.start()
+    assert selector.select(None) == []
+    thread.join()
+
+
+def test_select_is_never_early(selector):
+    import time
+
+    for timeout in (1e-9, 1e-6, 1e-3):
+        begin = time.monotonic()
+        selector.select(timeout)
+        assert time.monotonic() - begin >= timeout
+
+
+def test_an_fd_does_not_turn_polling_off(selector, pair):
+    from tpool import ThreadPool
+
+    selector.register(pair[0], READ)
+    ctx = selector.ctx
+    assert ctx.poll_disable_cnt == 1
+    with ThreadPool(ctx) as pool:
+        for _ in range(200):
+            request = pool.submit(int)
+            while not request.done():
+                selector.select(None)
+    assert ctx.stats().polls_hit + ctx.stats().polls_refused > 0
+
+
+def test_a_socket_that_is_ready_ends_the_poll_phase(selector, pair):
+    from tpool import ThreadPool
+
+    ctx = selector.ctx
+    ctx.set_poll_params(10**12)
+    release = threading.Event()
+    with ThreadPool(ctx) as pool:
+        while not ctx.poll_ns:  # until it polls
+            request = pool.submit(int)
+            while not request.done():
+                selector.select(None)
+        key = selector.register(pair[0], READ)
+        request = pool.submit(release.wait)
+        sender = threading.Timer(0.05, pair[1].send, (b"x",))
+        sender.start()
+        assert selector.select(None) == [(key, READ)]
+        assert not request.done()
+        sender.join()
+        release.set()

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What an event loop that is built on a context needs of it: turns that end in
+ * time, sockets seen in the poll phase, and another thread for the next run.
+ */
+#include "py_args.h"
+#include "py_context.h"
+
+PyObject *context_poll_for(AioContextObject *c, PyObject *timeout)
+{
+    int64_t timeout_ns;
+    bool progress;
+
+    if (arg_int(timeout, "timeout_ns", -1, INT64_MAX, &timeout_ns) < 0 ||
+        context_poll(c, timeout_ns, &progress) < 0) {
+        return NULL;
+    }
+    return PyBool_FromLong(progress);
+}
+
+PyObject *context_disown(AioContextObject *c, PyObject *Py_UNUSED(ignored))
+{
+    if (context_check_owner(c, "_disown()") < 0 || context_enter(c) < 0) {
+        return NULL;
+    }
+    if (c->poll_depth) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "_disown() of an AioContext that is being polled");
+    } else {
+        /* Release: pairs with the acquire in context_check_owner(). */
+        atomic_store_explicit(&c->adopted, false, memory_order_release);
+    }
+    context_release(c);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *context_interleave(AioContextObject *c, PyObject *Py_UNUSED(ignored))
+{
+    if (context_enter(c) < 0) {
+        return NULL;
+    }
+    c->interleaved = true;
+    context_release(c);
+    Py_RETURN_NONE;
+}

@@ -1,0 +1,270 @@
+"""EventLoop: asyncio whose hops to a thread and back are polled."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+import weakref
+from functools import partial
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from tpool.aio_context import AioContext
+from tpool.selector import AioSelector
+from tpool.thread_pool import ThreadPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator
+
+    from tpool._core import Request
+
+__all__ = ["EventLoop", "new_event_loop", "run", "to_thread"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+# What concurrent.futures raises, by the names that asyncio's users catch.
+_OURS: dict[type[BaseException], type[BaseException]] = {
+    concurrent.futures.CancelledError: asyncio.CancelledError,
+    concurrent.futures.InvalidStateError: asyncio.InvalidStateError,
+}
+
+
+class _RequestFuture(asyncio.Future[_T]):
+    """The future of a request: cancelling it cancels the request too."""
+
+    _request: Request[_T]
+
+    def cancel(self, msg: object = None) -> bool:
+        """Cancel; a call that runs already goes on, its result is dropped."""
+        if not super().cancel(msg):
+            return False
+        self._request.cancel()
+        return True
+
+
+def _settle(future: _RequestFuture[_T], request: Request[_T]) -> None:
+    """Give the future what became of its request. In the future's loop."""
+    if future.done():
+        return
+    if request.cancelled():
+        future.cancel()
+        return
+    exc = request.exception()
+    if exc is None:
+        future.set_result(request.result())
+    elif isinstance(exc, StopIteration):
+        # A future cannot raise it: it would end the coroutine that awaits.
+        error = RuntimeError(
+            "StopIteration interacts badly with generators and cannot be "
+            "raised into a Future"
+        )
+        error.__cause__ = error.__context__ = exc
+        future.set_exception(error)
+    else:
+        kind = _OURS.get(type(exc))
+        future.set_exception(kind(*exc.args) if kind else exc)
+
+
+def _settle_from_elsewhere(
+    loop: asyncio.AbstractEventLoop,
+    future: _RequestFuture[_T],
+    request: Request[_T],
+) -> None:
+    """The same, from the thread that owns the request's context."""
+    if asyncio._get_running_loop() is loop:
+        _settle(future, request)
+    elif not loop.is_closed():
+        loop.call_soon_threadsafe(_settle, future, request)
+
+
+def _future_of(request: Request[_T]) -> _RequestFuture[_T]:
+    """Return a future of the running loop for a request of any context."""
+    loop = asyncio.get_running_loop()
+    future: _RequestFuture[_T] = _RequestFuture(loop=loop)
+    future._request = request
+    request.add_done_callback(partial(_settle_from_elsewhere, loop, future))
+    return future
+
+
+def _await_request(request: Request[_T]) -> Generator[Any, None, _T]:
+    """Implement Request.__await__."""
+    return _future_of(request).__await__()
+
+
+class EventLoop(asyncio.SelectorEventLoop):
+    """A SelectorEventLoop that polls completions before it blocks in epoll.
+
+    run_in_executor(None, ...) and asyncio.to_thread() go through its pool, and
+    call_soon_threadsafe() writes no byte to a pipe: the results of its own and
+    of other threads are seen in the poll phase. All else is asyncio's.
+
+    Args:
+        poll_max_ns: Bound of the self-tuned polling time, nanoseconds; 0 turns
+            polling off. Default as for AioContext.
+
+    Raises:
+        ValueError: poll_max_ns is negative.
+        OSError: The system gives no fd.
+
+    Context: As every asyncio loop: one thread at a time.
+    """
+
+    _selector: AioSelector
+    _default_executor: Any  # of BaseEventLoop
+    _pool: ThreadPool | None
+
+    def __init__(self, poll_max_ns: int | None = None) -> None:
+        """Make a loop; see the class."""
+        self._pool = None
+        selector = AioSelector(poll_max_ns)
+        self._notify = selector.ctx.notify
+        try:
+            super().__init__(selector)
+        except BaseException:
+            selector.close()
+            raise
+
+    @property
+    def ctx(self) -> AioContext:
+        """The context that the loop turns."""
+        return self._selector.ctx
+
+    @property
+    def pool(self) -> ThreadPool:
+        """The pool that run_in_executor(None, ...) and to_thread() use.
+
+        Raises:
+            RuntimeError: The loop is closed.
+        """
+        if self._pool is None:
+            self._check_closed()  # type: ignore[attr-defined]
+            self._pool = ThreadPool(self.ctx, thread_name_prefix="asyncio")
+            if self._default_executor is None:
+                # So asyncio itself shuts it down.
+                self._default_executor = self._pool
+        return self._pool
+
+    def run_forever(self) -> None:
+        """Run until stop() is called, as asyncio's.
+
+        Context: Any thread that runs no loop; another one the next time.
+        """
+        try:
+            super().run_forever()
+        finally:
+            if not self.is_running() and not self.is_closed():
+                self.ctx._disown()
+
+    def run_in_executor(
+        self,
+        executor: concurrent.futures.Executor | None,
+        func: Callable[..., _T],
+        *args: object,
+    ) -> asyncio.Future[_T]:
+        """Call func(*args) in a thread.
+
+        Args:
+            executor: None for the loop's own pool, unless
+                set_default_executor() has named another.
+            func: A callable that is no coroutine function.
+            *args: Its arguments.
+
+        Raises:
+            RuntimeError: The loop is closed, or its executor shut down.
+
+        Context: The loop's thread.
+        """
+        if executor is not None or (
+            self._default_executor is not self._pool
+            and self._default_executor is not None
+        ):
+            return super().run_in_executor(executor, func, *args)
+        self._check_closed()  # type: ignore[attr-defined]
+        if self.get_debug():
+            self._check_callback(func, "run_in_executor")  # type: ignore[attr-defined]
+        self._check_default_executor()  # type: ignore[attr-defined]
+        # As in the stock loop: the call sees none of the caller's variables.
+        request = contextvars.Context().run(self.pool.submit, func, *args)
+        future: _RequestFuture[_T] = _RequestFuture(loop=self)
+        future._request = request
+        request.add_done_callback(partial(_settle, future))
+        return future
+
+    def _write_to_self(self) -> None:
+        """Wake the loop where it blocks; see notify.h. Any thread."""
+        if not self.is_closed():
+            self._notify()
+
+
+def new_event_loop() -> EventLoop:
+    """Return a new EventLoop, for `loop_factory=` and the like."""
+    return EventLoop()
+
+
+def run(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
+    """Run a coroutine in a new EventLoop, as asyncio.run() does.
+
+    Args:
+        main: The coroutine.
+        debug: Whether to run in debug mode; None: as PYTHONASYNCIODEBUG says.
+
+    Raises:
+        RuntimeError: A loop runs in this thread already.
+
+    Context: A thread that runs no loop.
+    """
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError("tpool.run() cannot be called from a running event loop")
+    with asyncio.Runner(debug=debug, loop_factory=new_event_loop) as runner:
+        return runner.run(main)
+
+
+class _Guest:
+    """A context and its pool that hang in a loop of somebody else."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self.ctx = AioContext()
+        self.pool = ThreadPool(self.ctx, thread_name_prefix="asyncio")
+        loop.add_reader(self.ctx.fileno(), self._turn)
+        self.ctx.prepare()
+
+    def _turn(self) -> None:
+        """Dispatch what has come, and wait for more by the context's fd."""
+        self.ctx.check()
+        self.ctx.dispatch()
+        loop = self._loop()
+        if self.ctx.prepare() == 0 and loop is not None:
+            loop.call_soon(self._turn)
+
+
+_guests: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Guest]
+_guests = weakref.WeakKeyDictionary()
+
+
+def _pool_of(loop: asyncio.AbstractEventLoop) -> ThreadPool:
+    if isinstance(loop, EventLoop):
+        return loop.pool
+    guest = _guests.get(loop)
+    if guest is None:
+        guest = _guests[loop] = _Guest(loop)
+    return guest.pool
+
+
+async def to_thread(fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Call fn in a thread and return its result, in any asyncio loop.
+
+    The call runs in a copy of the caller's contextvars context. On an EventLoop
+    its completion is polled for; another loop is woken by one fd, once for all
+    that has completed meanwhile.
+
+    Raises:
+        RuntimeError: No loop runs.
+
+    Context: A coroutine.
+    """
+    return await _future_of(
+        _pool_of(asyncio.get_running_loop()).submit(fn, *args, **kwargs)
+    )

@@ -1,0 +1,110 @@
+"""AioSelector: an AioContext as the selector of an asyncio event loop."""
+
+from __future__ import annotations
+
+import math
+import selectors
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tpool import _core
+from tpool.aio_context import AioContext
+
+if TYPE_CHECKING:
+    from _typeshed import FileDescriptorLike
+
+__all__ = ["AioSelector"]
+
+# Longer waits are for ever; the clock's nanoseconds are 64 bits.
+_LONGEST_S = 1e9
+
+
+class AioSelector(selectors._BaseSelectorImpl):
+    """A selector that dispatches an AioContext while it waits.
+
+    Args:
+        poll_max_ns: Bound of the context's polling time, nanoseconds; default
+            as for AioContext.
+
+    Attributes:
+        ctx: The context. Its poll phase looks at the registered fds too, every
+            10 us, so they do not turn polling off.
+
+    Raises:
+        ValueError: poll_max_ns is negative.
+        OSError: The system gives no fd.
+
+    Context: The thread that selects.
+    """
+
+    def __init__(self, poll_max_ns: int | None = None) -> None:
+        """Make a context; see the class."""
+        super().__init__()
+        self.ctx = AioContext(poll_max_ns)
+        self.ctx._interleave()
+        self._ready: list[tuple[selectors.SelectorKey, int]] = []
+
+    def _watch(self, key: selectors.SelectorKey) -> None:
+        """Have the context put key on the list of what is ready."""
+        found = self._ready.append
+        self.ctx.set_fd_handler(
+            key.fd,
+            partial(found, (key, selectors.EVENT_READ))
+            if key.events & selectors.EVENT_READ
+            else None,
+            partial(found, (key, selectors.EVENT_WRITE))
+            if key.events & selectors.EVENT_WRITE
+            else None,
+        )
+
+    def register(
+        self, fileobj: FileDescriptorLike, events: int, data: object = None
+    ) -> selectors.SelectorKey:
+        """Register a file object, as selectors.BaseSelector.register()."""
+        key: selectors.SelectorKey = super().register(fileobj, events, data)
+        try:
+            self._watch(key)
+        except BaseException:
+            super().unregister(fileobj)
+            raise
+        return key
+
+    def unregister(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
+        """Forget a file object, as selectors.BaseSelector.unregister()."""
+        key: selectors.SelectorKey = super().unregister(fileobj)
+        self.ctx.set_fd_handler(key.fd)
+        return key
+
+    def modify(
+        self, fileobj: FileDescriptorLike, events: int, data: object = None
+    ) -> selectors.SelectorKey:
+        """Change events or data, as selectors.BaseSelector.modify()."""
+        super().unregister(fileobj)
+        key: selectors.SelectorKey = super().register(fileobj, events, data)
+        self._watch(key)
+        return key
+
+    def select(
+        self, timeout: float | None = None
+    ) -> list[tuple[selectors.SelectorKey, int]]:
+        """Turn the context once, and return the file objects that are ready.
+
+        Args:
+            timeout: Seconds to wait at most; None: for ever, 0 or less: none.
+
+        Returns:
+            Pairs of key and event; the list is filled anew by the next call.
+        """
+        ready = self._ready
+        ready.clear()
+        if timeout is None or timeout > _LONGEST_S:
+            self.ctx._poll_for(-1)
+        else:
+            # Rounded up: a timer is never early.
+            self.ctx._poll_for(math.ceil(timeout * 1e9) if timeout > 0 else 0)
+        return ready
+
+    def close(self) -> None:
+        """Let go of all fds; calls that still run end for nobody."""
+        super().close()
+        _core.AioContext.close(self.ctx)
