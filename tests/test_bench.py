@@ -97,6 +97,35 @@ PROMISED = {
         ],
         set(),
     ),
+    "loop_hops": (
+        LATENCY,
+        {128},
+        [
+            (f"{hop}, {width}", loop)
+            for hop in ("run_in_executor", "tpool.to_thread")
+            for width in (1, 64)
+            for loop in ("tpool", "asyncio")
+        ],
+        set(),
+    ),
+    "loop_workloads": (
+        LATENCY,
+        {20},
+        [
+            (case, loop)
+            for case in (
+                "aiosqlite",
+                "aiofiles",
+                "asgiref",
+                "starlette",
+                "anyio",
+                "echo, 1 connection",
+                "echo, 100 connections",
+            )
+            for loop in ("tpool", "asyncio")
+        ],
+        set(),
+    ),
     "many_fds": (
         LATENCY,
         {100},
@@ -132,7 +161,8 @@ def test_a_quick_run_prints_a_table_and_writes_what_it_promises(name, tmp_path):
     assert set(found) == common | more
     assert (found["bench"], found["quick"], found["rounds"]) == (name, True, 1)
     assert {"python", "gil", "cpus", "kernel"} <= set(found["environment"])
-    kept = [row for row in found["rows"] if row["peer"] != "gevent threadpool"]
+    optional = ("gevent threadpool", "uvloop")
+    kept = [row for row in found["rows"] if row["peer"] not in optional]
     assert [(row["case"], row["peer"]) for row in kept] == rows
     for row in found["rows"]:
         assert set(row) == columns

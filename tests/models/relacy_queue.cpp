@@ -63,7 +63,6 @@ struct queue_suite : rl::test_suite<queue_suite, SUBMITTERS + WORKERS> {
         cpus.owner.store(sched_getcpu(), memory_order_relaxed);
         request_queue_init(&q, &cpus, &params);
         q.poll_ns = scenario->moving;
-        q.refused_max = 1;
         request_queue_set_limits(&q, scenario->workers, scenario->workers, -1);
         while (request_queue_grow(&q)) {
         }

@@ -79,14 +79,14 @@ int signal_guard_enter(struct signal_guard *g)
     /* After it is set: what came before is seen here, what comes later writes. */
     if (PyErr_CheckSignals() < 0) {
         if (ret) {
-            signal_guard_leave(g);
+            signal_guard_leave(g, true);
         }
         return -1;
     }
     return ret;
 }
 
-void signal_guard_leave(struct signal_guard *g)
+void signal_guard_leave(struct signal_guard *g, bool fired)
 {
     int other = set_wakeup_fd(-1);
 
@@ -94,5 +94,7 @@ void signal_guard_leave(struct signal_guard *g)
         set_wakeup_fd(other); /* a signal handler has set one of its own */
     }
     g->set = false;
-    event_notifier_test_and_clear(&g->pipe);
+    if (fired) {
+        event_notifier_test_and_clear(&g->pipe);
+    }
 }

@@ -39,8 +39,11 @@ int signal_guard_open(struct signal_guard *g, struct fdmon *m);
  */
 int signal_guard_enter(struct signal_guard *g);
 
-/* GIL held, after signal_guard_enter() returned 1. */
-void signal_guard_leave(struct signal_guard *g);
+/*
+ * GIL held, after signal_guard_enter() returned 1.  fired: the wait has reported
+ * the pipe, which is then drained.
+ */
+void signal_guard_leave(struct signal_guard *g, bool fired);
 
 /* After fdmon_reset().  Returns 0 or -errno. */
 int signal_guard_register(struct signal_guard *g, struct fdmon *m);

@@ -29,6 +29,16 @@ static bool still_nothing_due(AioContextObject *c, struct wait *w)
     return timeout_ns != 0 && c->polls == w->poll;
 }
 
+static bool reported(const struct fdmon_event *events, int n, int fd)
+{
+    for (int i = 0; i < n; i++) {
+        if (events[i].fd == fd) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Blocks until something comes.  Returns 0, or -1 with an exception. */
 static int block(AioContextObject *c, struct wait *w)
 {
@@ -54,7 +64,9 @@ static int block(AioContextObject *c, struct wait *w)
         context_acquire_again(c, depth);
     }
     if (guarded) {
-        signal_guard_leave(&c->signals);
+        /* What comes from now on is seen, and drained, in the next wait. */
+        signal_guard_leave(&c->signals,
+                           reported(w->events, n, c->signals.pipe.rfd));
     }
     cpu_publish(&core->cpus.owner);
     w->end_ns = clock_now_ns();
@@ -137,12 +149,7 @@ static int dispatch(AioContextObject *c, struct wait *w, bool *progress)
 /* Whether the wait has reported the notifier. */
 static bool notifier_fired(AioContextObject *c, const struct wait *w)
 {
-    bool fired = false;
-
-    for (int i = 0; i < w->n_events && !fired; i++) {
-        fired = w->events[i].fd == c->handlers.notifier_fd;
-    }
-    return fired;
+    return reported(w->events, w->n_events, c->handlers.notifier_fd);
 }
 
 /* How many events are of fds that somebody has registered. */
