@@ -17,6 +17,7 @@ import threading
 import time
 
 import pytest
+from conftest import ISOLATED, wait_until
 
 import tpool
 
@@ -252,6 +253,28 @@ def test_loop_closed_with_work_in_flight_neither_hangs_nor_crashes():
     gc.collect()
 
 
+def test_loop_closed_before_a_result_was_dispatched_drops_it_silently(unraisable):
+    loop = tpool.new_event_loop()
+    release = threading.Event()
+
+    async def wait_for_ever():
+        await hop(release.wait)
+
+    async def start():
+        task = asyncio.ensure_future(wait_for_ever())
+        await asyncio.sleep(0)
+        return task
+
+    task = loop.run_until_complete(start())
+    release.set()
+    wait_until(lambda: loop.pool.stats().completed)
+    wait_until(lambda: loop.pool.stats().running == 0)
+    loop.close()
+    assert not task.done()
+    assert unraisable == []
+    task._log_destroy_pending = False
+
+
 def test_call_soon_threadsafe_wakes_the_loop_without_a_byte_in_its_pipe():
     loop = tpool.new_event_loop()
     calls = []
@@ -462,7 +485,7 @@ def test_a_hop_polls_and_an_idle_loop_does_not():
 @pytest.mark.parametrize("module", ["test_events", "test_unix_events"])
 def test_the_standard_library_s_own_tests_pass(module):
     done = subprocess.run(
-        [sys.executable, "-m", "tests.isolated.stdlib_asyncio", module],
+        [sys.executable, ISOLATED / "stdlib_asyncio.py", module],
         capture_output=True,
         text=True,
         timeout=110,

@@ -46,8 +46,8 @@ class _RequestFuture(asyncio.Future[_T]):
 
 def _settle(future: _RequestFuture[_T], request: Request[_T]) -> None:
     """Give the future what became of its request. In the future's loop."""
-    if future.done():
-        return
+    if future.done() or future.get_loop().is_closed():
+        return  # nobody waits for it any more
     if request.cancelled():
         future.cancel()
         return
@@ -75,7 +75,7 @@ def _settle_from_elsewhere(
     """The same, from the thread that owns the request's context."""
     if asyncio._get_running_loop() is loop:
         _settle(future, request)
-    elif not loop.is_closed():
+    elif not loop.is_closed():  # or nobody waits any more
         loop.call_soon_threadsafe(_settle, future, request)
 
 
