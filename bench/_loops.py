@@ -61,12 +61,31 @@ async def one_in_flight(call: Callable[[], Awaitable[Any]], n: int) -> h.Sample:
     return h.summarize(latencies, n, wall, process_time_ns() - cpu)
 
 
-async def gathered(call: Callable[[], Awaitable[Any]], n: int, width: int) -> h.Sample:
+async def asyncio_gather(call: Callable[[], Awaitable[Any]], width: int) -> None:
+    """Await `width` calls together."""
+    await asyncio.gather(*(call() for _ in range(width)))
+
+
+async def trio_gather(call: Callable[[], Awaitable[Any]], width: int) -> None:
+    """Await `width` calls together, in trio."""
+    import trio  # type: ignore[import-not-found, unused-ignore]
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(width):
+            nursery.start_soon(call)
+
+
+async def gathered(
+    call: Callable[[], Awaitable[Any]],
+    n: int,
+    width: int,
+    gather: Callable[..., Awaitable[None]] = asyncio_gather,
+) -> h.Sample:
     """Time `n` awaits, `width` of them at a time."""
     rounds = max(n // width, 1)
     cpu = process_time_ns()
     started = perf_counter_ns()
     for _ in range(rounds):
-        await asyncio.gather(*(call() for _ in range(width)))
+        await gather(call, width)
     wall = perf_counter_ns() - started
     return h.summarize((), rounds * width, wall, process_time_ns() - cpu)

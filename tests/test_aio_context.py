@@ -5,12 +5,13 @@ import gc
 import os
 import pickle
 import select
+import signal
 import threading
 import time
 import weakref
 
 import pytest
-from conftest import poll_until, wait_blocked
+from conftest import poll_until, wait_blocked, wait_until
 
 import tpool
 from tpool.aio_context import default_poll_max_ns
@@ -318,6 +319,99 @@ def test_nested_poll_while_a_foreign_loop_waits_keeps_it_woken(ctx):
     assert watcher.poll(0), "the rest of the batch is not announced"
     ctx.check()
     poll_until(ctx, lambda: len(ran) == 200)
+
+
+def foreign_turn(ctx):
+    """Do what a foreign loop does once."""
+    watcher = select.poll()
+    watcher.register(ctx.fileno(), select.POLLIN)
+    if ctx.prepare() != 0:
+        assert watcher.poll(30_000)
+    ctx.check()
+    ctx.dispatch()
+
+
+def phases(ctx):
+    stats = ctx.stats()
+    return stats.polls_hit + stats.polls_missed + stats.polls_refused
+
+
+def test_prepare_polls_for_requests_before_a_foreign_loop_waits(ctx, pool):
+    ctx.set_poll_params(1_000_000_000)
+    for _ in range(20):
+        request = pool.submit(int)
+        while not request.done():
+            foreign_turn(ctx)
+    assert ctx.poll_ns > 0, "no foreign wait has taught it"
+    assert phases(ctx) > 0
+    assert ctx.prepare() == -1
+    assert ctx.notify_me == 1
+
+
+def test_prepare_does_not_poll_for_nothing(ctx, background):
+    ctx.set_poll_params(1_000_000_000)
+    for _ in range(5):
+        background(ctx.notify)
+        foreign_turn(ctx)
+    assert (phases(ctx), ctx.poll_ns) == (0, 0)
+
+
+def test_prepare_stops_polling_for_calls_that_outlast_the_bound(ctx, pool, gate):
+    bound_ns = 1_000_000
+    ctx.set_poll_params(bound_ns)
+    while not ctx.poll_ns:
+        request = pool.submit(int)
+        while not request.done():
+            foreign_turn(ctx)
+    request = pool.submit(gate.wait)
+    wait_until(lambda: pool.stats().running == 1)
+    watcher = select.poll()
+    watcher.register(ctx.fileno(), select.POLLIN)
+    assert ctx.prepare() == -1
+    started_ns = time.monotonic_ns()
+    wait_until(lambda: time.monotonic_ns() > started_ns + 2 * bound_ns)
+    gate.set()
+    assert watcher.poll(30_000)
+    assert ctx.check()
+    assert ctx.poll_ns == 0
+    ctx.dispatch()
+    assert request.done()
+
+
+def test_signal_handler_that_raises_in_prepare_leaves_nothing_raised(ctx, pool, gate):
+    if len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("nobody polls on one CPU")
+    seen = []
+
+    def interrupt(*_):
+        seen.append(ctx.notify_me)
+        raise InterruptedError
+
+    def interrupted_in_prepare():
+        seen.clear()
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+            ctx.prepare()
+        except InterruptedError:
+            return True
+        with pytest.raises(InterruptedError):  # owner and worker were on one CPU
+            wait_until(lambda: seen)
+        ctx.check()
+        return False
+
+    ctx.set_poll_params(2**62, 1_000_000)
+    while ctx.poll_ns < 1_000_000_000:  # longer than the signal takes
+        pool.submit(time.sleep, 0.01).result()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        request = pool.submit(gate.wait)
+        wait_until(interrupted_in_prepare, turn=int)
+        assert seen == [1]
+        assert ctx.notify_me == 0
+        gate.set()
+        assert request.result() is True
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_context_is_weakly_referenced_and_freed_without_close():

@@ -226,18 +226,31 @@ class _Guest:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
+        self._turn_is_due = False
         self.ctx = AioContext()
         self.pool = ThreadPool(self.ctx, thread_name_prefix="asyncio")
         loop.add_reader(self.ctx.fileno(), self._turn)
         self.ctx.prepare()
 
-    def _turn(self) -> None:
-        """Dispatch what has come, and wait for more by the context's fd."""
-        self.ctx.check()
-        self.ctx.dispatch()
+    def turn_soon(self) -> None:
+        """Have the loop turn the context before it waits the next time."""
         loop = self._loop()
-        if self.ctx.prepare() == 0 and loop is not None:
+        if not self._turn_is_due and loop is not None:
+            self._turn_is_due = True
             loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Dispatch what has come, and wait for more by the context's fd.
+
+        prepare() polls, before control goes back to the loop.
+        """
+        self._turn_is_due = False
+        for _ in range(2):
+            self.ctx.check()
+            self.ctx.dispatch()
+            if self.ctx.prepare() != 0:
+                return
+        self.turn_soon()
 
 
 _guests: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Guest]
@@ -245,11 +258,13 @@ _guests = weakref.WeakKeyDictionary()
 
 
 def _pool_of(loop: asyncio.AbstractEventLoop) -> ThreadPool:
+    """Return the loop's pool, to which something is about to be submitted."""
     if isinstance(loop, EventLoop):
         return loop.pool
     guest = _guests.get(loop)
     if guest is None:
         guest = _guests[loop] = _Guest(loop)
+    guest.turn_soon()
     return guest.pool
 
 

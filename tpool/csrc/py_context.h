@@ -53,8 +53,9 @@ typedef struct {
      * without io_poll does not turn polling off.
      */
     bool interleaved;
-    int64_t notify_poll_ns; /* window of notify(), if interleaved */
-    int64_t looked_ns;      /* when the fds were looked at last */
+    int64_t notify_poll_ns;  /* window of notify(), if interleaved */
+    int64_t looked_ns;       /* when the fds were looked at last */
+    int64_t foreign_wait_ns; /* a foreign loop's wait began so; 0: none did */
 
     /* Owner only: taken from the completion list, not dispatched. */
     struct completion_node *batch_head, *batch_tail;

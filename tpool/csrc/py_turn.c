@@ -85,18 +85,25 @@ static bool polling_is_on(AioContextObject *c)
     return c->params.max_ns > 0 && (c->interleaved || !c->handlers.blind);
 }
 
-/* Waits as long as nothing is due.  Returns 0, or -1 with an exception. */
-static int wait_for_work(AioContextObject *c, struct wait *w,
-                         int64_t timeout_ns)
+static void begin_wait(AioContextObject *c, struct wait *w, int64_t timeout_ns)
 {
     struct aio_core *core = &c->core->aio;
-    int hit;
 
     w->start_ns = w->end_ns = clock_now_ns();
     w->deadline_ns = deadline_after_ns(w->start_ns, timeout_ns);
     /* Relaxed: the owner's own submits are in; others come with a node. */
     w->work = polling_is_on(c) &&
               atomic_load_explicit(&core->in_flight, memory_order_relaxed) != 0;
+    cpu_publish(&core->cpus.owner);
+}
+
+/* Waits as long as nothing is due.  Returns 0, or -1 with an exception. */
+static int wait_for_work(AioContextObject *c, struct wait *w,
+                         int64_t timeout_ns)
+{
+    int hit;
+
+    begin_wait(c, w, timeout_ns);
     if (polling_is_on(c) && c->handlers.pollable) {
         w->pollable = handlers_pollable(&c->handlers);
         if (!w->pollable) {
@@ -104,7 +111,6 @@ static int wait_for_work(AioContextObject *c, struct wait *w,
             return -1;
         }
     }
-    cpu_publish(&core->cpus.owner);
     hit = poll_phase_run(c, w);
     if (hit == 0 && block(c, w) < 0) {
         hit = -1;
@@ -299,20 +305,65 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
     return ret;
 }
 
+/*
+ * The poll phase before a foreign loop's own wait, for completions alone: 1
+ * progress, 0 none, -1 exception.  What a miss teaches is known when they come.
+ */
+static int foreign_poll(AioContextObject *c, int64_t timeout_ns)
+{
+    struct wait w = {.poll = c->polls};
+    int hit;
+
+    begin_wait(c, &w, timeout_ns);
+    if (!w.work) {
+        return 0;
+    }
+    hit = poll_phase_run(c, &w);
+    if (hit > 0) {
+        poll_phase_tune(c, &w);
+    } else {
+        c->foreign_wait_ns = w.start_ns;
+    }
+    return hit;
+}
+
+/* The foreign loop's wait that follows a poll phase in vain is over. */
+static void foreign_tune(AioContextObject *c)
+{
+    struct wait w = {.start_ns = c->foreign_wait_ns, .work = true};
+
+    if (c->foreign_wait_ns && completion_list_peek(&c->core->aio.list)) {
+        w.end_ns = clock_now_ns();
+        poll_phase_tune(c, &w);
+        c->foreign_wait_ns = 0;
+    }
+}
+
 int context_prepare(AioContextObject *c, int64_t *timeout_ns)
 {
+    struct notify *notify;
+    int hit = 0;
+
     if (begin(c) < 0) {
         return -1;
     }
-    foreign_leave(&c->core->aio.notify);
+    notify = &c->core->aio.notify;
+    foreign_leave(notify);
     context_absorb(c);
     *timeout_ns = due_ns(c);
-    notify_raise(&c->core->aio.notify, NOTIFY_FOREIGN);
-    if (!notify_may_block(&c->core->aio.notify, &c->core->aio.list)) {
+    notify_raise(notify, NOTIFY_FOREIGN);
+    if (*timeout_ns != 0) {
+        hit = foreign_poll(c, *timeout_ns);
+    }
+    if (hit < 0) {
+        notify_lower(notify, NOTIFY_FOREIGN);
+    } else if (hit > 0 || !notify_may_block(notify, &c->core->aio.list)) {
         *timeout_ns = 0;
+    } else {
+        *timeout_ns = due_ns(c); /* time has passed, signal handlers have run */
     }
     end(c);
-    return 0;
+    return hit < 0 ? -1 : 0;
 }
 
 int context_check(AioContextObject *c, bool *ready)
@@ -330,6 +381,7 @@ int context_check(AioContextObject *c, bool *ready)
         return -1;
     }
     notify_accept(&c->core->aio.notify, notifier_fired(c, &w));
+    foreign_tune(c);
     context_absorb(c);
     *ready = c->batch_head || c->idle_head ||
              timers_timeout_ns(&c->timers) == 0 || user_events(&w) > 0;
