@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tpool import cli, measure
+from tpool import cli, measure, peers
 from tpool import tree as tree_module
 
 TIMEOUT_S = 120
@@ -105,13 +105,13 @@ def test_polling_off_never_polls_neither_owner_nor_worker(tree):
 def test_polling_on_is_not_switched_off_by_the_environment(measurement, monkeypatch):
     monkeypatch.setenv("TPOOL_POLL_MAX_NS", "0")
     given = []
-    context = measure.AioContext
+    context = peers.AioContext
 
     def spy(**options):
         given.append(options)
         return context(**options)
 
-    monkeypatch.setattr(measure, "AioContext", spy)
+    monkeypatch.setattr(peers, "AioContext", spy)
     measurement().run()
     assert [options["poll_max_ns"] > 0 for options in given] == [False, True]
 
@@ -301,7 +301,7 @@ def test_different_digests_are_an_error(tree, monkeypatch, capsys, broken):
             outcome = outcome._replace(digest=b"wrong")
         return outcome
 
-    monkeypatch.setattr(measure, "read_file", wrong)
+    monkeypatch.setattr(peers, "read_file", wrong)
     assert cli.main(["measure", "--rounds", "1", str(tree)]) == 1
     out, err = capsys.readouterr()
     assert f"tpool: {victim}: DIGESTS DIFFER" in err

@@ -60,8 +60,9 @@ PY_FLOORS = {
     "iothread": 3,
     "selector": 3,
     "loop": 4,
-    "measure": 4,
-    "cli": 5,
+    "peers": 5,
+    "measure": 6,
+    "cli": 7,
 }
 
 

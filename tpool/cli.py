@@ -7,6 +7,7 @@ import argparse
 import dataclasses
 import errno
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -169,6 +170,15 @@ def _parser() -> argparse.ArgumentParser:
         help="workers of each pool, at most (default here: %(default)s)",
     )
     measure.add_argument(
+        "--loop",
+        metavar="NAME",
+        choices=("asyncio", "uvloop", "tpool"),
+        action="append",
+        dest="loops",
+        help="compare event loops instead, by run_in_executor(None, ...): asyncio, "
+        "uvloop or tpool; once for each of them",
+    )
+    measure.add_argument(
         "--json", action="store_true", help="print JSON instead of the table"
     )
     return parser
@@ -295,12 +305,21 @@ def _measure(arguments: argparse.Namespace) -> int:
         _complain(f"{_shown(root)}: neither a directory nor a regular file")
         return _USAGE
 
+    loops = list(dict.fromkeys(arguments.loops or ()))
+    if "uvloop" in loops and importlib.util.find_spec("uvloop") is None:
+        _complain("--loop uvloop: uvloop is not installed")
+        return _USAGE
+
     from tpool.measure import Measurement
 
     terminal = sys.stderr is not None and sys.stderr.isatty()
     progress = _Progress() if terminal else None
     run = Measurement(
-        root, rounds=arguments.rounds, threads=arguments.threads, progress=progress
+        root,
+        rounds=arguments.rounds,
+        threads=arguments.threads,
+        progress=progress,
+        loops=loops,
     )
     interrupted = False
     before = signal.getsignal(signal.SIGINT)

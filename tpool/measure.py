@@ -1,25 +1,30 @@
 # SPDX-License-Identifier: MIT
-"""The main job: hash a tree with tpool and with the stock executor, and compare.
+"""The main job: hash a tree by each of some ways to threads, and compare.
 
 One thread owns everything here but `read_file`, which the workers run.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
-import functools
 import math
 import os
-import queue
 import statistics
 import threading
-from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-from tpool import AioContext, ThreadPool
+from tpool.peers import (
+    IN_FLIGHT,
+    Done,
+    FuturesPeer,
+    LoopPeer,
+    Peer,
+    TpoolPeer,
+    Usage,
+)
 from tpool.tree import (
     Interrupt,
     Item,
@@ -36,24 +41,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = [
-    "Call",
     "CpuClock",
     "CpuReading",
-    "Done",
-    "FuturesPeer",
     "Measurement",
     "ModeResult",
     "Pass",
-    "Peer",
     "Problem",
     "Shares",
-    "TpoolPeer",
-    "Usage",
     "percentile",
 ]
-
-_IN_FLIGHT = 64
-"""Requests in flight at most, the same for every peer."""
 
 _POLL_MAX_NS = 32_768
 """Bound of the polling time in ns where polling is on: the library's default.
@@ -61,153 +57,13 @@ _POLL_MAX_NS = 32_768
 Given explicitly, because TPOOL_POLL_MAX_NS overrides a default.
 """
 
-_KEEP_IDLE_S = 86_400.0  # no worker ends, and takes its CPU time along, in a run
+_POOLS: list[Callable[[int, Interrupt], Peer]] = [
+    partial(TpoolPeer, 0),
+    partial(TpoolPeer, _POLL_MAX_NS),
+    FuturesPeer,
+]
+
 _REPORT_EVERY = 32  # files between two calls of the progress function
-
-
-class Call(Protocol):
-    """The part of a future and of a request that is used here."""
-
-    def result(self) -> Any:  # noqa: ANN401 -- checked by Tally.take
-        """Return what the call returned."""
-
-    def exception(self) -> BaseException | None:
-        """Return what the call raised."""
-
-
-class Done(NamedTuple):
-    """One completion, as the owner saw it."""
-
-    position: int
-    submitted_ns: int
-    seen_ns: int
-    call: Call
-
-
-class Usage(NamedTuple):
-    """Nanoseconds since the peer was made, summed over its workers.
-
-    `threads` 0: the pool does not tell what its workers do.
-    """
-
-    owner_polled: int = 0
-    owner_blocked: int = 0
-    workers_polled: int = 0
-    workers_run: int = 0
-    threads: int = 0
-
-    def since(self, then: Usage) -> Usage:
-        """Return the difference; the threads are those of now."""
-        return Usage(
-            self.owner_polled - then.owner_polled,
-            self.owner_blocked - then.owner_blocked,
-            self.workers_polled - then.workers_polled,
-            self.workers_run - then.workers_run,
-            self.threads,
-        )
-
-
-class Peer(Protocol):
-    """A pool in the discipline that is common to all."""
-
-    name: str
-
-    def submit(self, index: int, item: Item) -> None:
-        """Hand over one file."""
-
-    def next_done(self) -> Done:
-        """Wait for one completion."""
-
-    def usage(self) -> Usage:
-        """Return the times so far."""
-
-    def close(self) -> None:
-        """Cancel what is queued and wait for the rest."""
-
-
-class TpoolPeer:
-    """tpool: the callbacks run in the owner, while it polls."""
-
-    def __init__(self, threads: int, poll_max_ns: int, interrupt: Interrupt) -> None:
-        self.name = f"tpool, polling {'on' if poll_max_ns else 'off'}"
-        self._interrupt = interrupt
-        self._done: deque[Done] = deque()
-        self._ctx = AioContext(poll_max_ns=poll_max_ns)
-        self._pool = ThreadPool(
-            self._ctx, max_threads=threads, idle_timeout=_KEEP_IDLE_S
-        )
-
-    def _seen(self, index: int, submitted_ns: int, call: Call) -> None:
-        self._done.append(Done(index, submitted_ns, perf_counter_ns(), call))
-
-    def submit(self, index: int, item: Item) -> None:
-        """Hand over one file."""
-        now = perf_counter_ns()
-        request = self._pool.submit(read_file, item, self._interrupt)
-        request.add_done_callback(functools.partial(self._seen, index, now))
-
-    def next_done(self) -> Done:
-        """Wait for one completion."""
-        while not self._done:
-            self._ctx.poll(True)
-        return self._done.popleft()
-
-    def usage(self) -> Usage:
-        """Return the times so far."""
-        owner = self._ctx.stats()
-        workers = self._pool.stats()
-        return Usage(
-            owner.polled_ns,
-            owner.blocked_ns,
-            workers.polled_ns,
-            workers.run_ns,
-            workers.threads,
-        )
-
-    def close(self) -> None:
-        """Cancel what is queued and wait for the rest."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._ctx.close()
-
-
-class FuturesPeer:
-    """The stock executor: its callbacks hand the future to the owner by a queue.
-
-    `wait` and `as_completed` would cost it far more than a `SimpleQueue` does.
-    """
-
-    name = "concurrent.futures"
-
-    def __init__(self, threads: int, interrupt: Interrupt) -> None:
-        self._interrupt = interrupt
-        self._blocked_ns = 0
-        self._done: queue.SimpleQueue[tuple[int, int, Call]] = queue.SimpleQueue()
-        self._pool = concurrent.futures.ThreadPoolExecutor(threads)
-
-    def _finished(self, index: int, submitted_ns: int, call: Call) -> None:
-        self._done.put((index, submitted_ns, call))  # worker
-
-    def submit(self, index: int, item: Item) -> None:
-        """Hand over one file."""
-        now = perf_counter_ns()
-        future = self._pool.submit(read_file, item, self._interrupt)
-        future.add_done_callback(functools.partial(self._finished, index, now))
-
-    def next_done(self) -> Done:
-        """Wait for one completion."""
-        entered = perf_counter_ns()
-        index, submitted_ns, call = self._done.get()
-        now = perf_counter_ns()
-        self._blocked_ns += now - entered
-        return Done(index, submitted_ns, now, call)
-
-    def usage(self) -> Usage:
-        """Return the times so far."""
-        return Usage(owner_blocked=self._blocked_ns)
-
-    def close(self) -> None:
-        """Cancel what is queued and wait for the rest."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 class CpuReading(NamedTuple):
@@ -258,7 +114,7 @@ class Pass:
     latencies_ns: list[int] = field(default_factory=list)
     wall_ns: int = 0
     cpu_s: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage | None = None
     complete: bool = False
 
 
@@ -311,8 +167,8 @@ def _summary(name: str, passes: list[Pass]) -> ModeResult:
     owner, workers, process = (
         sum(one.cpu_s[part] for one in passes) for part in range(3)
     )
-    times = [one.usage for one in passes]
-    workers_wall = sum(one.wall_ns * one.usage.threads for one in passes)
+    times = [one.usage for one in passes if one.usage is not None]
+    workers_wall = sum(one.wall_ns * one.usage.threads for one in passes if one.usage)
     workers_polled = sum(one.workers_polled for one in times)
     workers_busy = workers_polled + sum(one.workers_run for one in times)
     return ModeResult(
@@ -353,6 +209,7 @@ class Measurement:
         threads: Workers of each pool, at most.
         progress: Called as progress(what, done, total) now and then; total 0
             is not known.
+        loops: Event loops to compare, by name; none: the pools.
 
     Context:
         Owner. `interrupt.handler` is meant to be the handler of SIGINT while
@@ -367,16 +224,18 @@ class Measurement:
         rounds: int,
         threads: int,
         progress: Callable[[str, int, int], None] | None,
+        loops: Sequence[str] = (),
     ) -> None:
         self.root = root
         self.rounds = rounds
         self.threads = threads
-        self.in_flight = _IN_FLIGHT
+        self.in_flight = IN_FLIGHT
         self.tree = Tree()
         self.items: list[Item] = []
         self.bytes = 0
         self.mismatched: list[str] = []
         self.cpu = CpuClock()
+        self._make = [partial(LoopPeer, name) for name in loops] or _POOLS
         self._progress = progress
         self._reference: list[Outcome] = []
         self._unreadable: dict[str, str] = {}
@@ -414,11 +273,9 @@ class Measurement:
             return
         with ExitStack() as stack:
             peers: list[Peer] = []
-            for poll_max_ns in (0, _POLL_MAX_NS):
-                peers.append(TpoolPeer(self.threads, poll_max_ns, self.interrupt))
+            for make in self._make:
+                peers.append(make(self.threads, self.interrupt))
                 stack.callback(peers[-1].close)
-            peers.append(FuturesPeer(self.threads, self.interrupt))
-            stack.callback(peers[-1].close)
             stack.callback(self.interrupt.give_up)  # first of all
             self.interrupt.may_raise = False
             self._passes = {peer.name: [] for peer in peers}
@@ -450,37 +307,22 @@ class Measurement:
     def _one_pass(self, peer: Peer, label: str) -> None:
         one = Pass()
         self._passes[peer.name].append(one)
-        self._tell(label, 0, len(self.items))
+
+        def take(done: Done) -> None:
+            if len(one.latencies_ns) % _REPORT_EVERY == 0:
+                self._tell(label, len(one.latencies_ns), len(self.items))
+            self._take(done, one.latencies_ns)
+
         cpu, usage = self.cpu.read(), peer.usage()
         started = perf_counter_ns()
         try:
-            self._drive(peer, one.latencies_ns, label)
+            peer.run(self.items, take)
             one.complete = True
         finally:
             one.wall_ns = perf_counter_ns() - started
             one.cpu_s = self.cpu.spent(cpu)
-            one.usage = peer.usage().since(usage)
-
-    def _drive(self, peer: Peer, latencies_ns: list[int], label: str) -> None:
-        in_flight = 0
-        for index, item in enumerate(self.items):
-            if in_flight == self.in_flight:
-                self._take(self._wait(peer), latencies_ns)
-                in_flight -= 1
-            peer.submit(index, item)
-            in_flight += 1
-            if index % _REPORT_EVERY == 0:
-                self._tell(label, len(latencies_ns), len(self.items))
-        for _ in range(in_flight):
-            self._take(self._wait(peer), latencies_ns)
-
-    def _wait(self, peer: Peer) -> Done:
-        self.interrupt.may_raise = True
-        try:
-            self.interrupt.check()
-            return peer.next_done()
-        finally:
-            self.interrupt.may_raise = False
+            now = peer.usage()
+            one.usage = now.since(usage) if now and usage else None
 
     def _take(self, done: Done, latencies_ns: list[int]) -> None:
         latencies_ns.append(done.seen_ns - done.submitted_ns)
