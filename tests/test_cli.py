@@ -634,34 +634,6 @@ def test_no_more_than_the_bound_is_in_flight(measurement, monkeypatch):
     assert flying == []
 
 
-def burn(cpu_s):
-    until = time.thread_time() + cpu_s
-    while time.thread_time() < until:
-        pass
-
-
-def test_cpu_time_is_told_apart_by_thread():
-    """Of CPU time that was really burnt, so no matter how busy the machine is."""
-    clock = measure.CpuClock()
-    before = clock.read()
-    burnt, leave = threading.Event(), threading.Event()
-
-    def work():
-        burn(0.15)
-        burnt.set()
-        leave.wait(TIMEOUT_S)
-
-    worker = threading.Thread(target=work)
-    worker.start()
-    burn(0.3)
-    assert burnt.wait(TIMEOUT_S)
-    owner_s, workers_s, process_s = clock.spent(before)
-    leave.set()
-    worker.join()
-    assert owner_s > workers_s >= 0.1
-    assert process_s >= owner_s + workers_s - 2 * clock.resolution_s
-
-
 @pytest.mark.parametrize(
     ("percent", "expected"), [(0, 10), (50, 20), (51, 30), (99, 40), (100, 40)]
 )

@@ -58,6 +58,8 @@ PY_FLOORS = {
     "aio_context": 1,
     "thread_pool": 2,
     "iothread": 3,
+    "meter": 3,
+    "pytest_plugin": 4,
     "selector": 3,
     "loop": 4,
     "peers": 5,

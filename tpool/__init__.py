@@ -18,11 +18,14 @@ from tpool.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
     from tpool.loop import EventLoop, new_event_loop, run, to_thread
+    from tpool.meter import CpuMeter, CpuUsage
 
 __all__ = [
     "AioContext",
     "AioStats",
     "BottomHalf",
+    "CpuMeter",
+    "CpuUsage",
     "EventLoop",
     "EventNotifier",
     "IOThread",
@@ -39,10 +42,16 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - as many types as names
-    """Load what needs asyncio when it is first used."""
+    """Load what needs asyncio, or psutil, when it is first used."""
     if name not in __all__:
         raise AttributeError(f"module 'tpool' has no attribute {name!r}")
-    from tpool import loop
+    if name.startswith("Cpu"):
+        from tpool import meter
 
-    value = globals()[name] = getattr(loop, name)
+        value = getattr(meter, name)
+    else:
+        from tpool import loop
+
+        value = getattr(loop, name)
+    globals()[name] = value
     return value

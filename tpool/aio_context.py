@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Self
 
 from tpool import _core
 from tpool.stats import AioStats
-from tpool.worker_thread import join_all
+from tpool.worker_thread import Workers
 
 if TYPE_CHECKING:
-    import threading
     from types import TracebackType
 
     from tpool.thread_pool import ThreadPool
@@ -59,7 +58,7 @@ class AioContext(_core.AioContext):
     """
 
     _pools: weakref.WeakSet[ThreadPool]
-    _threads: set[threading.Thread]
+    _threads: Workers
 
     def __new__(
         cls,
@@ -72,7 +71,7 @@ class AioContext(_core.AioContext):
             poll_max_ns = default_poll_max_ns()
         self = super().__new__(cls, poll_max_ns, poll_grow, poll_shrink)
         self._pools = weakref.WeakSet()
-        self._threads = set()
+        self._threads = Workers()
         return self
 
     def set_poll_params(self, max_ns: int, grow: int = 0, shrink: int = 0) -> None:
@@ -122,7 +121,7 @@ class AioContext(_core.AioContext):
             pool.shutdown(wait=True, cancel_futures=True)
         while self._owned and not self.closed and self._in_flight:
             self.poll()  # what a pool that was dropped has left
-        join_all(self._threads)
+        self._threads.join()
         super().close()
 
     def __enter__(self) -> Self:

@@ -211,7 +211,6 @@ def _as_json(run: Measurement, results: list[ModeResult], interrupted: bool) -> 
         "rounds": run.rounds,
         "threads": run.threads,
         "in_flight": run.in_flight,
-        "cpu_resolution_s": run.cpu.resolution_s,
         "modes": [dataclasses.asdict(result) for result in results],
     }
     return json.dumps(document, indent=2) + "\n"
@@ -260,8 +259,7 @@ def _as_table(run: Measurement, results: list[ModeResult], interrupted: bool) ->
         "",
         "files/s: median of the rounds; latency: submit to completion seen in the "
         "owner;",
-        "CPU seconds: sums over the rounds, counted in steps of "
-        f"{run.cpu.resolution_s * 1e3:.0f} ms",
+        "CPU seconds: sums over the rounds",
     ]
     if interrupted:
         done = ", ".join(f"{result.name} {result.rounds}" for result in results)

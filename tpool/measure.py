@@ -7,15 +7,13 @@ One thread owns everything here but `read_file`, which the workers run.
 from __future__ import annotations
 
 import math
-import os
 import statistics
-import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from time import perf_counter_ns
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from tpool.meter import CpuMeter
 from tpool.peers import (
     IN_FLIGHT,
     Done,
@@ -41,8 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = [
-    "CpuClock",
-    "CpuReading",
     "Measurement",
     "ModeResult",
     "Pass",
@@ -64,47 +60,6 @@ _POOLS: list[Callable[[int, Interrupt], Peer]] = [
 ]
 
 _REPORT_EVERY = 32  # files between two calls of the progress function
-
-
-class CpuReading(NamedTuple):
-    """CPU seconds so far."""
-
-    process: float
-    threads: dict[int, float]
-
-
-class CpuClock:
-    """CPU time of the process and of each thread, from psutil.
-
-    The kernel counts in ticks (`resolution_s`, 10 ms mostly). The pools live
-    from the first round to the last and no thread of theirs ends before, so
-    what a round is short of, a later one gets.
-    """
-
-    def __init__(self) -> None:
-        import psutil  # type: ignore[import-untyped, unused-ignore]
-
-        self._process = psutil.Process()
-        self._owner = threading.get_native_id()
-        self.resolution_s = 1 / os.sysconf("SC_CLK_TCK")
-
-    def read(self) -> CpuReading:
-        """Return the times so far."""
-        times = self._process.cpu_times()
-        return CpuReading(
-            times.user + times.system,
-            {t.id: t.user_time + t.system_time for t in self._process.threads()},
-        )
-
-    def spent(self, since: CpuReading) -> tuple[float, float, float]:
-        """Return CPU seconds of the owner, the other threads and the process."""
-        now = self.read()
-        deltas = {
-            thread: seconds - since.threads.get(thread, 0.0)
-            for thread, seconds in now.threads.items()
-        }
-        owner = deltas.pop(self._owner, 0.0)
-        return owner, sum(deltas.values()), now.process - since.process
 
 
 @dataclass(slots=True)
@@ -234,7 +189,6 @@ class Measurement:
         self.items: list[Item] = []
         self.bytes = 0
         self.mismatched: list[str] = []
-        self.cpu = CpuClock()
         self._make = [partial(LoopPeer, name) for name in loops] or _POOLS
         self._progress = progress
         self._reference: list[Outcome] = []
@@ -313,14 +267,16 @@ class Measurement:
                 self._tell(label, len(one.latencies_ns), len(self.items))
             self._take(done, one.latencies_ns)
 
-        cpu, usage = self.cpu.read(), peer.usage()
-        started = perf_counter_ns()
+        usage = peer.usage()
+        meter = CpuMeter()
+        meter.start()
         try:
             peer.run(self.items, take)
             one.complete = True
         finally:
-            one.wall_ns = perf_counter_ns() - started
-            one.cpu_s = self.cpu.spent(cpu)
+            spent = meter.stop()
+            one.wall_ns = int(spent.wall_s * 1e9)
+            one.cpu_s = (spent.owner_s, spent.rest_s, spent.process_s)
             now = peer.usage()
             one.usage = now.since(usage) if now and usage else None
 

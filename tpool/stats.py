@@ -22,6 +22,7 @@ class AioStats:
         polls_refused: Poll phases not begun: the worker was last seen on the
             owner's CPU, or only one CPU is usable.
         polled_ns: Nanoseconds spent in poll phases.
+        missed_ns: The part of polled_ns in which no work came.
         blocked_ns: Nanoseconds spent blocked, the wake-up included.
         notifier_writes: Event notifier writes made to wake the owner.
         notifier_writes_saved: Deliveries that needed none.
@@ -34,6 +35,7 @@ class AioStats:
     polls_missed: int
     polls_refused: int
     polled_ns: int
+    missed_ns: int
     blocked_ns: int
     notifier_writes: int
     notifier_writes_saved: int
@@ -60,6 +62,7 @@ class PoolStats:
         polls_refused: Poll phases not begun: the owner was last seen on the
             worker's CPU, or only one CPU is usable.
         polled_ns: Nanoseconds that workers spent polling.
+        missed_ns: The part of polled_ns in which no request came.
         parked_ns: Nanoseconds that workers spent parked.
         wait_ns: Nanoseconds that all requests together waited for a worker.
         run_ns: Nanoseconds that all calls together took.
@@ -80,6 +83,7 @@ class PoolStats:
     polls_missed: int
     polls_refused: int
     polled_ns: int
+    missed_ns: int
     parked_ns: int
     wait_ns: int
     run_ns: int

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from tpool import _core
 from tpool.stats import PoolStats
-from tpool.worker_thread import join_all, spawn
+from tpool.worker_thread import Workers, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -60,7 +60,7 @@ class ThreadPool(_core.ThreadPool):
     Source: QEMU's thread-pool.c.
     """
 
-    _threads: set[threading.Thread]
+    _threads: Workers
 
     def __new__(
         cls,
@@ -77,8 +77,7 @@ class ThreadPool(_core.ThreadPool):
         if on_full not in ("raise", "block"):
             raise ValueError(f"on_full must be 'raise' or 'block', not {on_full!r}")
         # A wrong ctx is refused below.
-        threads: set[threading.Thread] = set()
-        sets: tuple[set[threading.Thread], ...]
+        threads = Workers()
         sets = (threads, getattr(ctx, "_threads", threads))
         self = super().__new__(
             cls,
@@ -151,7 +150,7 @@ class ThreadPool(_core.ThreadPool):
         ctx = self.ctx
         while ctx._owned and not ctx.closed and self._outstanding():
             ctx.poll()
-        join_all(self._threads)
+        self._threads.join()
 
     def __enter__(self) -> Self:
         """Return self."""
@@ -175,7 +174,7 @@ def _shutdown_at_exit() -> None:
     """Let all pools finish what was submitted, before threads are joined."""
     here = [pool for pool in _pools if pool._close(_EXIT, False)]
     for pool in here:
-        join_all(pool._threads)
+        pool._threads.join()
 
 
 def _after_fork_in_child() -> None:

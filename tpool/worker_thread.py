@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,8 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "WorkerThread",
-    "join_all",
+    "Workers",
     "spawn",
+    "thread_cpu_ns",
 ]
 
 _numbers = itertools.count(1)
@@ -25,6 +27,61 @@ if sys.version_info >= (3, 14):
     import contextvars
 
     _NO_CONTEXT["context"] = contextvars.Context()
+
+
+def thread_cpu_ns(native_id: int) -> int:
+    """Return the CPU time of a thread of this process; 0: it has ended."""
+    if sys.platform == "linux":
+        try:
+            # The kernel's name of the CPU clock of a thread, in nanoseconds;
+            # psutil has ticks of 10 ms.
+            return time.clock_gettime_ns((~native_id << 3) | 6)
+        except OSError:
+            return 0
+    import psutil
+
+    for thread in psutil.Process().threads():
+        if thread.id == native_id:
+            return int((thread.user_time + thread.system_time) * 1e9)
+    return 0
+
+
+class Workers:
+    """The threads of a context or a pool, from their start to their end."""
+
+    def __init__(self) -> None:
+        """Make an empty set."""
+        self._threads: set[WorkerThread] = set()
+        self._ended_cpu_ns = 0
+        # A thread's end, and who counts. Reentrant: a collection in the middle
+        # may run code that starts a thread in vain.
+        self._lock = threading.RLock()
+
+    def add(self, thread: WorkerThread) -> None:
+        """Take a thread in."""
+        self._threads.add(thread)
+
+    def discard(self, thread: WorkerThread) -> None:
+        """Let go of a thread, which has not begun or is the caller."""
+        with self._lock:
+            if thread in self._threads:
+                self._threads.discard(thread)
+                if thread.native_id == threading.get_native_id():
+                    self._ended_cpu_ns += time.thread_time_ns()
+
+    def cpu_ns(self) -> int:
+        """Return the CPU time of all, those that have ended included."""
+        with self._lock:
+            ids = [t.native_id for t in list(self._threads) if t.native_id]
+            return self._ended_cpu_ns + sum(map(thread_cpu_ns, ids))
+
+    def join(self) -> None:
+        """Wait until all have ended, but for the caller."""
+        me = threading.current_thread()
+        while others := [thread for thread in list(self._threads) if thread is not me]:
+            for thread in others:
+                thread.join()
+                self._threads.discard(thread)
 
 
 class _Started(threading.Event):
@@ -55,7 +112,7 @@ class WorkerThread(threading.Thread):
         self,
         worker: _core.Worker,
         name: str,
-        sets: tuple[set[threading.Thread], ...],
+        sets: tuple[Workers, ...],
     ) -> None:
         """Make a thread; see the class."""
         super().__init__(name=name, daemon=False, **_NO_CONTEXT)
@@ -103,17 +160,6 @@ class WorkerThread(threading.Thread):
             super().join(timeout)
 
 
-def spawn(
-    sets: tuple[set[threading.Thread], ...], name_prefix: str, worker: _core.Worker
-) -> None:
+def spawn(sets: tuple[Workers, ...], name_prefix: str, worker: _core.Worker) -> None:
     """Start a thread on worker."""
     WorkerThread(worker, f"{name_prefix}_{next(_numbers)}", sets).start()
-
-
-def join_all(threads: set[threading.Thread]) -> None:
-    """Wait until all threads of the set have ended, but for the caller."""
-    me = threading.current_thread()
-    while others := [thread for thread in list(threads) if thread is not me]:
-        for thread in others:
-            thread.join()
-            threads.discard(thread)

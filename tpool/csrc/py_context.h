@@ -17,7 +17,7 @@
 
 struct context_stats {
     counter64 turns, dispatched, polls_hit, polls_missed, polls_refused;
-    counter64 polled_ns, blocked_ns, spurious_wakeups;
+    counter64 polled_ns, missed_ns, blocked_ns, spurious_wakeups;
 };
 
 typedef struct {

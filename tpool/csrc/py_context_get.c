@@ -14,12 +14,13 @@ PyObject *context_stats(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     }
     writes = atomic_load_explicit(&c->core->aio.notify.writes,
                                   memory_order_relaxed);
-    return Py_BuildValue("(KKKKKKKKKK)",
+    return Py_BuildValue("(KKKKKKKKKKK)",
                          (unsigned long long)counter_get(&s->turns), dispatched,
                          (unsigned long long)counter_get(&s->polls_hit),
                          (unsigned long long)counter_get(&s->polls_missed),
                          (unsigned long long)counter_get(&s->polls_refused),
                          (unsigned long long)counter_get(&s->polled_ns),
+                         (unsigned long long)counter_get(&s->missed_ns),
                          (unsigned long long)counter_get(&s->blocked_ns),
                          writes, dispatched > writes ? dispatched - writes : 0,
                          (unsigned long long)counter_get(&s->spurious_wakeups));
@@ -93,6 +94,11 @@ static PyObject *get_owned(AioContextObject *c, void *Py_UNUSED(closure))
     return PyBool_FromLong(context_is_owner(c));
 }
 
+static PyObject *get_owner_tid(AioContextObject *c, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(c->owner_tid);
+}
+
 PyGetSetDef context_getset[] = {
     {"poll_max_ns", (getter)get_poll_max_ns, NULL,
      "Bound of the polling time, ns; 0: polling is off.", NULL},
@@ -115,5 +121,7 @@ PyGetSetDef context_getset[] = {
      "Requests submitted and not dispatched.", NULL},
     {"_owned", (getter)get_owned, NULL,
      "Whether the calling thread is the owner.", NULL},
+    {"_owner_tid", (getter)get_owner_tid, NULL,
+     "The owner's native thread id; 0 where there is none.", NULL},
     {NULL},
 };

@@ -207,8 +207,11 @@ int poll_phase_run(AioContextObject *c, struct wait *w)
     counter_add(&c->stats.polled_ns, (uint64_t)(w->end_ns - w->start_ns));
     if (hit == 1) {
         cpu_parting_done(&c->parting);
+        counter_add(&c->stats.polls_hit, 1);
+    } else {
+        counter_add(&c->stats.missed_ns, (uint64_t)(w->end_ns - w->start_ns));
+        counter_add(&c->stats.polls_missed, 1);
     }
-    counter_add(hit == 1 ? &c->stats.polls_hit : &c->stats.polls_missed, 1);
     return hit;
 }
 

@@ -214,9 +214,9 @@ static PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))
 
     get_stats(pool, &s);
     return Py_BuildValue(
-        "(IIKIKKKKKKKKKKKKKL)", s.threads, s.idle, (unsigned long long)s.queued,
-        s.running, (unsigned long long)s.submitted,
-        (unsigned long long)s.completed,
+        "(IIKIKKKKKKKKKKKKKKL)", s.threads, s.idle,
+        (unsigned long long)s.queued, s.running,
+        (unsigned long long)s.submitted, (unsigned long long)s.completed,
         (unsigned long long)atomic_load_explicit(&pool->cancelled,
                                                  memory_order_relaxed),
         (unsigned long long)s.wakes,
@@ -225,8 +225,9 @@ static PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))
                                                  memory_order_relaxed),
         (unsigned long long)s.poll_hits, (unsigned long long)s.poll_misses,
         (unsigned long long)s.poll_refused, (unsigned long long)s.polled_ns,
-        (unsigned long long)s.parked_ns, (unsigned long long)s.wait_ns,
-        (unsigned long long)s.run_ns, (long long)s.poll_ns);
+        (unsigned long long)s.missed_ns, (unsigned long long)s.parked_ns,
+        (unsigned long long)s.wait_ns, (unsigned long long)s.run_ns,
+        (long long)s.poll_ns);
 }
 
 static PyObject *pool_get_context(PoolObject *self, void *Py_UNUSED(closure))

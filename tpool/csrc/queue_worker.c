@@ -125,6 +125,7 @@ static bool try_poll(struct request_queue *q, struct queue_worker *w,
     if (hit) {
         q->stats.poll_hits++;
     } else {
+        q->stats.missed_ns += (uint64_t)(w->poll_end_ns - begin_ns);
         q->stats.poll_misses++;
     }
     return true;
@@ -143,6 +144,7 @@ static bool park(struct request_queue *q, struct queue_worker *w,
         w->older->newer = w;
     }
     q->newest = w;
+    w->parked_ns = slept_ns;
     w->parked = true;
     queue_stop_looking(q, w);
     if (queue_look(q)) {

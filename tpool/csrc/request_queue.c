@@ -223,8 +223,13 @@ void request_queue_set_params(struct request_queue *q,
 
 void request_queue_get_stats(struct request_queue *q, struct queue_stats *out)
 {
+    int64_t now_ns = clock_now_ns();
+
     pthread_mutex_lock(&q->lock);
     *out = q->stats;
+    for (struct queue_worker *w = q->newest; w; w = w->older) {
+        out->parked_ns += (uint64_t)remaining_ns(w->parked_ns, now_ns);
+    }
     out->threads = q->threads;
     out->running = q->active;
     out->idle = q->threads - q->active;

@@ -60,6 +60,7 @@ struct queue_worker {
     int64_t poll_end_ns; /* of its last poll phase */
     /* Protected by lock. */
     struct queue_worker *newer, *older; /* parked */
+    int64_t parked_ns;                  /* since when, if parked */
     bool parked;
     bool looking; /* counted in lookers */
     bool standby;
@@ -89,7 +90,7 @@ struct queue_stats {
     uint64_t poll_hits;       /* poll phases that found a request */
     uint64_t poll_misses;
     uint64_t poll_refused; /* partner on the same CPU, or one usable CPU */
-    uint64_t polled_ns, parked_ns;
+    uint64_t polled_ns, missed_ns, parked_ns;
     int64_t poll_ns; /* the window now */
 };
 
