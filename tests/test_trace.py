@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import itertools
+import json
 import threading
 import time
 
@@ -25,6 +27,10 @@ def names(identity):
     return [event.name for event in trace.read() if event.id == identity]
 
 
+def windows(ctx):
+    return [name for name in names(id(ctx)) if name.startswith("poll_")]
+
+
 def test_nothing_is_recorded_while_it_is_off(pool):
     trace.enable()
     trace.disable()
@@ -43,8 +49,9 @@ def test_request_is_submitted_started_and_completed_in_that_order(pool):
         "thread_pool_submit",
         "thread_pool_start",
         "thread_pool_complete",
+        "thread_pool_dispatch",
     ]
-    assert events[0].thread == threading.get_ident()
+    assert events[0].thread == events[3].thread == threading.get_ident()
     assert events[1].thread == events[2].thread != threading.get_ident()
     assert [event.time_ns for event in events] == sorted(e.time_ns for e in events)
     assert events[-1].time_ns <= time.monotonic_ns()
@@ -56,7 +63,12 @@ def test_cancelled_request_is_submitted_and_cancelled(single, gate):
     wait_until(lambda: single.stats().running == 1)
     req = single.submit(int)
     assert req.cancel()
-    assert names(id(req)) == ["thread_pool_submit", "thread_pool_cancel"]
+    single.ctx.poll(False)
+    assert names(id(req)) == [
+        "thread_pool_submit",
+        "thread_pool_cancel",
+        "thread_pool_dispatch",
+    ]
 
 
 @pytest.mark.usefixtures("traced")
@@ -87,7 +99,7 @@ def test_shrink_says_the_new_window(ctx, background):
     note = tpool.EventNotifier(active=True)
     ctx.set_event_notifier(note, note.test_and_clear, lambda: False)
     ctx.poll()  # ready at once: the window grows from nothing
-    assert names(id(ctx)) == ["poll_grow"]
+    assert windows(ctx) == ["poll_grow"]
 
     def post():
         wait_blocked(ctx)
@@ -96,7 +108,7 @@ def test_shrink_says_the_new_window(ctx, background):
 
     background(post)
     ctx.poll()
-    assert names(id(ctx))[-1] == "poll_shrink"
+    assert windows(ctx) == ["poll_shrink"]
     assert ctx.poll_ns == 0
     note.close()
 
@@ -118,3 +130,114 @@ def test_events_of_a_thread_that_has_ended_can_be_read(background, pool):
     req = background(pool.submit, int).finish()
     req.result()
     assert names(id(req))[0] == "thread_pool_submit"
+
+
+@pytest.mark.usefixtures("traced")
+def test_owner_s_block_and_worker_s_waits_say_when_and_how_long(ctx):
+    ctx.set_poll_params(0)
+    with tpool.ThreadPool(ctx, max_threads=1) as pool:
+        pool.submit(int).result()
+        wait_until(lambda: pool.stats().parked_ns)
+        started_ns = time.monotonic_ns()
+        request = pool.submit(time.sleep, 0.05)
+        request.result()
+        events = {event.name: event for event in trace.read()}
+    block, park = events["block"], events["worker_park"]
+    assert (block.id, block.thread) == (id(ctx), threading.get_ident())
+    assert started_ns < block.time_ns <= block.time_ns + block.arg
+    assert block.arg > 0
+    assert block.time_ns + block.arg <= time.monotonic_ns()
+    assert park.time_ns < started_ns < park.time_ns + park.arg
+    assert park.thread == events["thread_pool_start"].thread
+
+
+def by_phase(document):
+    entries = {}
+    for entry in document["traceEvents"]:
+        entries.setdefault(entry["ph"], []).append(entry)
+    return entries
+
+
+def test_a_recording_shows_calls_waits_and_each_request_as_an_arrow(tmp_path):
+    path = tmp_path / "trace.json"
+    with (
+        tpool.AioContext() as ctx,
+        tpool.ThreadPool(ctx, max_threads=2) as pool,
+        trace.record(path) as recording,
+    ):
+        for _ in range(100):
+            pool.submit(int).result()
+    document = json.loads(path.read_text())
+    assert document["otherData"] == {"events": recording.events, "lost": 0}
+    assert not trace.enabled()
+    entries = by_phase(document)
+    slices = entries["X"]
+    names_of = [entry["name"] for entry in slices]
+    assert names_of.count("call") == names_of.count("submit") == 100
+    assert names_of.count("dispatch") == 100
+    assert {"working"} < set(names_of)
+    assert all(entry["dur"] >= 0 and entry["ts"] >= 0 for entry in slices)
+    arrows = [[e["id"] for e in entries[phase]] for phase in "stf"]
+    assert sorted(arrows[0]) == sorted(set(arrows[0]))
+    assert sorted(arrows[0]) == sorted(arrows[1]) == sorted(arrows[2])
+    labels = {e["args"]["name"]: e["tid"] for e in entries["M"] if "name" in e["args"]}
+    assert labels["MainThread"] in {e["tid"] for e in slices if e["name"] == "dispatch"}
+    assert any(name.startswith("tpool_") for name in labels)
+
+
+def test_slices_of_one_track_do_not_overlap_but_for_those_inside(tmp_path):
+    path = tmp_path / "trace.json"
+    with (
+        tpool.AioContext() as ctx,
+        tpool.ThreadPool(ctx, max_threads=2) as pool,
+        trace.record(path),
+    ):
+        for number in range(50):
+            pool.submit(time.sleep, 0.0001 * (number % 3)).result()
+    tracks = {}
+    for entry in by_phase(json.loads(path.read_text()))["X"]:
+        if entry["name"] not in ("submit", "dispatch"):
+            tracks.setdefault(entry["tid"], []).append(
+                (round(entry["ts"] * 1000), round((entry["ts"] + entry["dur"]) * 1000))
+            )
+    for spans in tracks.values():
+        spans.sort()
+        for (_, end), (begin, _) in itertools.pairwise(spans):
+            assert end <= begin
+
+
+def test_a_recording_counts_what_it_lost(tmp_path, single, monkeypatch):
+    monkeypatch.setattr(trace, "_DRAIN_S", 3600)
+    with trace.record(tmp_path / "trace.json") as recording:
+        for req in single.submit_many(int, [()] * 10_000):
+            req.result()
+    assert recording.lost > 0
+    said = json.loads((tmp_path / "trace.json").read_text())["otherData"]
+    assert said["lost"] == recording.lost
+
+
+def test_a_recording_is_written_also_when_something_is_raised(tmp_path, pool):
+    path = tmp_path / "trace.json"
+
+    def fail():
+        with trace.record(path):
+            pool.submit(int).result()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert json.loads(path.read_text())["otherData"]["events"] > 0
+    assert not trace.enabled()
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_second_recording_is_refused(tmp_path):
+    with pytest.raises(RuntimeError, match="already"):
+        trace.record(tmp_path / "other.json").__enter__()
+    assert not (tmp_path / "other.json").exists()
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_anything_runs(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        trace.record(tmp_path / "nowhere" / "trace.json").__enter__()
+    assert not trace.enabled()

@@ -2,22 +2,34 @@
 
 Events: run_poll_handlers_begin(ctx, max_ns), run_poll_handlers_end(ctx,
 progress), poll_grow(ctx, ns), poll_shrink(ctx, ns), thread_pool_submit(req),
-thread_pool_start(req), thread_pool_complete(req), thread_pool_cancel(req).
+thread_pool_start(req), thread_pool_complete(req), thread_pool_cancel(req),
+thread_pool_dispatch(req). Of what has a length, time_ns is when it began: block(ctx,
+ns), worker_poll(pool, ns), worker_park(pool, ns).
 """
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tpool import _core
 
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
 __all__ = [
     "Event",
+    "Recording",
     "disable",
     "enable",
     "enabled",
     "lost",
     "read",
+    "record",
 ]
 
 
@@ -29,7 +41,7 @@ class Event:
         time_ns: When, in nanoseconds of the monotonic clock.
         thread: Where, as threading.get_ident() says it.
         name: Name of the event.
-        id: id() of the context or the request.
+        id: id() of the context or the request; the same number for all of a pool.
         arg: Second parameter of the event: nanoseconds, or progress as 0 or 1.
     """
 
@@ -84,3 +96,73 @@ def read() -> list[Event]:
     ]
     events.sort(key=lambda event: event.time_ns)
     return events
+
+
+_DRAIN_S = 0.01  # a ring of 8192 events is full after as long at the earliest
+
+
+@dataclass(slots=True)
+class Recording:
+    """What record() has written.
+
+    Attributes:
+        events: Number of events in the file.
+        lost: Events that were overwritten before they could be written.
+    """
+
+    events: int = 0
+    lost: int = 0
+
+
+@contextmanager
+def record(path: str | os.PathLike[str]) -> Iterator[Recording]:
+    """Record what happens inside, and write it to a file at the end.
+
+    Perfetto (ui.perfetto.dev) and chrome://tracing open the file: owners and
+    workers as tracks; polled, blocked and working time as slices; each request as
+    an arrow from its submit to its call and its dispatch. A thread of its own
+    reads the events meanwhile, which takes the GIL now and then.
+
+    Args:
+        path: The file; it is opened at the start, and replaced.
+
+    Returns:
+        A context manager; the Recording it gives is filled in at its end.
+
+    Raises:
+        OSError: The file cannot be written.
+        RuntimeError: Events are recorded already.
+
+    Context: Any thread; for the whole interpreter.
+    """
+    from tpool import perfetto
+
+    if enabled():
+        raise RuntimeError("trace events are recorded already")
+    events: list[Event] = []
+    names: dict[int, str] = {}
+    stop = threading.Event()
+
+    def drain() -> None:
+        events.extend(read())
+        names.update((t.ident or 0, t.name) for t in threading.enumerate())
+
+    def drain_now_and_then() -> None:
+        while not stop.wait(_DRAIN_S):
+            drain()
+
+    recording = Recording()
+    reader = threading.Thread(target=drain_now_and_then, name="tpool-trace")
+    with Path(path).open("w", encoding="utf-8") as file:
+        enable()
+        reader.start()
+        try:
+            yield recording
+        finally:
+            disable()
+            stop.set()
+            reader.join()
+            drain()
+            recording.events, recording.lost = len(events), lost()
+            events.sort(key=lambda event: event.time_ns)
+            file.write(perfetto.document(events, names, recording.lost))

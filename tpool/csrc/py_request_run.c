@@ -185,6 +185,7 @@ int request_dispatch(PyObject *self)
         /* Here, not in the worker: dropping what another thread made is dear
          * without the GIL. */
         request_drop_context(r);
+        trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_DISPATCH, r, 0);
     }
     while (ret == 0 && (callback = take_callback(r))) {
         ret = request_call_callback(r, callback);

@@ -78,6 +78,10 @@ int py_trace_init(PyObject *module)
         "thread_pool_start",
         "thread_pool_complete",
         "thread_pool_cancel",
+        "thread_pool_dispatch",
+        "block",
+        "worker_poll",
+        "worker_park",
     };
     struct module_state *state = PyModule_GetState(module);
     PyObject *kinds = PyTuple_New(TRACE_KINDS);

@@ -70,6 +70,8 @@ static int block(AioContextObject *c, struct wait *w)
     }
     cpu_publish(&core->cpus.owner);
     w->end_ns = clock_now_ns();
+    trace_emit_at(c->core->trace, TRACE_BLOCK, c, w->end_ns - begin_ns,
+                  begin_ns);
     counter_add(&c->stats.blocked_ns, (uint64_t)(w->end_ns - begin_ns));
     if (n < 0) {
         raise_errno(n);

@@ -159,6 +159,28 @@ static RequestObject *run_batch(WorkerObject *w, RequestObject *r)
     }
 }
 
+/* The worker has waited: for how long it polled, and then was parked. */
+static void trace_wait(WorkerObject *w)
+{
+    struct trace *trace = &w->pool->state->trace;
+    int64_t begin_ns = w->queue_worker.wait_ns;
+    int64_t polled_ns = w->queue_worker.poll_end_ns - begin_ns;
+
+    if (!trace_is_on(trace) || begin_ns < 0) {
+        return;
+    }
+    if (polled_ns > 0) {
+        trace_record(trace, TRACE_WORKER_POLL, w->pool, polled_ns, begin_ns);
+        begin_ns = w->queue_worker.poll_end_ns;
+    }
+    /* Relaxed: this thread has seen the wake-up that it came with. */
+    if (atomic_load_explicit(&w->queue_worker.wake_ns, memory_order_relaxed) >=
+        w->queue_worker.wait_ns) {
+        trace_record(trace, TRACE_WORKER_PARK, w->pool,
+                     clock_now_ns() - begin_ns, begin_ns);
+    }
+}
+
 /* GIL released.  Delivers the last request (NULL: none) and waits for one. */
 static RequestObject *deliver_and_get(WorkerObject *w, RequestObject *r)
 {
@@ -180,6 +202,7 @@ static RequestObject *deliver_and_get(WorkerObject *w, RequestObject *r)
     }
     r = taken(w, node);
     cpu_publish(&core->cpus.worker);
+    trace_wait(w);
 #ifndef Py_GIL_DISABLED
     aio_handoff_from_owner(core);
 #endif

@@ -251,16 +251,15 @@ static bool leave(struct request_queue *q, struct queue_worker *w,
 static struct request_node *wait_and_pop(struct request_queue *q,
                                          struct queue_worker *w)
 {
-    int64_t begin_ns = -1; /* of the wait, if there was one */
-
+    w->wait_ns = -1;
     for (;;) {
         queue_splice(q);
         if (q->threads > q->max_threads) {
             return NULL;
         }
         if (q->head && may_take(q, w)) {
-            if (begin_ns >= 0) {
-                tune(q, w, begin_ns);
+            if (w->wait_ns >= 0) {
+                tune(q, w, w->wait_ns);
             }
             return pop(q);
         }
@@ -271,12 +270,12 @@ static struct request_node *wait_and_pop(struct request_queue *q,
             stand_by(q, w);
             continue;
         }
-        if (begin_ns < 0) {
-            begin_ns = clock_now_ns();
+        if (w->wait_ns < 0) {
+            w->wait_ns = clock_now_ns();
             q->sentry = w;
             w->polled = false;
         }
-        if (!try_poll(q, w, begin_ns) && !park(q, w, begin_ns)) {
+        if (!try_poll(q, w, w->wait_ns) && !park(q, w, w->wait_ns)) {
             return NULL;
         }
     }

@@ -62,7 +62,7 @@ static struct trace_ring *ring_of_this_thread(struct trace *trace)
 }
 
 void trace_record(struct trace *trace, enum trace_kind kind, const void *id,
-                  int64_t arg)
+                  int64_t arg, int64_t time_ns)
 {
     struct trace_ring *ring = ring_of_this_thread(trace);
     struct trace_slot *slot;
@@ -77,7 +77,7 @@ void trace_record(struct trace *trace, enum trace_kind kind, const void *id,
     head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     slot = &ring->slots[head % TRACE_RING_EVENTS];
     /* Release: who reads half of it sees the head before it, or a later one. */
-    atomic_store_explicit(&slot->time_ns, clock_now_ns(), memory_order_release);
+    atomic_store_explicit(&slot->time_ns, time_ns, memory_order_release);
     atomic_store_explicit(&slot->kind, kind, memory_order_release);
     atomic_store_explicit(&slot->id, (uintptr_t)id, memory_order_release);
     atomic_store_explicit(&slot->arg, arg, memory_order_release);

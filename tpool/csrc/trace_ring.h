@@ -23,6 +23,10 @@ enum trace_kind {
     TRACE_THREAD_POOL_START,
     TRACE_THREAD_POOL_COMPLETE,
     TRACE_THREAD_POOL_CANCEL,
+    TRACE_THREAD_POOL_DISPATCH,
+    TRACE_BLOCK,       /* id: context, arg: how long the owner blocked, ns */
+    TRACE_WORKER_POLL, /* id: pool, arg: how long the worker polled, ns */
+    TRACE_WORKER_PARK, /* id: pool, arg: how long it was parked, ns */
     TRACE_KINDS
 };
 
@@ -53,17 +57,32 @@ int trace_init(struct trace *trace);
 /* No thread may be inside trace_emit() any more. */
 void trace_cleanup(struct trace *trace);
 
-/* Any thread.  The slow half of trace_emit(). */
+/* Any thread.  The slow half of trace_emit_at(). */
 void trace_record(struct trace *trace, enum trace_kind kind, const void *id,
-                  int64_t arg);
+                  int64_t arg, int64_t time_ns);
 
 /* Any thread.  Costs a load and a branch while tracing is off. */
+static inline bool trace_is_on(struct trace *trace)
+{
+    return __builtin_expect(
+        atomic_load_explicit(&trace->on, memory_order_relaxed), 0);
+}
+
+/* Any thread.  Something that began at time_ns, and has ended by now. */
+static inline void trace_emit_at(struct trace *trace, enum trace_kind kind,
+                                 const void *id, int64_t arg, int64_t time_ns)
+{
+    if (trace_is_on(trace)) {
+        trace_record(trace, kind, id, arg, time_ns);
+    }
+}
+
+/* Any thread.  Something that happens now. */
 static inline void trace_emit(struct trace *trace, enum trace_kind kind,
                               const void *id, int64_t arg)
 {
-    if (__builtin_expect(atomic_load_explicit(&trace->on, memory_order_relaxed),
-                         0)) {
-        trace_record(trace, kind, id, arg);
+    if (trace_is_on(trace)) {
+        trace_record(trace, kind, id, arg, clock_now_ns());
     }
 }
 

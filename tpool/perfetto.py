@@ -1,0 +1,190 @@
+"""Trace events as a file that Perfetto and chrome://tracing open.
+
+Source: the Trace Event Format of Chrome.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from tpool.trace import Event
+
+__all__ = ["document"]
+
+_Json = dict[str, Any]
+
+# Name and colour of what a thread spends time on. chrome://tracing looks at the
+# colour; Perfetto gives each name one of its own.
+_HIT = ("polled: hit", "good")
+_MISSED = ("polled: missed", "bad")
+_BLOCKED = ("blocked", "grey")
+_WORKING = ("working", "thread_state_running")
+_CALL = ("call", "thread_state_running")
+_POLLED = ("polled", "good")
+_PARKED = ("parked", "grey")
+_FLASH_NS = 1  # a slice for an arrow to begin or end at
+
+
+class _Writer:
+    """Makes slices and arrows of events, which come in order of time."""
+
+    def __init__(self, origin_ns: int) -> None:
+        self._origin_ns = origin_ns
+        self._tracks: dict[int, int] = {}  # thread -> track
+        self._owners: dict[int, int] = {}  # thread -> end of its last wait, ns
+        self._phases: dict[int, Event] = {}  # thread -> poll phase begun
+        self._calls: dict[int, Event] = {}  # thread -> call begun
+        self._flows: dict[int, int] = {}  # request -> arrow
+        self._numbers = itertools.count(1)
+
+    def track(self, thread: int) -> int:
+        return self._tracks.setdefault(thread, len(self._tracks) + 1)
+
+    def threads(self) -> dict[int, int]:
+        """Return the track of each thread; owners come first in the sorting."""
+        return self._tracks
+
+    def is_owner(self, thread: int) -> bool:
+        return thread in self._owners
+
+    def _at(self, time_ns: int) -> float:
+        return (time_ns - self._origin_ns) / 1e3  # the format counts in us
+
+    def _slice(
+        self,
+        thread: int,
+        kind: tuple[str, str],
+        begin_ns: int,
+        end_ns: int,
+        **args: int,
+    ) -> _Json:
+        made: _Json = {
+            "ph": "X",
+            "pid": 1,
+            "tid": self.track(thread),
+            "name": kind[0],
+            "cname": kind[1],
+            "ts": self._at(begin_ns),
+            "dur": (end_ns - begin_ns) / 1e3,
+        }
+        if args:
+            made["args"] = args
+        return made
+
+    def _arrow(self, phase: str, event: Event) -> Iterator[_Json]:
+        flow = self._flows.get(event.id)
+        if phase == "s":
+            flow = self._flows[event.id] = next(self._numbers)
+        elif phase == "f":
+            self._flows.pop(event.id, None)
+        if flow is None:
+            return  # its beginning was not recorded
+        made: _Json = {
+            "ph": phase,
+            "pid": 1,
+            "tid": self.track(event.thread),
+            "cat": "request",
+            "name": "request",
+            "id": flow,
+            "ts": self._at(event.time_ns),
+        }
+        if phase == "f":
+            made["bp"] = "e"  # ends at the slice around it, not the next one
+        yield made
+
+    def _flash(self, name: str, event: Event) -> _Json:
+        end_ns = event.time_ns + _FLASH_NS
+        return self._slice(event.thread, (name, "good"), event.time_ns, end_ns)
+
+    def _waited(
+        self,
+        thread: int,
+        kind: tuple[str, str],
+        begin_ns: int,
+        end_ns: int,
+        **args: int,
+    ) -> Iterator[_Json]:
+        """A wait of an owner; what lies between two waits is work."""
+        last_ns = self._owners.get(thread)
+        if last_ns is not None and last_ns < begin_ns:
+            yield self._slice(thread, _WORKING, last_ns, begin_ns)
+        yield self._slice(thread, kind, begin_ns, end_ns, **args)
+        self._owners[thread] = end_ns
+
+    def convert(self, event: Event) -> Iterator[_Json]:
+        """Yield what one event adds to the file."""
+        thread, now_ns = event.thread, event.time_ns
+        if event.name == "run_poll_handlers_begin":
+            self._phases[thread] = event
+        elif event.name == "run_poll_handlers_end":
+            begun = self._phases.pop(thread, None)
+            if begun is not None:
+                kind = _HIT if event.arg else _MISSED
+                yield from self._waited(
+                    thread, kind, begun.time_ns, now_ns, max_ns=begun.arg
+                )
+        elif event.name == "block":
+            yield from self._waited(thread, _BLOCKED, now_ns, now_ns + event.arg)
+        elif event.name in ("poll_grow", "poll_shrink"):
+            yield {
+                "ph": "C",
+                "pid": 1,
+                "name": f"poll_ns of context {event.id:#x}",
+                "ts": self._at(now_ns),
+                "args": {"ns": event.arg},
+            }
+        elif event.name == "worker_poll":
+            yield self._slice(thread, _POLLED, now_ns, now_ns + event.arg)
+        elif event.name == "worker_park":
+            yield self._slice(thread, _PARKED, now_ns, now_ns + event.arg)
+        elif event.name == "thread_pool_submit":
+            yield self._flash("submit", event)
+            yield from self._arrow("s", event)
+        elif event.name == "thread_pool_start":
+            self._calls[thread] = event
+            yield from self._arrow("t", event)
+        elif event.name == "thread_pool_complete":
+            started = self._calls.pop(thread, None)
+            if started is not None:
+                yield self._slice(thread, _CALL, started.time_ns, now_ns)
+        elif event.name == "thread_pool_cancel":
+            yield self._flash("cancel", event)
+        elif event.name == "thread_pool_dispatch":
+            yield self._flash("dispatch", event)
+            yield from self._arrow("f", event)
+
+
+def _labels(writer: _Writer, names: Mapping[int, str]) -> Iterator[_Json]:
+    for thread, track in writer.threads().items():
+        role = "owner" if writer.is_owner(thread) else "thread"
+        for what, args in (
+            ("thread_name", {"name": names.get(thread, f"{role} {thread:#x}")}),
+            ("thread_sort_index", {"sort_index": track - 1000 * (role == "owner")}),
+        ):
+            yield {"ph": "M", "pid": 1, "tid": track, "name": what, "args": args}
+
+
+def document(events: Iterable[Event], names: Mapping[int, str], lost: int) -> str:
+    """Return the text of a trace file.
+
+    Args:
+        events: In order of time.
+        names: Name of each thread, by threading.get_ident().
+        lost: Events that were overwritten before they were read; the file says it.
+    """
+    events = list(events)
+    writer = _Writer(min((event.time_ns for event in events), default=0))
+    made = [entry for event in events for entry in writer.convert(event)]
+    made += _labels(writer, names)
+    return json.dumps(
+        {
+            "traceEvents": made,
+            "displayTimeUnit": "ns",
+            "otherData": {"events": len(events), "lost": lost},
+        }
+    )
