@@ -7,6 +7,25 @@
 
 #include <math.h>
 
+/* "NAME must be at most BOUND, not VALUE"; at: "at most" or "at least". */
+static int raise_bound(PyObject *type, const char *name, const char *at,
+                       int64_t bound, PyObject *value)
+{
+    PyObject *repr = PyObject_Repr(value);
+
+    if (!repr) { /* an int of too many digits */
+        PyErr_Clear();
+        repr = PyUnicode_FromFormat("a %s of its size",
+                                    Py_TYPE(value)->tp_name);
+    }
+    if (repr) {
+        PyErr_Format(type, "%s must be %s %lld, not %U", name, at,
+                     (long long)bound, repr);
+        Py_DECREF(repr);
+    }
+    return -1;
+}
+
 int arg_int(PyObject *value, const char *name, int64_t min, int64_t max,
             int64_t *out)
 {
@@ -24,14 +43,10 @@ int arg_int(PyObject *value, const char *name, int64_t min, int64_t max,
     *out = PyLong_AsLongLongAndOverflow(index, &overflow);
     Py_DECREF(index);
     if (overflow > 0 || (!overflow && *out > max)) {
-        PyErr_Format(PyExc_OverflowError, "%s must be at most %lld, not %R",
-                     name, (long long)max, value);
-        return -1;
+        return raise_bound(PyExc_OverflowError, name, "at most", max, value);
     }
     if (overflow < 0 || *out < min) {
-        PyErr_Format(PyExc_ValueError, "%s must be at least %lld, not %R", name,
-                     (long long)min, value);
-        return -1;
+        return raise_bound(PyExc_ValueError, name, "at least", min, value);
     }
     return 0;
 }
@@ -50,21 +65,26 @@ int arg_seconds(PyObject *value, const char *name, int64_t *out_ns)
                      value);
         return -1;
     }
-    seconds = PyFloat_AsDouble(value);
-    if (seconds == -1.0 && PyErr_Occurred()) {
+    if (PyFloat_Check(value)) {
+        seconds = PyFloat_AS_DOUBLE(value);
+    } else {
+        PyObject *index = PyNumber_Index(value);
         int overflow;
 
-        if (!PyErr_ExceptionMatches(PyExc_OverflowError)) {
+        if (!index) {
             return -1;
         }
-        PyErr_Clear(); /* an int too large for a float: only its sign counts */
-        PyLong_AsLongLongAndOverflow(value, &overflow);
-        seconds = overflow < 0 ? -1.0 : (double)INFINITY;
+        /* Too large for an int64: only its sign counts. */
+        seconds = (double)PyLong_AsLongLongAndOverflow(index, &overflow);
+        Py_DECREF(index);
+        seconds = overflow ? overflow * (double)INFINITY : seconds;
     }
-    if (isnan(seconds) || seconds < 0) {
-        PyErr_Format(PyExc_ValueError, "%s must not be negative or NaN: %R",
-                     name, value);
+    if (isnan(seconds)) {
+        PyErr_Format(PyExc_ValueError, "%s must not be NaN: %R", name, value);
         return -1;
+    }
+    if (seconds < 0) {
+        return raise_bound(PyExc_ValueError, name, "at least", 0, value);
     }
     seconds *= (double)NS_PER_SECOND;
     /* Rounded up: a wait is never shorter than was asked for. */

@@ -68,8 +68,10 @@ static PyObject *schedule(BottomHalfObject *bh, bool idle)
     if (!(old & BH_LINKED)) {
         Py_INCREF(bh);
         context_post(c, &bh->work.node.link);
-    } else if ((old & BH_IDLE) && !(new &BH_IDLE)) {
-        notify_bare(&c->core->aio.notify); /* it may sleep until idle time */
+    } else if (!(new &BH_IDLE) && ((old & BH_IDLE) || !(old & BH_SCHEDULED))) {
+        /* It is, or was before it was cancelled, among the idle ones: the
+         * owner may sleep until idle time. */
+        notify_bare(&c->core->aio.notify);
     }
     Py_RETURN_NONE;
 }

@@ -106,12 +106,14 @@ static int polled_by_nobody(AioContextObject *c)
 /* Context acquired, not closed.  Returns 0, or -1 with an exception. */
 static int close_acquired(AioContextObject *c)
 {
+    struct ownership before;
+
     if (polled_by_nobody(c) < 0) {
         return -1;
     }
-    atomic_store_explicit(&c->adopted, true, memory_order_relaxed);
-    context_set_owner(c);
+    before = context_seize(c);
     if (context_drain(c) < 0) {
+        context_give_back(c, &before);
         return -1;
     }
     if (!atomic_load_explicit(&c->core->workers, memory_order_acquire)) {
@@ -308,20 +310,21 @@ static PyObject *context_acquire_method(AioContextObject *c,
     if (context_acquire(c) < 0) {
         return NULL;
     }
+    c->hold.by_user++;
     Py_RETURN_NONE;
 }
 
 static PyObject *context_release_method(AioContextObject *c,
                                         PyObject *Py_UNUSED(ignored))
 {
-    /* What poll() holds in this thread is not the caller's to release. */
-    if (!context_is_acquired(c) ||
-        (context_is_owner(c) && c->lock_depth <= (unsigned)c->poll_depth)) {
+    /* What a method holds in this thread is not the caller's to release. */
+    if (!context_is_acquired(c) || !c->hold.by_user) {
         PyErr_SetString(PyExc_RuntimeError,
                         "release() of an AioContext that this thread has not "
                         "acquired");
         return NULL;
     }
+    c->hold.by_user--;
     context_release(c);
     Py_RETURN_NONE;
 }

@@ -15,6 +15,12 @@
 #include "py_signals.h"
 #include "py_timer.h"
 
+/* How often the thread that has the lock has taken it. */
+struct lock_hold {
+    unsigned depth;
+    unsigned by_user; /* of these, by acquire() */
+};
+
 struct context_stats {
     counter64 turns, dispatched, polls_hit, polls_missed, polls_refused;
     counter64 polled_ns, missed_ns, blocked_ns, spurious_wakeups;
@@ -36,7 +42,7 @@ typedef struct {
     atomic_bool closed;
 
     /* Protected by lock. */
-    unsigned lock_depth;
+    struct lock_hold hold; /* of who has the lock */
     bool owner_is_main;
     int owner_tid;
     int poll_depth; /* polls inside each other */
@@ -73,8 +79,8 @@ int context_acquire(AioContextObject *c);
 void context_release(AioContextObject *c);
 
 /* Lets go of it whatever the depth, and takes it back; GIL held. */
-unsigned context_release_all(AioContextObject *c);
-void context_acquire_again(AioContextObject *c, unsigned depth);
+struct lock_hold context_release_all(AioContextObject *c);
+void context_acquire_again(AioContextObject *c, struct lock_hold hold);
 
 /* Context acquired and not closed: 0, or -1 with an exception and released. */
 int context_enter(AioContextObject *c);
@@ -97,6 +103,17 @@ bool context_is_acquired(AioContextObject *c);
 
 /* Context acquired.  The calling thread is the owner, whoever was. */
 void context_set_owner(AioContextObject *c);
+
+/* Who owned a context. */
+struct ownership {
+    unsigned long owner;
+    int owner_tid;
+    bool owner_is_main, adopted;
+};
+
+/* Context acquired.  The same, as if it had polled; and as it was before. */
+struct ownership context_seize(AioContextObject *c);
+void context_give_back(AioContextObject *c, const struct ownership *before);
 
 /* Methods for the event loop above: see py_loop_methods.c. */
 PyObject *context_poll_for(AioContextObject *c, PyObject *timeout);

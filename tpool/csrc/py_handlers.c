@@ -241,7 +241,7 @@ int handler_call(struct fd_handler *h, enum handler_callback which)
     Py_INCREF(callback);
     result = PyObject_CallNoArgs(callback);
     if (result) {
-        truth = PyObject_IsTrue(result);
+        truth = which == IO_POLL ? PyObject_IsTrue(result) : 0;
         Py_DECREF(result);
     }
     if (truth < 0) {

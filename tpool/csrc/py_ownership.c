@@ -43,47 +43,47 @@ bool context_is_acquired(AioContextObject *c)
 }
 
 static void lock_set_owner(AioContextObject *c, unsigned long thread,
-                           unsigned depth)
+                           struct lock_hold hold)
 {
     atomic_store_explicit(&c->lock_owner, thread, memory_order_relaxed);
-    c->lock_depth = depth;
+    c->hold = hold;
 }
 
 int context_acquire(AioContextObject *c)
 {
     if (context_is_acquired(c)) {
-        c->lock_depth++;
+        c->hold.depth++;
         return 0;
     }
     if (lock_take(c, true) < 0) {
         return -1;
     }
-    lock_set_owner(c, this_thread(), 1);
+    lock_set_owner(c, this_thread(), (struct lock_hold){.depth = 1});
     return 0;
 }
 
 void context_release(AioContextObject *c)
 {
     assert(context_is_acquired(c));
-    if (--c->lock_depth == 0) {
-        lock_set_owner(c, 0, 0);
+    if (--c->hold.depth == 0) {
+        lock_set_owner(c, 0, (struct lock_hold){0});
         PyThread_release_lock(c->lock);
     }
 }
 
-unsigned context_release_all(AioContextObject *c)
+struct lock_hold context_release_all(AioContextObject *c)
 {
-    unsigned depth = c->lock_depth;
+    struct lock_hold hold = c->hold;
 
-    lock_set_owner(c, 0, 0);
+    lock_set_owner(c, 0, (struct lock_hold){0});
     PyThread_release_lock(c->lock);
-    return depth;
+    return hold;
 }
 
-void context_acquire_again(AioContextObject *c, unsigned depth)
+void context_acquire_again(AioContextObject *c, struct lock_hold hold)
 {
     lock_take(c, false); /* does not fail: no signal handler runs */
-    lock_set_owner(c, this_thread(), depth);
+    lock_set_owner(c, this_thread(), hold);
 }
 
 int context_enter(AioContextObject *c)
@@ -121,6 +121,29 @@ void context_set_owner(AioContextObject *c)
 #else
     c->owner_is_main = true; /* looks for signals where there are none */
 #endif
+}
+
+struct ownership context_seize(AioContextObject *c)
+{
+    struct ownership before = {
+        .owner = atomic_load_explicit(&c->owner, memory_order_relaxed),
+        .owner_tid = c->owner_tid,
+        .owner_is_main = c->owner_is_main,
+        .adopted = atomic_load_explicit(&c->adopted, memory_order_relaxed),
+    };
+
+    context_set_owner(c);
+    atomic_store_explicit(&c->adopted, true, memory_order_release);
+    return before;
+}
+
+void context_give_back(AioContextObject *c, const struct ownership *before)
+{
+    atomic_store_explicit(&c->owner, before->owner, memory_order_relaxed);
+    c->owner_tid = before->owner_tid;
+    c->owner_is_main = before->owner_is_main;
+    /* Release: pairs with the acquire in context_check_owner(). */
+    atomic_store_explicit(&c->adopted, before->adopted, memory_order_release);
 }
 
 int context_check_owner(AioContextObject *c, const char *what)

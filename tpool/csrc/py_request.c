@@ -274,10 +274,12 @@ static void request_dealloc(RequestObject *r)
     PyTypeObject *type = Py_TYPE(r);
 
     PyObject_GC_UnTrack(r);
-    request_clear(r);
+    /* A chain of requests, each the outcome of the next, is not recursed into. */
+    Py_TRASHCAN_BEGIN(r, request_dealloc) request_clear(r);
     pool_core_unref(r->pool);
     PyObject_GC_Del(r);
     Py_DECREF(type);
+    Py_TRASHCAN_END
 }
 
 /* In the asyncio loop that runs: what awaits needs it anyway. */

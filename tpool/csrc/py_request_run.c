@@ -49,7 +49,7 @@ RequestObject *request_new(struct pool_core *pool, PyObject *fn,
     PyObject_GC_UnTrack(context);
     r->work.node.link.next = NULL;
     r->work.node.prev = NULL;
-    r->work.node.queued = true;
+    r->work.node.queued = false;
     atomic_init(&r->state, REQUEST_PENDING);
     atomic_init(&r->cancelled, false);
     r->raised = false;
@@ -111,11 +111,14 @@ static void deliver(RequestObject *r)
 {
     struct py_core *core = py_core_ref(r->pool->core);
 
-    request_drop_call(r);
     request_track(r);
+    Py_INCREF(r);
     aio_core_post(&core->aio, &r->work.node.link);
     py_core_drop_undelivered(core);
     py_core_unref(core);
+    /* After the post: this can run code that waits for it. */
+    request_drop_call(r);
+    Py_DECREF(r);
 }
 
 void request_deliver_cancelled(RequestObject *r)

@@ -148,6 +148,7 @@ PyObject *pool_submit(PoolObject *self, PyObject *const *args, Py_ssize_t nargs,
     }
     trace_emit(&self->pool->state->trace, TRACE_THREAD_POOL_SUBMIT, r, 0);
     Py_INCREF(r); /* the queue's */
+    r->work.node.queued = true;
     if (push(self->pool, r, r, 1) < 0) {
         take_back(self->pool, r);
         fail_the_others(self->pool);
@@ -204,6 +205,7 @@ static int push_slice(struct pool_core *pool, PyObject *list, Py_ssize_t begin,
 
         trace_emit(&pool->state->trace, TRACE_THREAD_POOL_SUBMIT, r, 0);
         Py_INCREF(r); /* the queue's */
+        r->work.node.queued = true;
         r->work.node.link.next = newest ? &newest->work.node.link : NULL;
         newest = r;
     }

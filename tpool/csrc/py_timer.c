@@ -95,8 +95,11 @@ void timers_cleanup(struct timer_heap *heap)
     struct timer_heap old = *heap;
 
     memset(heap, 0, sizeof(*heap));
+    /* All of them first: a decref can run code that comes back here. */
     for (Py_ssize_t i = 0; i < old.used; i++) {
         old.timers[i]->index = NOT_IN_HEAP;
+    }
+    for (Py_ssize_t i = 0; i < old.used; i++) {
         Py_DECREF(old.timers[i]);
     }
     PyMem_Free(old.timers);

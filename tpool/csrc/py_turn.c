@@ -5,6 +5,9 @@
  */
 #include "py_poll_phase.h"
 
+/* Polls inside each other; each takes several KiB of the C stack. */
+#define POLL_DEPTH_MAX 200
+
 /* Whether something is to be done before any wait; else how long until it is. */
 static int64_t due_ns(AioContextObject *c)
 {
@@ -54,14 +57,14 @@ static int block(AioContextObject *c, struct wait *w)
     }
     if (still_nothing_due(c, w) &&
         notify_may_block(&core->notify, &core->list)) {
-        unsigned depth = context_release_all(c);
+        struct lock_hold hold = context_release_all(c);
         PyThreadState *ts = context_gil_drop(c);
 
         n = aio_poll_block(core, &c->fdmon,
                            remaining_ns(clock_now_ns(), w->deadline_ns),
                            w->events);
         context_gil_take(c, ts);
-        context_acquire_again(c, depth);
+        context_acquire_again(c, hold);
     }
     if (guarded) {
         /* What comes from now on is seen, and drained, in the next wait. */
@@ -195,6 +198,12 @@ static void yield_to_waiters(AioContextObject *c)
 /* The context is ours: no other thread is in it, and this one may turn it. */
 static int begin(AioContextObject *c)
 {
+    if (context_is_acquired(c) && c->poll_depth >= POLL_DEPTH_MAX) {
+        PyErr_Format(PyExc_RecursionError,
+                     "poll() inside of poll() more than %d times",
+                     POLL_DEPTH_MAX);
+        return -1;
+    }
     if (!context_is_acquired(c)) {
         yield_to_waiters(c);
     }
@@ -356,9 +365,13 @@ int context_prepare(AioContextObject *c, int64_t *timeout_ns)
     notify_raise(notify, NOTIFY_FOREIGN);
     if (*timeout_ns != 0) {
         hit = foreign_poll(c, *timeout_ns);
+        if (!(notify_me(notify) & NOTIFY_FOREIGN)) {
+            /* A signal handler has called check(), say. */
+            notify_raise(notify, NOTIFY_FOREIGN);
+        }
     }
     if (hit < 0) {
-        notify_lower(notify, NOTIFY_FOREIGN);
+        foreign_leave(notify);
     } else if (hit > 0 || !notify_may_block(notify, &c->core->aio.list)) {
         *timeout_ns = 0;
     } else {

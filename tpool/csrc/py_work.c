@@ -100,17 +100,29 @@ int context_dispatch_work(AioContextObject *c, bool *progress)
 
 int context_drain(AioContextObject *c)
 {
+    /* Bottom halves wait here: they go with the context, or back. */
+    struct completion_node *kept_head = NULL, *kept_tail = NULL;
     int ret = 0;
 
     context_absorb(c);
     while (ret == 0 && c->batch_head) {
-        PyObject *work = work_of(take_first(&c->batch_head));
+        struct completion_node *node = take_first(&c->batch_head);
+        PyObject *work = work_of(node);
 
         if (Py_TYPE(work) == c->state->request_type) {
             ret = request_dispatch(work);
+            Py_DECREF(work);
+        } else {
+            append(&kept_head, &kept_tail, node);
         }
-        Py_DECREF(work);
         context_absorb(c);
+    }
+    if (kept_head) {
+        kept_tail->next = c->batch_head;
+        if (!c->batch_head) {
+            c->batch_tail = kept_tail;
+        }
+        c->batch_head = kept_head;
     }
     return ret;
 }
