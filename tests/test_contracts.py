@@ -52,6 +52,7 @@ QUEUE = ["cpu", "parker", "request_queue", "queue_lookers", "queue_worker"]
 # Floors of the Python modules: an import points down.
 PY_FLOORS = {
     "stats": 0,
+    "registry": 0,
     "perfetto": 0,
     "trace": 1,
     "worker_thread": 0,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import weakref
 from typing import TYPE_CHECKING, Self
 
 from tpool import _core
+from tpool.registry import Registry
 from tpool.stats import AioStats
 from tpool.worker_thread import Workers
 
@@ -57,8 +57,9 @@ class AioContext(_core.AioContext):
     Source: QEMU's AioContext.
     """
 
-    _pools: weakref.WeakSet[ThreadPool]
+    _pools: Registry[ThreadPool]
     _threads: Workers
+    _closing: bool
 
     def __new__(
         cls,
@@ -70,8 +71,10 @@ class AioContext(_core.AioContext):
         if poll_max_ns is None:
             poll_max_ns = default_poll_max_ns()
         self = super().__new__(cls, poll_max_ns, poll_grow, poll_shrink)
-        self._pools = weakref.WeakSet()
+        self._pools = Registry()
         self._threads = Workers()
+        self._closing = False
+        _contexts.add(self)
         return self
 
     def set_poll_params(self, max_ns: int, grow: int = 0, shrink: int = 0) -> None:
@@ -116,13 +119,19 @@ class AioContext(_core.AioContext):
 
         Context: Any thread.
         """
+        if self.closed:
+            return
         self._check_idle()
-        for pool in list(self._pools):
-            pool.shutdown(wait=True, cancel_futures=True)
-        while self._owned and not self.closed and self._in_flight:
-            self.poll()  # what a pool that was dropped has left
-        self._threads.join()
-        super().close()
+        self._closing = True  # a callback that runs now makes no more pools
+        try:
+            for pool in self._pools:
+                pool.shutdown(wait=True, cancel_futures=True)
+            while self._owned and not self.closed and self._in_flight:
+                self.poll()  # what a pool that was dropped has left
+            self._threads.join()
+            super().close()
+        finally:
+            self._closing = False
 
     def __enter__(self) -> Self:
         """Return self."""
@@ -140,3 +149,15 @@ class AioContext(_core.AioContext):
     def __reduce__(self) -> str:
         """Refuse to be pickled."""
         raise TypeError("an AioContext cannot be pickled: it owns fds and a thread")
+
+
+# Those that a child of this process must not touch.
+_contexts: Registry[AioContext] = Registry()
+
+
+def _after_fork_in_child() -> None:
+    for ctx in _contexts:
+        ctx._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -22,6 +22,7 @@ _numbers = itertools.count(1)
 
 # Those that run, for the exit of the interpreter: also if nobody else knows them.
 _running: set[tuple[AioContext, threading.Event]] = set()
+_exiting = threading.Event()
 
 
 class IOThread:
@@ -42,7 +43,7 @@ class IOThread:
     Raises:
         ValueError: poll_max_ns is negative.
         OSError: The system gives no fd.
-        RuntimeError: The system gives no thread.
+        RuntimeError: The system gives no thread, or the interpreter exits.
 
     Context: Any thread; also a context manager, which stops it and joins it.
     Source: QEMU's iothread.c.
@@ -50,6 +51,8 @@ class IOThread:
 
     def __init__(self, name: str | None = None, poll_max_ns: int | None = None) -> None:
         """Start the thread; see the class."""
+        if _exiting.is_set():
+            raise RuntimeError("cannot start an IOThread after interpreter shutdown")
         self.ctx = AioContext(poll_max_ns)
         self.pool = ThreadPool(self.ctx)
         self._stopping = threading.Event()
@@ -112,15 +115,24 @@ class IOThread:
 def _run(ctx: AioContext, stopping: threading.Event, owned: threading.Event) -> None:
     _running.add((ctx, stopping))
     try:
-        with ctx:
-            try:
-                ctx.poll(False)  # before the creator can do so, and be the owner
-            finally:
-                owned.set()
-            while not stopping.is_set():
-                ctx.poll()
+        try:
+            ctx.poll(False)  # before the creator can do so, and be the owner
+        finally:
+            owned.set()
+        while not stopping.is_set() and not _exiting.is_set():
+            ctx.poll()
     finally:
+        _close(ctx)
         _running.discard((ctx, stopping))
+
+
+def _close(ctx: AioContext) -> None:
+    """Close ctx, whatever its callbacks raise; each has its turn once."""
+    try:
+        ctx.close()
+    finally:
+        if not ctx.closed:
+            _close(ctx)
 
 
 def _stop(ctx: AioContext, stopping: threading.Event) -> None:
@@ -131,6 +143,7 @@ def _stop(ctx: AioContext, stopping: threading.Event) -> None:
 
 def _stop_at_exit() -> None:
     """Stop all, before the interpreter joins its threads."""
+    _exiting.set()
     for ctx, stopping in list(_running):
         _stop(ctx, stopping)
 

@@ -231,6 +231,7 @@ class _Guest:
         self.pool = ThreadPool(self.ctx, thread_name_prefix="asyncio")
         loop.add_reader(self.ctx.fileno(), self._turn)
         self.ctx.prepare()
+        self.ctx._disown()
 
     def turn_soon(self) -> None:
         """Have the loop turn the context before it waits the next time."""
@@ -245,12 +246,16 @@ class _Guest:
         prepare() polls, before control goes back to the loop.
         """
         self._turn_is_due = False
-        for _ in range(2):
+        try:
             self.ctx.check()
             self.ctx.dispatch()
-            if self.ctx.prepare() != 0:
-                return
-        self.turn_soon()
+            if self.ctx.prepare() == 0:
+                self.ctx.check()
+                self.ctx.dispatch()
+        finally:  # a callback may raise KeyboardInterrupt
+            if self.ctx.prepare() == 0:
+                self.turn_soon()
+            self.ctx._disown()  # the loop may run in another thread next time
 
 
 _guests: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Guest]

@@ -124,7 +124,7 @@ class _Reading(NamedTuple):
     workers_ns: int
     machine_s: float
     stats: AioStats | None
-    pools: weakref.WeakKeyDictionary[ThreadPool, PoolStats]
+    pools: list[tuple[weakref.ref[ThreadPool], PoolStats]]
 
 
 def _owner_phases(then: AioStats, now: AioStats, wall_ns: int) -> Phases:
@@ -137,8 +137,10 @@ def _owner_phases(then: AioStats, now: AioStats, wall_ns: int) -> Phases:
 
 def _worker_phases(then: _Reading, now: _Reading) -> Phases:
     working = polled = missed = parked = 0
-    for pool, stats in now.pools.items():
-        before = then.pools.get(pool)
+    # A pool has one reference, whatever it thinks of == itself.
+    known = {id(ref): stats for ref, stats in then.pools}
+    for ref, stats in now.pools:
+        before = known.get(id(ref))
         working += stats.run_ns - (before.run_ns if before else 0)
         polled += stats.polled_ns - (before.polled_ns if before else 0)
         missed += stats.missed_ns - (before.missed_ns if before else 0)
@@ -233,10 +235,6 @@ class CpuMeter:
 
     def _read(self) -> _Reading:
         ctx = self._ctx
-        pools: weakref.WeakKeyDictionary[ThreadPool, PoolStats]
-        pools = weakref.WeakKeyDictionary()
-        for pool in list(ctx._pools) if ctx else ():
-            pools[pool] = pool.stats()
         return _Reading(
             wall_ns=time.monotonic_ns(),
             process_ns=time.process_time_ns(),
@@ -244,5 +242,5 @@ class CpuMeter:
             workers_ns=ctx._threads.cpu_ns() if ctx else 0,
             machine_s=_machine_cpu_s(),
             stats=ctx.stats() if ctx else None,
-            pools=pools,
+            pools=[(weakref.ref(p), p.stats()) for p in ctx._pools] if ctx else [],
         )

@@ -72,7 +72,8 @@ class AioSelector(selectors._BaseSelectorImpl):
     def unregister(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
         """Forget a file object, as selectors.BaseSelector.unregister()."""
         key: selectors.SelectorKey = super().unregister(fileobj)
-        self.ctx.set_fd_handler(key.fd)
+        if not self.ctx.closed:  # as it is in the child of a fork
+            self.ctx.set_fd_handler(key.fd)
         return key
 
     def modify(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import threading
-import weakref
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from tpool import _core
+from tpool.registry import Registry
 from tpool.stats import PoolStats
 from tpool.worker_thread import Workers, spawn
 
@@ -25,8 +25,9 @@ _T = TypeVar("_T")
 # Why a pool accepts no more requests; see _close().
 _SHUTDOWN, _EXIT, _FORK = range(3)
 
-# Pools that may have threads when the interpreter exits.
-_pools: weakref.WeakSet[ThreadPool] = weakref.WeakSet()
+# Pools that may have threads when the interpreter exits, or forks.
+_pools: Registry[ThreadPool] = Registry()
+_exiting = threading.Event()
 
 
 class ThreadPool(_core.ThreadPool):
@@ -54,7 +55,7 @@ class ThreadPool(_core.ThreadPool):
     Raises:
         ValueError: A number is negative, or min_threads exceeds max_threads.
         TypeError: An argument has the wrong type; it is named.
-        RuntimeError: The context is closed.
+        RuntimeError: The context is closed, or the interpreter exits.
 
     Context: Any thread; also a context manager, which shuts it down.
     Source: QEMU's thread-pool.c.
@@ -76,6 +77,10 @@ class ThreadPool(_core.ThreadPool):
         """Make a pool; see the class."""
         if on_full not in ("raise", "block"):
             raise ValueError(f"on_full must be 'raise' or 'block', not {on_full!r}")
+        if _exiting.is_set():
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        if getattr(ctx, "_closing", False):
+            raise RuntimeError("the AioContext is being closed")
         # A wrong ctx is refused below.
         threads = Workers()
         sets = (threads, getattr(ctx, "_threads", threads))
@@ -172,6 +177,7 @@ class ThreadPool(_core.ThreadPool):
 
 def _shutdown_at_exit() -> None:
     """Let all pools finish what was submitted, before threads are joined."""
+    _exiting.set()
     here = [pool for pool in _pools if pool._close(_EXIT, False)]
     for pool in here:
         pool._threads.join()
@@ -179,7 +185,7 @@ def _shutdown_at_exit() -> None:
 
 def _after_fork_in_child() -> None:
     """Refuse requests: the threads are in the parent."""
-    for pool in list(_pools):
+    for pool in _pools:
         pool._close(_FORK, False)
 
 

@@ -133,6 +133,15 @@ class WorkerThread(threading.Thread):
             self._forget()
             raise
 
+    def _bootstrap(self) -> None:
+        try:
+            super()._bootstrap()  # type: ignore[misc]
+        finally:
+            if not self._started.is_set():  # no memory for it
+                self._failed = True
+                self._started.set()
+            self._forget()
+
     def run(self) -> None:
         """Run the worker."""
         worker, self._worker = self._worker, None

@@ -94,14 +94,19 @@ static void test_bounds(void)
     /* The hand-overs return although the other side never answers ... */
     atomic_store_explicit(&core.cpus.single, false, memory_order_relaxed);
     begin_ns = clock_now_ns();
+    atomic_store_explicit(&core.batches, 1, memory_order_relaxed);
     atomic_store_explicit(&core.batching, 1, memory_order_relaxed);
     aio_handoff_from_worker(&core);
     aio_handoff_from_owner(&core);
     assert(clock_now_ns() - begin_ns >= 2 * HANDOFF_NS);
+    /* ... once for each batch ... */
+    assert(core.slow_batches == 1);
     /* ... and when it does. */
+    atomic_store_explicit(&core.batches, 2, memory_order_relaxed);
     thread = thread_start(end_batch, NULL);
     WAIT_UNTIL(!atomic_load_explicit(&core.batching, memory_order_relaxed));
     aio_handoff_from_worker(&core);
+    assert(core.slow_batches == 1);
     thread_join(thread);
     aio_handoff_from_owner(&core);
 }

@@ -6,12 +6,16 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
+import select
 import signal
 import sys
 import threading
 import time
+import warnings
 
 import tpool
+import tpool.thread_pool
+import tpool.worker_thread
 
 faulthandler.dump_traceback_later(50, exit=True)
 
@@ -235,6 +239,408 @@ def request_cancelled_before_it_is_submitted():
 
         requests = pool.submit_many(int, arguments())
         assert [request.result() for request in requests] == [0, 1, 2]
+
+
+def in_child(function, *args):
+    """Run it in a forked child; return its exit status. 14: it hung."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            signal.alarm(10)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            function(*args)
+            os._exit(0)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def refused(call, *args):
+    try:
+        call(*args)
+    except RuntimeError as error:
+        said = str(error)
+    else:
+        said = "nothing"
+    assert "forked" in said, (call, said)
+
+
+def child_is_refused_everything_and_the_parent_hears_all():
+    """The child neither hangs nor takes what is its parent's."""
+    warnings.simplefilter("ignore")
+    ctx = tpool.AioContext()
+    pool = tpool.ThreadPool(ctx, max_threads=1)
+    read, write = os.pipe()
+    got, gate, running = [], threading.Event(), threading.Event()
+    ctx.set_fd_handler(read, lambda: got.append(os.read(read, 1)))
+    half, timer = ctx.new_bh(int), ctx.new_timer(int)
+    timer.mod_ns(2**62)
+    request = pool.submit(lambda: (running.set(), gate.wait()))
+    queued = pool.submit(int)
+    assert running.wait(30)
+
+    def child():
+        for call, *args in (
+            (ctx.poll,),
+            (ctx.poll, False),
+            (ctx.prepare,),
+            (ctx.check,),
+            (ctx.dispatch,),
+            (ctx.notify,),
+            (ctx.set_fd_handler, read),
+            (ctx.call_soon, int),
+            (ctx.new_timer, int),
+            (ctx.stats,),
+            (ctx.fileno,),
+            (ctx.set_poll_params, 1),
+            (half.schedule,),
+            (timer.mod_ns, 1),
+            (pool.submit, int),
+            (pool.submit_many, int, [()]),
+            (pool.set_threads, 1, 1),
+            (pool.stats,),
+            (request.result,),
+            (queued.result,),
+        ):
+            refused(call, *args)
+        assert not queued.cancel()
+        assert not request.done()
+        timer.cancel()
+        pool.shutdown()
+        ctx.close()
+        with tpool.AioContext() as own, tpool.ThreadPool(own) as mine:
+            assert mine.submit(int).result() == 0
+
+    status = in_child(child)
+    gate.set()
+    assert status == 0, status
+    os.write(write, b"x")
+    assert queued.result() == 0
+    while not got:
+        ctx.poll()
+    assert got == [b"x"]
+    ctx.close()
+
+
+def child_of_a_callback_comes_out_of_poll():
+    warnings.simplefilter("ignore")
+    parent, ran, statuses = os.getpid(), [], []
+    with tpool.AioContext() as ctx:
+
+        def fork():
+            pid = os.fork()
+            if pid:
+                statuses.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+        timer = ctx.new_timer(lambda: ran.append("timer"))
+        timer.mod_ns(0)
+        ctx.call_soon(fork)
+        ctx.call_soon(ran.append, "next")
+        try:
+            ctx.poll()
+        except RuntimeError as error:
+            os._exit(7 if "forked" in str(error) and not ran else 8)
+        while len(ran) < 2:
+            ctx.poll()
+        assert os.getpid() == parent
+        assert (statuses, sorted(ran)) == ([7], ["next", "timer"]), (statuses, ran)
+
+
+def child_of_a_fork_while_another_thread_dispatches():
+    """The dispatching thread had the lock, and is not in the child."""
+    warnings.simplefilter("ignore")
+    with tpool.IOThread() as io:
+        inside, go_on = threading.Event(), threading.Event()
+        io.ctx.call_soon(lambda: (inside.set(), go_on.wait()))
+        assert inside.wait(30)
+        timer = io.ctx.new_timer(int)
+
+        def child():
+            refused(timer.mod_ns, 1)
+            refused(io.pool.submit, int)
+            io.ctx.close()
+
+        assert in_child(child) == 0
+        go_on.set()
+
+
+def children_while_workers_hold_the_queue():
+    warnings.simplefilter("ignore")
+    with tpool.AioContext() as ctx:
+        pool = tpool.ThreadPool(ctx, min_threads=3, max_threads=3)
+        for _ in range(150):
+            requests = pool.submit_many(int, [()] * 200)
+
+            def child(last=requests[-1]):
+                refused(pool.stats)
+                last.cancel()
+
+            assert in_child(child) == 0
+            while not requests[-1].done():
+                ctx.poll()
+
+
+def child_has_no_wakeup_fd_of_its_parent():
+    """Forked by another thread while the main thread blocks, without asyncio.
+
+    Which clears the wakeup fd in a child itself.
+    """
+    warnings.simplefilter("ignore")
+    with tpool.AioContext() as ctx:
+        statuses = []
+
+        def child():
+            assert signal.set_wakeup_fd(-1) == -1
+
+        def fork():
+            spin_until(lambda: blocked(ctx))
+            statuses.append(in_child(child))
+            ctx.notify()
+
+        thread = threading.Thread(target=fork)
+        thread.start()
+        while not statuses:
+            ctx.poll()
+        thread.join()
+        assert statuses == [0]
+
+
+def blocked(ctx):
+    ctx.acquire()
+    try:
+        return ctx.notify_me >= 2
+    finally:
+        ctx.release()
+
+
+def pools_made_after_the_exit_hooks_have_run():
+    """They would never be stopped, and the exit would wait for them."""
+    ctx, said = tpool.AioContext(), []
+
+    def late():
+        threading.main_thread().join()
+        time.sleep(0.2)  # nothing tells when the hooks have run
+        for make in (lambda: tpool.ThreadPool(ctx, min_threads=1), tpool.IOThread):
+            try:
+                make()
+            except RuntimeError as error:
+                said.append("interpreter shutdown" in str(error))
+        os._exit(0 if said == [True, True] else 1)
+
+    threading.Thread(target=late).start()
+
+
+def pool_made_by_a_callback_while_its_context_closes():
+    ctx, said = tpool.AioContext(), []
+    sys.unraisablehook = lambda info: said.append(info.exc_type)
+    pool = tpool.ThreadPool(ctx)
+    pool.submit(int).add_done_callback(lambda _: tpool.ThreadPool(ctx, min_threads=1))
+    ctx.close()
+    assert said == [RuntimeError], said
+
+
+def foreign_loop_hears_on_after_an_fd_was_closed_behind_its_back(other):
+    ran = []
+    with tpool.AioContext() as ctx:
+        watcher = select.epoll()
+        watcher.register(ctx.fileno(), select.EPOLLIN)
+        keep = os.pipe()
+        if other:
+            ctx.set_fd_handler(keep[0], int)
+        read, write = os.pipe()
+        ctx.set_fd_handler(read, int)
+        double = os.dup(read)
+        os.close(read)
+        ctx.set_fd_handler(read)
+        os.write(write, b"x")  # epoll reports the duplicate, for ever
+
+        def post():
+            spin_until(lambda: ctx.notify_me == 1)  # the foreign loop waits
+            ctx.call_soon(ran.append, 1)
+
+        thread = threading.Thread(target=post)
+
+        def turn():
+            if ctx.prepare() != 0:
+                assert watcher.poll(20), "deaf"
+            ctx.check()
+            ctx.dispatch()
+
+        for _ in range(3):
+            ctx.notify()
+            turn()
+        assert ctx.prepare() == -1
+        assert not watcher.poll(0), "readable for ever"
+        ctx.check()
+        thread.start()
+        while not ran:
+            turn()
+        thread.join()
+        watcher.close()
+        for fd in (*keep, double, write):
+            os.close(fd)
+
+
+def foreign_loop_hears_on_without_another_handler():
+    foreign_loop_hears_on_after_an_fd_was_closed_behind_its_back(False)
+
+
+def foreign_loop_hears_on_with_another_handler():
+    foreign_loop_hears_on_after_an_fd_was_closed_behind_its_back(True)
+
+
+def guest_loop_runs_in_another_thread_the_next_time():
+    import asyncio
+
+    loop, seen = asyncio.SelectorEventLoop(), []
+
+    async def main():
+        return await asyncio.wait_for(tpool.to_thread(int), 20)
+
+    def run():
+        seen.append(loop.run_until_complete(main()))
+
+    run()
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    run()
+    assert seen == [0, 0, 0]
+    loop.close()
+
+
+def guest_loop_goes_on_after_a_callback_has_raised():
+    import asyncio
+
+    import tpool.loop
+
+    loop, gate, tasks = asyncio.SelectorEventLoop(), threading.Event(), []
+
+    async def main():
+        tasks.append(asyncio.ensure_future(tpool.to_thread(gate.wait)))
+        await asyncio.sleep(0)
+        request = tpool.loop._pool_of(loop).submit(int)
+        request.add_done_callback(lambda _: sys.exit(3))
+        await asyncio.sleep(20)
+
+    try:
+        loop.run_until_complete(main())
+    except SystemExit:
+        gate.set()
+    assert gate.is_set()
+
+    async def rest():
+        await asyncio.wait_for(tasks[0], 20)
+
+    loop.run_until_complete(rest())
+    loop.close()
+
+
+def submit_and_wait_inside_of_the_start_of_a_worker():
+    """The worker that is being started cannot be waited for."""
+    with tpool.AioContext() as ctx:
+        pool, seen = tpool.ThreadPool(ctx, max_threads=4), []
+
+        def hook(frame, event, _):
+            if event == "call" and frame.f_code.co_name == "start":
+                sys.setprofile(None)
+                seen.append(pool.submit(int).result(timeout=20))
+
+        sys.setprofile(hook)
+        assert pool.submit(int).result() == 0
+        assert seen == [0]
+
+
+def thread_that_ends_before_it_begins():
+    """For want of memory, say, in the first steps of threading."""
+
+    def fail(self):
+        if isinstance(self, tpool.worker_thread.WorkerThread):
+            raise MemoryError
+        original(self)
+
+    original = threading.Thread._bootstrap_inner
+    threading.Thread._bootstrap_inner = fail
+    sys.excepthook = sys.unraisablehook = lambda *_: None
+    with tpool.AioContext() as ctx:
+        pool = tpool.ThreadPool(ctx)
+        request = pool.submit(int)
+        try:
+            request.result(timeout=20)
+        except RuntimeError as error:
+            said = str(error)
+        assert "no thread could be started" in said
+        assert pool.stats().threads == 0
+
+
+def pools_that_equal_each_other():
+    class Pool(tpool.ThreadPool):
+        def __eq__(self, other):
+            return True
+
+        def __hash__(self):
+            return 1
+
+    ctx = tpool.AioContext()
+    pools = [Pool(ctx, min_threads=1), Pool(ctx, min_threads=1)]
+    with tpool.CpuMeter(ctx):
+        pass
+    ctx.close()
+    assert [pool.stats().threads for pool in pools] == [0, 0]
+
+
+def pools_made_and_dropped_while_others_are_gone_through():
+    sys.setswitchinterval(1e-6)
+    with tpool.AioContext() as ctx:
+        stop = threading.Event()
+
+        def make():
+            while not stop.is_set():
+                tpool.ThreadPool(ctx)
+
+        keep = [tpool.ThreadPool(ctx) for _ in range(20)]
+        thread = threading.Thread(target=make)
+        thread.start()
+        for _ in range(3000):
+            ctx.set_poll_params(1000)
+        stop.set()
+        thread.join()
+        del keep
+
+
+def trace_rings_of_threads_that_have_ended():
+    def resident():
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def threads(number):
+        for _ in range(number):
+            request = pool.submit(int)
+            request.result()
+            spin_until(lambda: not pool.stats().threads)
+        tpool.trace.read()
+
+    with tpool.AioContext() as ctx:
+        pool = tpool.ThreadPool(ctx, max_threads=1, idle_timeout=0)
+        tpool.trace.enable()
+        threads(500)
+        before = resident()
+        threads(500)  # in what the first ones have given back
+        assert resident() - before < 2_000_000, resident() - before
+
+
+def io_thread_that_is_left_by_every_callback():
+    """It closes its context all the same."""
+    threading.excepthook = lambda _: None
+    io, go_on = tpool.IOThread(), threading.Event()
+    io.ctx.call_soon(go_on.wait)
+    for _ in range(3):
+        io.pool.submit(int).add_done_callback(lambda _: sys.exit())
+    spin_until(lambda: io.pool.stats().completed == 3)
+    go_on.set()
+    assert io.join(30)
+    assert io.ctx.closed
 
 
 if __name__ == "__main__":

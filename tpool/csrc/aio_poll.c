@@ -11,6 +11,8 @@ int aio_core_init(struct aio_core *core)
 {
     completion_list_init(&core->list);
     atomic_init(&core->batching, 0);
+    atomic_init(&core->batches, 0);
+    core->slow_batches = 0;
     atomic_init(&core->in_flight, 0);
     cpu_pair_init(&core->cpus);
     return notify_init(&core->notify);
@@ -74,9 +76,14 @@ static bool spin_until(_Atomic uint32_t *flag, bool want, int64_t deadline_ns)
 
 void aio_handoff_from_worker(struct aio_core *core)
 {
+    uint32_t batches = atomic_load_explicit(&core->batches,
+                                            memory_order_relaxed);
+
     if (atomic_load_explicit(&core->batching, memory_order_relaxed) &&
-        !cpu_pair_is_shared(&core->cpus)) {
-        spin_until(&core->batching, false, clock_now_ns() + HANDOFF_NS);
+        batches != core->slow_batches && !cpu_pair_is_shared(&core->cpus) &&
+        !spin_until(&core->batching, false, clock_now_ns() + HANDOFF_NS)) {
+        core->slow_batches =
+            batches; /* one of its calls lasts: once is enough */
     }
 }
 

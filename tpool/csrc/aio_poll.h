@@ -27,8 +27,11 @@ struct aio_core {
     /* Any thread; relaxed, hints: who misreads one waits a moment longer. */
     _Alignas(CACHE_LINE) struct cpu_pair cpus;
     _Atomic uint32_t batching; /* workers that deliver with the GIL held */
+    _Atomic uint32_t batches;  /* ever begun */
     /* Submitters and the owner. */
     _Alignas(CACHE_LINE) _Atomic uint32_t in_flight; /* not dispatched */
+    /* Owner only. */
+    uint32_t slow_batches; /* batches at the last wait for one that was vain */
 };
 
 /* Returns 0 or -errno. */

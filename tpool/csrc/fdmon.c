@@ -5,7 +5,6 @@
 #include "fdmon.h"
 
 #ifdef FDMON_EPOLL
-#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 int fdmon_init(struct fdmon *m)
 {
     m->no_pwait2 = false;
+    m->outer = -1;
     m->epfd = epoll_create1(EPOLL_CLOEXEC);
     return m->epfd < 0 ? -errno : 0;
 }
@@ -22,12 +22,36 @@ void fdmon_cleanup(struct fdmon *m)
     if (m->epfd >= 0) {
         close(m->epfd);
     }
-    m->epfd = -1;
+    if (m->outer >= 0) {
+        close(m->outer);
+    }
+    m->epfd = m->outer = -1;
 }
 
-int fdmon_fileno(const struct fdmon *m)
+static int watch_inner(struct fdmon *m)
 {
-    return m->epfd;
+    struct epoll_event ev = {.events = EPOLLIN};
+
+    return epoll_ctl(m->outer, EPOLL_CTL_ADD, m->epfd, &ev) < 0 ? -errno : 0;
+}
+
+int fdmon_fileno(struct fdmon *m)
+{
+    int ret;
+
+    if (m->outer < 0) {
+        m->outer = epoll_create1(EPOLL_CLOEXEC);
+        if (m->outer < 0) {
+            return -errno;
+        }
+        ret = watch_inner(m);
+        if (ret < 0) {
+            close(m->outer);
+            m->outer = -1;
+            return ret;
+        }
+    }
+    return m->outer;
 }
 
 int fdmon_set(struct fdmon *m, int fd, uint32_t gen, uint32_t events)
@@ -53,17 +77,14 @@ int fdmon_set(struct fdmon *m, int fd, uint32_t gen, uint32_t events)
 
 int fdmon_reset(struct fdmon *m)
 {
-    /* The number stays the same: a foreign loop may be waiting on it. */
-    int fd = epoll_create1(EPOLL_CLOEXEC), ret = 0;
+    int fd = epoll_create1(EPOLL_CLOEXEC);
 
     if (fd < 0) {
         return -errno;
     }
-    if (dup3(fd, m->epfd, O_CLOEXEC) < 0) {
-        ret = -errno;
-    }
-    close(fd);
-    return ret;
+    close(m->epfd); /* so the outer one forgets it */
+    m->epfd = fd;
+    return m->outer < 0 ? 0 : watch_inner(m);
 }
 
 static int wait_ns(struct fdmon *m, struct epoll_event *events,
@@ -129,7 +150,7 @@ void fdmon_cleanup(struct fdmon *m)
     memset(m, 0, sizeof(*m));
 }
 
-int fdmon_fileno(const struct fdmon *m)
+int fdmon_fileno(struct fdmon *m)
 {
     (void)m;
     return -ENOSYS;

@@ -39,6 +39,7 @@ struct fdmon {
     /* Protected by the context's lock. */
 #ifdef FDMON_EPOLL
     int epfd;
+    int outer; /* what a foreign loop waits on: epfd in an epoll; -1: none yet */
     bool no_pwait2; /* kernel older than 5.11: timeouts in ms, rounded up */
 #else
     pthread_mutex_t lock; /* a wait copies the arrays without the context */
@@ -52,8 +53,11 @@ struct fdmon {
 int fdmon_init(struct fdmon *m);
 void fdmon_cleanup(struct fdmon *m);
 
-/* The fd that is readable when any registered one is ready, or -ENOSYS. */
-int fdmon_fileno(const struct fdmon *m);
+/*
+ * Context acquired.  The fd that is readable when any registered one is ready,
+ * the same for ever; or -errno (-ENOSYS: no epoll).
+ */
+int fdmon_fileno(struct fdmon *m);
 
 /*
  * Context acquired.  Registers fd for events, or changes it; events 0 removes.

@@ -41,20 +41,20 @@ PyObject *bottom_half_new(struct module_state *state, PyObject *context,
     return (PyObject *)bh;
 }
 
-static PyObject *schedule(BottomHalfObject *bh, bool idle)
+/* Critical section of the context: not beside a close().  0, or -1. */
+static int schedule_open(BottomHalfObject *bh, bool idle)
 {
     AioContextObject *c = bh->context;
     uint32_t new, old = atomic_load_explicit(&bh->flags, memory_order_relaxed);
 
-    if (c->closed) {
-        PyErr_SetString(PyExc_RuntimeError, "the AioContext is closed");
-        return NULL;
+    if (context_check_open(c) < 0) {
+        return -1;
     }
     do {
         if (old & BH_DELETED) {
             PyErr_SetString(PyExc_RuntimeError,
                             "the bottom half has been deleted");
-            return NULL;
+            return -1;
         }
         new = old | BH_LINKED | BH_SCHEDULED;
         if (!idle) {
@@ -72,6 +72,19 @@ static PyObject *schedule(BottomHalfObject *bh, bool idle)
         /* It is, or was before it was cancelled, among the idle ones: the
          * owner may sleep until idle time. */
         notify_bare(&c->core->aio.notify);
+    }
+    return 0;
+}
+
+static PyObject *schedule(BottomHalfObject *bh, bool idle)
+{
+    int ret;
+
+    Py_BEGIN_CRITICAL_SECTION(bh->context);
+    ret = schedule_open(bh, idle);
+    Py_END_CRITICAL_SECTION();
+    if (ret < 0) {
+        return NULL;
     }
     Py_RETURN_NONE;
 }

@@ -116,10 +116,13 @@ static int close_acquired(AioContextObject *c)
         context_give_back(c, &before);
         return -1;
     }
+    Py_BEGIN_CRITICAL_SECTION(c);
+    atomic_store_explicit(&c->closed, true, memory_order_relaxed);
     if (!atomic_load_explicit(&c->core->workers, memory_order_acquire)) {
         /* Nobody will write it: not left to the last pool object. */
         notify_cleanup(&c->core->aio.notify);
     }
+    Py_END_CRITICAL_SECTION();
     teardown(c);
     return 0;
 }
@@ -296,11 +299,18 @@ static PyObject *context_set_poll_params(AioContextObject *c, PyObject *args,
 static PyObject *context_notify(AioContextObject *c,
                                 PyObject *Py_UNUSED(ignored))
 {
-    if (c->closed) {
-        PyErr_SetString(PyExc_RuntimeError, "the AioContext is closed");
+    int ret;
+
+    /* Not between the two: close() in another thread. */
+    Py_BEGIN_CRITICAL_SECTION(c);
+    ret = context_check_open(c);
+    if (ret == 0) {
+        notify_bare(&c->core->aio.notify);
+    }
+    Py_END_CRITICAL_SECTION();
+    if (ret < 0) {
         return NULL;
     }
-    notify_bare(&c->core->aio.notify);
     Py_RETURN_NONE;
 }
 
@@ -327,15 +337,6 @@ static PyObject *context_release_method(AioContextObject *c,
     c->hold.by_user--;
     context_release(c);
     Py_RETURN_NONE;
-}
-
-int context_check_open(AioContextObject *c)
-{
-    if (c->closed) {
-        PyErr_SetString(PyExc_RuntimeError, "the AioContext is closed");
-        return -1;
-    }
-    return 0;
 }
 
 static PyObject *context_new_bh(AioContextObject *c, PyObject *arg)
@@ -394,10 +395,11 @@ static PyObject *context_fileno(AioContextObject *c,
 {
     int fd;
 
-    if (context_check_open(c) < 0) {
+    if (context_enter(c) < 0) {
         return NULL;
     }
     fd = fdmon_fileno(&c->fdmon);
+    context_release(c);
     return fd < 0 ? raise_errno(fd) : PyLong_FromLong(fd);
 }
 
@@ -429,6 +431,7 @@ static PyMethodDef context_methods[] = {
     METHOD("_poll_for", context_poll_for, METH_O, poll_for_doc),
     METHOD("_disown", context_disown, METH_NOARGS, disown_doc),
     METHOD("_interleave", context_interleave, METH_NOARGS, interleave_doc),
+    METHOD("_after_fork", context_after_fork, METH_NOARGS, after_fork_doc),
     METHOD("_check_idle", check_idle, METH_NOARGS, check_idle_doc),
     METHOD("close", context_close, METH_NOARGS, close_doc),
     {NULL},

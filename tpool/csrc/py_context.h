@@ -40,6 +40,7 @@ typedef struct {
     _Atomic unsigned long owner; /* the thread that polls; 0: none has */
     atomic_bool adopted;         /* somebody has polled: the owner stays */
     atomic_bool closed;
+    bool forked; /* closed, for it is in the child of a fork */
 
     /* Protected by lock. */
     struct lock_hold hold; /* of who has the lock */
@@ -151,6 +152,9 @@ int64_t context_idle_timeout_ns(AioContextObject *c);
 
 /* Any thread: 0, or -1 with an exception. */
 int context_check_open(AioContextObject *c);
+
+/* A method: in the child of a fork, before anything else is done with it. */
+PyObject *context_after_fork(AioContextObject *c, PyObject *ignored);
 
 /* Attributes, and the method _stats(). */
 extern PyGetSetDef context_getset[];

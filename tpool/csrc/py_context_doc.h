@@ -7,6 +7,9 @@
 
 #include "py_state.h"
 
+PyDoc_STRVAR(after_fork_doc, "_after_fork($self, /)\n--\n\n"
+                             "In the child of a fork: refuse everything.");
+
 PyDoc_STRVAR(check_idle_doc, "_check_idle($self, /)\n--\n\n"
                              "Raise the RuntimeError that close() would.");
 

@@ -33,6 +33,13 @@ void handlers_cleanup(struct handler_table *t)
     PyMem_Free(by_fd);
 }
 
+void handlers_abandon(struct handler_table *t)
+{
+    t->by_fd = NULL;
+    t->size = t->count = t->blind = t->pollable = 0;
+    t->removals++;
+}
+
 int handlers_traverse(struct handler_table *t, visitproc visit, void *arg)
 {
     for (int fd = 0; fd < t->size; fd++) {
@@ -251,8 +258,8 @@ int handler_call(struct fd_handler *h, enum handler_callback which)
     return truth;
 }
 
-/* epoll reports an fd that nobody asked for: it was closed, a duplicate lives. */
-static int drop_ghosts(struct handler_table *t, struct fdmon *m)
+/* It was closed, and a duplicate lives. */
+int handlers_drop_ghosts(struct handler_table *t, struct fdmon *m)
 {
     int ret = fdmon_reset(m);
 
@@ -322,7 +329,7 @@ int handlers_dispatch(struct handler_table *t, struct fdmon *m,
             ret = dispatch_one(t, m, h, events[i].events);
             handler_unref(h);
         } else if (t->removals == removals) {
-            int err = drop_ghosts(t, m);
+            int err = handlers_drop_ghosts(t, m);
 
             return err < 0 ? report_errno(err, events[i].fd) : 0;
         }

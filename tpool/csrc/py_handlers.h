@@ -43,6 +43,9 @@ struct handler_table {
 };
 
 void handlers_cleanup(struct handler_table *t);
+
+/* Forgets all and drops nothing; a dispatch that runs finds no more handlers. */
+void handlers_abandon(struct handler_table *t);
 int handlers_traverse(struct handler_table *t, visitproc visit, void *arg);
 
 /* The handler of fd, or NULL. */
@@ -62,6 +65,9 @@ int handlers_set_poll(struct handler_table *t, int fd, PyObject *begin,
 /* References to the handlers with io_poll, ended by NULL; NULL: no memory. */
 struct fd_handler **handlers_pollable(struct handler_table *t);
 void handlers_unref_all(struct fd_handler **handlers);
+
+/* epoll reports an fd that nobody asked for: has it forget that.  0 or -errno. */
+int handlers_drop_ghosts(struct handler_table *t, struct fdmon *m);
 
 /* Calls one callback, if there is one: 1 true, 0 false, -1 fatal exception. */
 int handler_call(struct fd_handler *h, enum handler_callback which);

@@ -63,12 +63,18 @@ PyDoc_STRVAR(set_doc, "set($self, /)\n--\n\n"
 static PyObject *notifier_set(NotifierObject *self,
                               PyObject *Py_UNUSED(ignored))
 {
-    int ret;
+    int ret = -EBADF;
+    bool open;
 
-    if (!check_open(self)) {
+    Py_BEGIN_CRITICAL_SECTION(self); /* not beside a close() */
+    open = check_open(self);
+    if (open) {
+        ret = event_notifier_set(&self->notifier);
+    }
+    Py_END_CRITICAL_SECTION();
+    if (!open) {
         return NULL;
     }
-    ret = event_notifier_set(&self->notifier);
     if (ret < 0) {
         return raise_errno(ret);
     }
@@ -113,7 +119,9 @@ PyDoc_STRVAR(close_doc, "close($self, /)\n--\n\n"
 static PyObject *notifier_close(NotifierObject *self,
                                 PyObject *Py_UNUSED(ignored))
 {
+    Py_BEGIN_CRITICAL_SECTION(self);
     event_notifier_cleanup(&self->notifier);
+    Py_END_CRITICAL_SECTION();
     Py_RETURN_NONE;
 }
 

@@ -91,12 +91,55 @@ int context_enter(AioContextObject *c)
     if (context_acquire(c) < 0) {
         return -1;
     }
-    if (c->closed) {
+    if (context_check_open(c) < 0) {
         context_release(c);
-        PyErr_SetString(PyExc_RuntimeError, "the AioContext is closed");
         return -1;
     }
     return 0;
+}
+
+int context_check_open(AioContextObject *c)
+{
+    if (!c->closed) {
+        return 0;
+    }
+    PyErr_SetString(PyExc_RuntimeError,
+                    c->forked ? "the AioContext belongs to the process that "
+                                "was forked, not to its child"
+                              : "the AioContext is closed");
+    return -1;
+}
+
+/*
+ * The one thread of the child.  What other threads held is taken from them; the
+ * parent's fds are closed here, so that the child neither hears nor changes
+ * what is its parent's.  Nothing is dropped: that would run code, of a child
+ * that wants to do something else.
+ */
+PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
+{
+    if (c->closed) {
+        Py_RETURN_NONE;
+    }
+    if (!context_is_acquired(c)) {
+        PyThread_type_lock lock = PyThread_allocate_lock();
+
+        if (!lock) {
+            return PyErr_NoMemory();
+        }
+        c->lock = lock;
+        lock_set_owner(c, 0, (struct lock_hold){0});
+    }
+    c->closed = c->forked = true;
+    c->polls++; /* a poll() that a callback has forked in does not wait */
+    signal_guard_abandon(&c->signals);
+    fdmon_cleanup(&c->fdmon);
+    handlers_abandon(&c->handlers);
+    timers_abandon(&c->timers);
+    notify_cleanup(&c->core->aio.notify);
+    completion_list_init(&c->core->aio.list);
+    c->batch_head = c->idle_head = NULL;
+    Py_RETURN_NONE;
 }
 
 bool context_is_owner(AioContextObject *c)

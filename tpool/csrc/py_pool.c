@@ -171,6 +171,7 @@ static PyObject *pool_close(PoolObject *self, PyObject *args)
     if (self->down == why_down[WHY_FORKED] || why == WHY_FORKED) {
         /* No worker is here, and one may have held the queue's lock. */
         self->down = why_down[WHY_FORKED];
+        atomic_store_explicit(&self->pool->forked, true, memory_order_relaxed);
         Py_RETURN_FALSE;
     }
     self->down = why_down[why];
@@ -212,6 +213,10 @@ static PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))
     struct pool_core *pool = self->pool;
     struct queue_stats s;
 
+    if (self->down == why_down[WHY_FORKED]) {
+        PyErr_SetString(PyExc_RuntimeError, self->down);
+        return NULL;
+    }
     get_stats(pool, &s);
     return Py_BuildValue(
         "(IIKIKKKKKKKKKKKKKKL)", s.threads, s.idle,

@@ -24,6 +24,9 @@ struct pool_core {
     PyObject *spawn;            /* spawn(worker) starts a thread on it */
     PyObject *name_prefix;
     uint32_t max_pending;
+    /* Any thread: set in the child of a fork, where nobody may have the lock. */
+    atomic_bool forked;
+    _Atomic unsigned long spawner; /* thread that starts a worker now, or 0 */
     /* Any thread, rarely: submitters that wait for room. */
     _Atomic uint32_t waiters;
     pthread_mutex_t room_lock;
@@ -52,6 +55,12 @@ void pool_core_unref(struct pool_core *pool);
  * with an exception and *left set to how many workers there are.
  */
 int pool_spawn(struct pool_core *pool, uint32_t *left);
+
+/*
+ * GIL held.  Whether this thread is starting a worker: what it submits meanwhile,
+ * in a garbage collection or a trace hook, must not wait for that one.
+ */
+bool pool_is_spawning(struct pool_core *pool);
 
 /*
  * GIL held.  The same where others can do the work: that no thread can be had is

@@ -80,8 +80,18 @@ static uint32_t count_lost(struct pool_core *pool)
     return request_queue_spawn_failed(&pool->queue);
 }
 
+bool pool_is_spawning(struct pool_core *pool)
+{
+    /* Relaxed: only this thread stores its own number. */
+    return atomic_load_explicit(&pool->spawner, memory_order_relaxed) ==
+           PyThread_get_thread_ident();
+}
+
 int pool_spawn(struct pool_core *pool, uint32_t *left)
 {
+    /* Relaxed: of several threads that spawn at once one is known, a hint. */
+    unsigned long outer = atomic_exchange_explicit(
+        &pool->spawner, PyThread_get_thread_ident(), memory_order_relaxed);
     PyObject *worker = worker_new(pool), *result = NULL;
 
     *left = 1;
@@ -97,6 +107,7 @@ int pool_spawn(struct pool_core *pool, uint32_t *left)
     if (!result && (!worker || worker_revoke(worker))) {
         *left = count_lost(pool);
     }
+    atomic_store_explicit(&pool->spawner, outer, memory_order_relaxed);
     Py_XDECREF(worker);
     Py_XDECREF(result);
     return result ? 0 : -1;

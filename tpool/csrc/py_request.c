@@ -137,7 +137,9 @@ static PyObject *request_cancel(RequestObject *r, PyObject *Py_UNUSED(ignored))
 
     Py_BEGIN_CRITICAL_SECTION(r);
     cancelled = request_is_cancelled(r);
-    if (!cancelled && request_queue_cancel(&r->pool->queue, &r->work.node)) {
+    if (!cancelled &&
+        !atomic_load_explicit(&r->pool->forked, memory_order_relaxed) &&
+        request_queue_cancel(&r->pool->queue, &r->work.node)) {
         cancelled = true;
         pool_room(r->pool);
         request_deliver_cancelled(r); /* with the queue's reference */

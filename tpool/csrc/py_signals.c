@@ -45,6 +45,14 @@ void signal_guard_cleanup(struct signal_guard *g)
     event_notifier_cleanup(&g->pipe);
 }
 
+void signal_guard_abandon(struct signal_guard *g)
+{
+    if (g->set) {
+        signal_guard_leave(g, false);
+    }
+    signal_guard_cleanup(g);
+}
+
 int signal_guard_register(struct signal_guard *g, struct fdmon *m)
 {
     /* Generation 0, as the notifier: it is no progress. */

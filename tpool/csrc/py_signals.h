@@ -29,6 +29,9 @@ struct signal_guard {
 void signal_guard_init(struct signal_guard *g);
 void signal_guard_cleanup(struct signal_guard *g);
 
+/* Main thread of a forked child: the pipe is not CPython's wakeup fd any more. */
+void signal_guard_abandon(struct signal_guard *g);
+
 /* Main thread, when the context becomes its own.  Returns 0 or -errno. */
 int signal_guard_open(struct signal_guard *g, struct fdmon *m);
 

@@ -40,11 +40,7 @@ int pool_check_up(PoolObject *self)
         PyErr_SetString(PyExc_RuntimeError, self->down);
         return -1;
     }
-    if (self->context->closed) {
-        PyErr_SetString(PyExc_RuntimeError, "the AioContext is closed");
-        return -1;
-    }
-    return 0;
+    return context_check_open(self->context);
 }
 
 /* Counts n more requests as queued.  Returns 0, or -1 with an exception. */
@@ -80,14 +76,18 @@ static int reserve(PoolObject *self, uint32_t n)
 static int push(struct pool_core *pool, RequestObject *newest,
                 RequestObject *oldest, uint32_t n)
 {
+    enum queue_need need;
     uint32_t left;
 
     /* Relaxed: a count; a completion of these can only come after the push. */
     atomic_fetch_add_explicit(&pool->core->aio.in_flight, n,
                               memory_order_relaxed);
-    if (request_queue_push(&pool->queue, &newest->work.node,
-                           &oldest->work.node) != QUEUE_SPAWN ||
-        pool_spawn(pool, &left) == 0) {
+    need = request_queue_push(&pool->queue, &newest->work.node,
+                              &oldest->work.node);
+    if (need == QUEUE_SEEN && pool_is_spawning(pool)) {
+        need = request_queue_find_another(&pool->queue);
+    }
+    if (need != QUEUE_SPAWN || pool_spawn(pool, &left) == 0) {
         return 0;
     }
     if (left > 0 && !exception_is_fatal()) {

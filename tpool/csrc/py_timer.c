@@ -105,6 +105,15 @@ void timers_cleanup(struct timer_heap *heap)
     PyMem_Free(old.timers);
 }
 
+void timers_abandon(struct timer_heap *heap)
+{
+    for (Py_ssize_t i = 0; i < heap->used; i++) {
+        heap->timers[i]->index = NOT_IN_HEAP;
+    }
+    heap->timers = NULL;
+    heap->used = heap->size = 0;
+}
+
 int timers_traverse(struct timer_heap *heap, visitproc visit, void *arg)
 {
     for (Py_ssize_t i = 0; i < heap->used; i++) {

@@ -23,6 +23,9 @@ PyObject *timer_new(struct module_state *state, PyObject *context,
                     PyObject *callback);
 
 void timers_cleanup(struct timer_heap *heap);
+
+/* Forgets all and drops nothing. */
+void timers_abandon(struct timer_heap *heap);
 int timers_traverse(struct timer_heap *heap, visitproc visit, void *arg);
 
 /* Until the soonest goes off: 0 if it is due, -1 if there is none. */

@@ -309,7 +309,10 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
         ret = dispatch(c, &w, progress);
     }
     handlers_unref_all(w.pollable);
-    if (foreign) {
+    if (ret == 0) {
+        ret = context_check_open(c); /* a callback has forked: the child */
+    }
+    if (foreign && !c->closed) {
         foreign_enter(c);
     }
     end(c);
@@ -396,6 +399,11 @@ int context_check(AioContextObject *c, bool *ready)
         return -1;
     }
     notify_accept(&c->core->aio.notify, notifier_fired(c, &w));
+    if (!c->handlers.count && user_events(&w)) {
+        /* dispatch() looks at no fd then, and the foreign loop would spin. */
+        handlers_drop_ghosts(&c->handlers, &c->fdmon);
+        w.n_events = 0;
+    }
     foreign_tune(c);
     context_absorb(c);
     *ready = c->batch_head || c->idle_head ||

@@ -150,6 +150,7 @@ static RequestObject *run_batch(WorkerObject *w, RequestObject *r)
         }
         if (!w->batching) {
             /* Relaxed: a hint that keeps the owner from asking for the GIL. */
+            atomic_fetch_add_explicit(&core->batches, 1, memory_order_relaxed);
             atomic_fetch_add_explicit(&core->batching, 1, memory_order_relaxed);
             w->batching = true;
         }
@@ -258,6 +259,12 @@ static void worker_dealloc(WorkerObject *w)
     PyTypeObject *type = Py_TYPE(w);
     int state = atomic_load_explicit(&w->state, memory_order_relaxed);
 
+    if (atomic_load_explicit(&w->pool->forked, memory_order_relaxed)) {
+        /* The thread, and perhaps the queue's lock, are the parent's. */
+        PyObject_Free(w);
+        Py_DECREF(type);
+        return;
+    }
     if (state == WORKER_STARTING) {
         pool_worker_lost(w->pool); /* its thread died before run() */
     }

@@ -53,16 +53,22 @@ static uint64_t queued(struct request_queue *q, uint64_t reserved)
 
 bool request_queue_reserve(struct request_queue *q, uint32_t n, uint32_t max)
 {
-    uint64_t reserved = atomic_fetch_add_explicit(&q->reserved, n,
-                                                  memory_order_relaxed);
+    uint64_t reserved;
 
     /* Unbounded: do not touch the line that the workers write. */
-    if (max == QUEUE_UNBOUNDED ||
-        (n <= max && queued(q, reserved) <= max - n)) {
+    if (max == QUEUE_UNBOUNDED) {
+        atomic_fetch_add_explicit(&q->reserved, n, memory_order_relaxed);
         return true;
     }
-    atomic_fetch_sub_explicit(&q->reserved, n, memory_order_relaxed);
-    return false;
+    reserved = atomic_load_explicit(&q->reserved, memory_order_relaxed);
+    do {
+        if (n > max || queued(q, reserved) > max - n) {
+            return false;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(
+        &q->reserved, &reserved, reserved + n, memory_order_relaxed,
+        memory_order_relaxed));
+    return true;
 }
 
 uint32_t request_queue_reserve_some(struct request_queue *q, uint32_t n,
@@ -93,6 +99,20 @@ enum queue_need request_queue_push(struct request_queue *q,
         pthread_mutex_unlock(&q->lock);
         queue_wake_worker(wake);
     }
+    return need;
+}
+
+enum queue_need request_queue_find_another(struct request_queue *q)
+{
+    enum queue_need need = QUEUE_SEEN;
+    struct queue_worker *wake = NULL;
+
+    pthread_mutex_lock(&q->lock);
+    if (queue_look(q)) {
+        need = queue_find_looker(q, &wake);
+    }
+    pthread_mutex_unlock(&q->lock);
+    queue_wake_worker(wake);
     return need;
 }
 

@@ -163,6 +163,12 @@ enum queue_need request_queue_push(struct request_queue *q,
                                    struct request_node *newest,
                                    struct request_node *oldest);
 
+/*
+ * Any thread.  Finds one more for what is queued, whoever looks already: the
+ * caller waits inside the start of the worker that does.
+ */
+enum queue_need request_queue_find_another(struct request_queue *q);
+
 /* Any thread.  The worker that was asked for did not start; those left. */
 uint32_t request_queue_spawn_failed(struct request_queue *q);
 

@@ -19,11 +19,19 @@ struct trace_ring {
     uint64_t thread;
     /* Its thread writes. */
     _Atomic uint64_t head;
+    atomic_bool ended; /* the thread has; the ring goes once it is read */
     struct trace_slot slots[TRACE_RING_EVENTS];
     /* Protected by trace.lock. */
     uint64_t tail;
     struct trace_ring *next;
 };
+
+/* The thread's last use of its ring.  Release: pairs with free_ended(). */
+static void ring_ended(void *ring)
+{
+    atomic_store_explicit(&((struct trace_ring *)ring)->ended, true,
+                          memory_order_release);
+}
 
 int trace_init(struct trace *trace)
 {
@@ -31,7 +39,7 @@ int trace_init(struct trace *trace)
     trace->rings = NULL;
     trace->lost = 0;
     pthread_mutex_init(&trace->lock, NULL);
-    return -pthread_key_create(&trace->key, NULL);
+    return -pthread_key_create(&trace->key, ring_ended);
 }
 
 void trace_cleanup(struct trace *trace)
@@ -125,6 +133,23 @@ static bool ring_read(struct trace *trace, struct trace_ring *ring,
     return true;
 }
 
+/* Protected by lock.  Gives back the rings of threads that have ended. */
+static void free_ended(struct trace *trace)
+{
+    struct trace_ring **link = &trace->rings, *ring;
+
+    while ((ring = *link)) {
+        if (atomic_load_explicit(&ring->ended, memory_order_acquire) &&
+            ring->tail ==
+                atomic_load_explicit(&ring->head, memory_order_relaxed)) {
+            *link = ring->next;
+            free(ring);
+        } else {
+            link = &ring->next;
+        }
+    }
+}
+
 bool trace_read(struct trace *trace, struct trace_event *event)
 {
     struct trace_ring *ring;
@@ -133,6 +158,9 @@ bool trace_read(struct trace *trace, struct trace_event *event)
     pthread_mutex_lock(&trace->lock);
     for (ring = trace->rings; ring && !found; ring = ring->next) {
         found = ring_read(trace, ring, event);
+    }
+    if (!found) {
+        free_ended(trace);
     }
     pthread_mutex_unlock(&trace->lock);
     return found;
@@ -147,6 +175,7 @@ void trace_clear(struct trace *trace)
         ring->tail = atomic_load_explicit(&ring->head, memory_order_acquire);
     }
     trace->lost = 0;
+    free_ended(trace);
     pthread_mutex_unlock(&trace->lock);
 }
 
