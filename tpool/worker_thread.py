@@ -20,13 +20,18 @@ __all__ = [
 
 _numbers = itertools.count(1)
 
-# 3.14 lets a thread start with its parent's contextvars context. A worker has
-# none of its own: each request brings one.
-_NO_CONTEXT: dict[str, Any] = {}
-if sys.version_info >= (3, 14):
+
+def _no_context() -> dict[str, Any]:
+    """Arguments of a Thread that shall have no contextvars context.
+
+    3.14 lets a thread start with its parent's. A worker has none of its own: each
+    request brings one. One for each thread, as no two can be in the same.
+    """
+    if sys.version_info < (3, 14):
+        return {}
     import contextvars
 
-    _NO_CONTEXT["context"] = contextvars.Context()
+    return {"context": contextvars.Context()}
 
 
 def thread_cpu_ns(native_id: int) -> int:
@@ -115,7 +120,7 @@ class WorkerThread(threading.Thread):
         sets: tuple[Workers, ...],
     ) -> None:
         """Make a thread; see the class."""
-        super().__init__(name=name, daemon=False, **_NO_CONTEXT)
+        super().__init__(name=name, daemon=False, **_no_context())
         self._worker: _core.Worker | None = worker
         self._sets = sets
         self._started = _Started()
