@@ -27,6 +27,8 @@ class AioStats:
         notifier_writes: Event notifier writes made to wake the owner.
         notifier_writes_saved: Deliveries that needed none.
         spurious_wakeups: Blocks that ended early with nothing to do.
+        wake_ns: What it costs to be woken, nanoseconds, a moving average: from
+            the notifier write until the owner runs again.
     """
 
     turns: int
@@ -40,6 +42,7 @@ class AioStats:
     notifier_writes: int
     notifier_writes_saved: int
     spurious_wakeups: int
+    wake_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class PoolStats:
         wait_ns: Nanoseconds that all requests together waited for a worker.
         run_ns: Nanoseconds that all calls together took.
         poll_ns: Polling time of a worker now, nanoseconds.
+        wake_ns: What it costs to wake a worker, nanoseconds, a moving average.
     """
 
     threads: int
@@ -88,3 +92,4 @@ class PoolStats:
     wait_ns: int
     run_ns: int
     poll_ns: int
+    wake_ns: int

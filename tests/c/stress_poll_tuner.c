@@ -17,6 +17,13 @@ static int64_t next(int64_t max, int64_t grow, int64_t shrink, int64_t poll_ns,
     return ns;
 }
 
+static int64_t window(int64_t max, int64_t poll_ns, int64_t wake_ns)
+{
+    struct poll_params params = {.max_ns = max};
+
+    return poll_tuner_window_ns(&params, poll_ns, wake_ns);
+}
+
 static void test_rules(void)
 {
     /* The sweet spot is left alone. */
@@ -34,6 +41,14 @@ static void test_rules(void)
     assert(next(1000, 0, 0, 0, 500, POLL_GROW) == 1000);
     /* Polling off: nothing grows. */
     assert(next(0, 0, 0, 0, 1, POLL_KEEP) == 0);
+    /* A window is as long as a wake-up, within the bound; nothing stays. */
+    assert(window(32768, 4000, 20000) == 20000);
+    assert(window(32768, 24000, 20000) == 24000);
+    assert(window(32768, 4000, 50000) == 32768);
+    assert(window(32768, 0, 20000) == 0);
+    assert(poll_tuner_wake_ns(0, 800) == 800);
+    assert(poll_tuner_wake_ns(800, 1600) == 900);
+    assert(poll_tuner_wake_ns(1600, 800) == 1500);
     /* No overflow. */
     assert(next(INT64_MAX, INT64_MAX, 0, INT64_MAX / 2, INT64_MAX, POLL_GROW) ==
            INT64_MAX);
@@ -68,6 +83,12 @@ int main(int argc, char **argv)
         assert(block_ns <= params.max_ns || ns <= poll_ns);
         assert(block_ns > params.max_ns || ns >= poll_ns);
         assert(block_ns > poll_ns || ns == poll_ns);
+        ns = poll_tuner_window_ns(&params, poll_ns, block_ns);
+        assert(ns >= poll_ns && ns <= params.max_ns && !ns == !poll_ns);
+        assert(!poll_ns || ns >= block_ns || ns == params.max_ns);
+        ns = poll_tuner_wake_ns(poll_ns, block_ns);
+        assert(poll_ns ? (ns - poll_ns) * (block_ns > poll_ns ? 1 : -1) >= 0
+                       : ns == block_ns);
     }
     printf("poll_tuner: %llu cases\n", (unsigned long long)rounds);
     return 0;

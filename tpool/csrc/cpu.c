@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 /* Poll phases that cannot begin, in a row, until the owner moves. */
-#define REFUSED_MIN 4
+#define REFUSED_MIN 1
 #define REFUSED_MAX 4096
 
 int cpu_current(void)

@@ -4,6 +4,9 @@
  */
 #include "poll_tuner.h"
 
+/* Weight of the newest wake-up: 1/8. */
+#define WAKE_SHIFT 3
+
 static int64_t grow(const struct poll_params *params, int64_t poll_ns)
 {
     int64_t factor = params->grow ? params->grow : 2;
@@ -32,4 +35,17 @@ int64_t poll_tuner_next_ns(const struct poll_params *params, int64_t poll_ns,
                : next_ns < poll_ns ? POLL_SHRINK
                                    : POLL_KEEP;
     return next_ns;
+}
+
+int64_t poll_tuner_window_ns(const struct poll_params *params, int64_t poll_ns,
+                             int64_t wake_ns)
+{
+    int64_t least_ns = wake_ns < params->max_ns ? wake_ns : params->max_ns;
+
+    return poll_ns && poll_ns < least_ns ? least_ns : poll_ns;
+}
+
+int64_t poll_tuner_wake_ns(int64_t wake_ns, int64_t lag_ns)
+{
+    return wake_ns ? wake_ns + ((lag_ns - wake_ns) >> WAKE_SHIFT) : lag_ns;
 }

@@ -33,4 +33,15 @@ enum poll_verdict {
 int64_t poll_tuner_next_ns(const struct poll_params *params, int64_t poll_ns,
                            int64_t block_ns, enum poll_verdict *verdict);
 
+/*
+ * How long a poll phase may last, of a window that is not nothing: as long as it
+ * costs to be woken, within the bound.  To block sooner would cost more than it
+ * saves.
+ */
+int64_t poll_tuner_window_ns(const struct poll_params *params, int64_t poll_ns,
+                             int64_t wake_ns);
+
+/* What a wake-up costs on this machine, a moving average; 0: none was seen. */
+int64_t poll_tuner_wake_ns(int64_t wake_ns, int64_t lag_ns);
+
 #endif

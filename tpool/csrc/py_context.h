@@ -55,6 +55,7 @@ typedef struct {
     struct timer_heap timers;
     struct poll_params params;
     int64_t poll_ns; /* window of the completion list */
+    int64_t wake_ns; /* what it costs to be woken */
     /*
      * A foreign loop's own: its poll phase looks at the fds too, so a handler
      * without io_poll does not turn polling off.

@@ -14,7 +14,7 @@ PyObject *context_stats(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     }
     writes = atomic_load_explicit(&c->core->aio.notify.writes,
                                   memory_order_relaxed);
-    return Py_BuildValue("(KKKKKKKKKKK)",
+    return Py_BuildValue("(KKKKKKKKKKKL)",
                          (unsigned long long)counter_get(&s->turns), dispatched,
                          (unsigned long long)counter_get(&s->polls_hit),
                          (unsigned long long)counter_get(&s->polls_missed),
@@ -23,7 +23,8 @@ PyObject *context_stats(AioContextObject *c, PyObject *Py_UNUSED(ignored))
                          (unsigned long long)counter_get(&s->missed_ns),
                          (unsigned long long)counter_get(&s->blocked_ns),
                          writes, dispatched > writes ? dispatched - writes : 0,
-                         (unsigned long long)counter_get(&s->spurious_wakeups));
+                         (unsigned long long)counter_get(&s->spurious_wakeups),
+                         (long long)c->wake_ns);
 }
 
 static PyObject *get_poll_max_ns(AioContextObject *c, void *Py_UNUSED(closure))

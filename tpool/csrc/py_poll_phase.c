@@ -116,6 +116,7 @@ static int64_t poll_window_ns(AioContextObject *c, struct wait *w)
             window_ns = w->pollable[i]->poll_ns;
         }
     }
+    window_ns = poll_tuner_window_ns(&c->params, window_ns, c->wake_ns);
     return unshared_window_ns(c, w, window_ns);
 }
 
@@ -255,6 +256,9 @@ void poll_phase_tune(AioContextObject *c, struct wait *w)
         wake_ns = w->end_ns;
     }
     cpu_publish_lag(&core->cpus.owner_lag_ns, w->end_ns - wake_ns);
+    if (w->end_ns > wake_ns) {
+        c->wake_ns = poll_tuner_wake_ns(c->wake_ns, w->end_ns - wake_ns);
+    }
     block_ns = wake_ns - w->start_ns;
     for (int i = 0; w->pollable && w->pollable[i]; i++) {
         struct fd_handler *h = w->pollable[i];

@@ -219,7 +219,7 @@ static PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))
     }
     get_stats(pool, &s);
     return Py_BuildValue(
-        "(IIKIKKKKKKKKKKKKKKL)", s.threads, s.idle,
+        "(IIKIKKKKKKKKKKKKKKLL)", s.threads, s.idle,
         (unsigned long long)s.queued, s.running,
         (unsigned long long)s.submitted, (unsigned long long)s.completed,
         (unsigned long long)atomic_load_explicit(&pool->cancelled,
@@ -232,7 +232,7 @@ static PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))
         (unsigned long long)s.poll_refused, (unsigned long long)s.polled_ns,
         (unsigned long long)s.missed_ns, (unsigned long long)s.parked_ns,
         (unsigned long long)s.wait_ns, (unsigned long long)s.run_ns,
-        (long long)s.poll_ns);
+        (long long)s.poll_ns, (long long)s.wake_ns);
 }
 
 static PyObject *pool_get_context(PoolObject *self, void *Py_UNUSED(closure))

@@ -103,7 +103,7 @@ static bool poll_phase(struct request_queue *q, int64_t begin_ns,
 static bool try_poll(struct request_queue *q, struct queue_worker *w,
                      int64_t begin_ns)
 {
-    int64_t poll_ns = q->poll_ns;
+    int64_t poll_ns = poll_tuner_window_ns(&q->params, q->poll_ns, q->wake_ns);
     bool hit;
 
     if (q->polling || !poll_ns || q->sentry != w || w->polled) {
@@ -188,6 +188,7 @@ static void tune(struct request_queue *q, struct queue_worker *w,
 
     if (wake_ns >= begin_ns) {
         lag_ns = clock_now_ns() - wake_ns;
+        q->wake_ns = poll_tuner_wake_ns(q->wake_ns, lag_ns);
     } else { /* it was not woken, it polled */
         wake_ns = w->poll_end_ns > begin_ns ? w->poll_end_ns : begin_ns;
     }

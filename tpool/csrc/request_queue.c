@@ -254,6 +254,7 @@ void request_queue_get_stats(struct request_queue *q, struct queue_stats *out)
     out->running = q->active;
     out->idle = q->threads - q->active;
     out->poll_ns = q->poll_ns;
+    out->wake_ns = q->wake_ns;
     pthread_mutex_unlock(&q->lock);
     out->submitted = atomic_load_explicit(&q->reserved, memory_order_relaxed);
     out->queued = queued(q, out->submitted);

@@ -93,6 +93,7 @@ struct queue_stats {
     uint64_t poll_refused; /* partner on the same CPU, or one usable CPU */
     uint64_t polled_ns, missed_ns, parked_ns;
     int64_t poll_ns; /* the window now */
+    int64_t wake_ns; /* what it costs to wake a worker */
 };
 
 struct request_queue {
@@ -122,6 +123,7 @@ struct request_queue {
     int64_t call_ns; /* how long calls take, a moving average */
     struct poll_params params;
     int64_t poll_ns;
+    int64_t wake_ns; /* what it costs to wake a worker */
     struct queue_stats stats;
 };
 
