@@ -64,6 +64,7 @@ PY_FLOORS = {
     "pytest_plugin": 4,
     "selector": 3,
     "loop": 4,
+    "info": 4,
     "peers": 5,
     "measure": 6,
     "cli": 7,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import errno
 import importlib.metadata
@@ -18,7 +19,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from _typeshed import SupportsWrite
 
@@ -45,6 +46,11 @@ No symbolic link below PATH is followed; no device, socket or FIFO is read."""
 _EPILOG = """\
 exit status: 0 all read and all digests equal; 1 a file could not be read, there
 was nothing to read, or digests differ; 2 wrong arguments; 130 interrupted."""
+
+
+_INFO = """\
+Measure for a moment what a wake-up costs here, and a hop to a thread and back with
+polling and without, and say what the self-tuned polling will do and why."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -179,8 +185,20 @@ def _parser() -> argparse.ArgumentParser:
         "uvloop or tpool; once for each of them",
     )
     measure.add_argument(
+        "--trace",
+        metavar="FILE",
+        help="write what owner and workers do to FILE, for Perfetto (ui.perfetto.dev)",
+    )
+    measure.add_argument(
         "--json", action="store_true", help="print JSON instead of the table"
     )
+    info = commands.add_parser(
+        "info",
+        help="tell what polling can do on this machine, and why",
+        description=_INFO,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    info.add_argument("--json", action="store_true", help="print JSON instead of text")
     return parser
 
 
@@ -293,6 +311,31 @@ def _resolve(path: str) -> str:
     return os.path.realpath(path, strict=True)
 
 
+@contextlib.contextmanager
+def _traced(path: str | None) -> Iterator[None]:
+    """Record what happens inside, if a file is given."""
+    if path is None:
+        yield
+        return
+    from tpool import trace
+
+    with trace.record(path) as recording:
+        yield
+    if recording.lost:
+        _complain(f"{_shown(path)}: {recording.lost:,} events were lost")
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from tpool import info
+
+    facts = info.gather()
+    if arguments.json:
+        _out(json.dumps(dataclasses.asdict(facts), indent=2) + "\n")
+    else:
+        _out(info.text(facts))
+    return _OK
+
+
 def _measure(arguments: argparse.Namespace) -> int:
     try:
         root = _resolve(arguments.path)
@@ -303,6 +346,12 @@ def _measure(arguments: argparse.Namespace) -> int:
         _complain(f"{_shown(root)}: neither a directory nor a regular file")
         return _USAGE
 
+    if arguments.trace is not None:
+        try:
+            open(arguments.trace, "w").close()
+        except OSError as error:
+            _complain(f"{_shown(arguments.trace)}: {error.strerror}")
+            return _USAGE
     loops = list(dict.fromkeys(arguments.loops or ()))
     if "uvloop" in loops and importlib.util.find_spec("uvloop") is None:
         _complain("--loop uvloop: uvloop is not installed")
@@ -324,7 +373,8 @@ def _measure(arguments: argparse.Namespace) -> int:
     try:
         if before is signal.default_int_handler:  # else a shell said to ignore it
             signal.signal(signal.SIGINT, run.interrupt.handler)
-        run.run()
+        with _traced(arguments.trace):
+            run.run()
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -364,7 +414,7 @@ def _run(argv: Sequence[str] | None) -> int:
         arguments = _parser().parse_args(argv)
     except SystemExit as stop:  # --help, --version, a wrong argument
         return stop.code if isinstance(stop.code, int) else _OK
-    return _measure(arguments)
+    return _info(arguments) if arguments.command == "info" else _measure(arguments)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Module tpool._core: multi-phase init, nothing else.
+ * Module tpool._core: multi-phase init, and what belongs to no type.
  */
+#include "cpu.h"
 #include "poll_tuner.h"
 #include "py_state.h"
 
@@ -71,6 +72,20 @@ static void module_free(void *module)
     }
 }
 
+static PyObject *cpus_usable(PyObject *Py_UNUSED(module),
+                             PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromLong(cpu_usable());
+}
+
+static PyMethodDef module_methods[] = {
+    {"cpus_usable", cpus_usable, METH_NOARGS,
+     "cpus_usable($module, /)\n--\n\n"
+     "CPUs that the calling thread may use at once: its affinity mask, bounded\n"
+     "by the quota of its control group."},
+    {NULL},
+};
+
 static PyModuleDef_Slot module_slots[] = {
     {Py_mod_exec, module_exec},
 #if PY_VERSION_HEX >= 0x030C0000
@@ -87,7 +102,7 @@ struct PyModuleDef tpool_core_module = {
     .m_name = "tpool._core",
     .m_doc = "The part of tpool that is in C.",
     .m_size = sizeof(struct module_state),
-    .m_methods = py_trace_methods,
+    .m_methods = module_methods,
     .m_slots = module_slots,
     .m_traverse = module_traverse,
     .m_clear = module_clear,

@@ -98,8 +98,7 @@ int py_request_add_type(PyObject *module);
 int py_pool_add_type(PyObject *module);
 int py_worker_add_type(PyObject *module);
 
-/* Functions of the module: tracing. */
-extern PyMethodDef py_trace_methods[];
+/* Adds the functions for tracing.  Returns 0, or -1 with an exception. */
 int py_trace_init(PyObject *module);
 
 #endif

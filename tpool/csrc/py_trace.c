@@ -56,7 +56,7 @@ static PyObject *read_events(PyObject *module, PyObject *Py_UNUSED(ignored))
     return list;
 }
 
-PyMethodDef py_trace_methods[] = {
+static PyMethodDef trace_methods[] = {
     {"_trace_enable", enable, METH_O, "Switch tracing."},
     {"_trace_enabled", enabled, METH_NOARGS, "Whether tracing is on."},
     {"_trace_clear", clear, METH_NOARGS, "Forget what was recorded."},
@@ -103,6 +103,9 @@ int py_trace_init(PyObject *module)
         PyTuple_SET_ITEM(kinds, i, name);
     }
     ret = kinds ? PyModule_AddObjectRef(module, "_TRACE_KINDS", kinds) : -1;
+    if (ret == 0) {
+        ret = PyModule_AddFunctions(module, trace_methods);
+    }
     Py_XDECREF(kinds);
     return ret;
 }

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tpool import _core, cli, info
+
+pytestmark = pytest.mark.timeout(120)
+FACTS = info.Facts(
+    python="CPython 3.13.0",
+    gil=True,
+    switch_interval_ns=5_000_000,
+    cpus=8,
+    cpus_usable=4,
+    poll_max_ns=32_768,
+    owner_wake_ns=20_000,
+    worker_wake_ns=10_000,
+    blocking_hop_ns=60_000,
+    polling_hop_ns=1_000,
+    polls_refused=False,
+)
+
+
+def test_json_holds_the_facts_of_this_machine(capsys):
+    assert cli.main(["info", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {field.name for field in dataclasses.fields(info.Facts)}
+    assert found["cpus_usable"] == _core.cpus_usable() >= 1
+    assert found["cpus"] == os.cpu_count()
+    assert found["owner_wake_ns"] > 0
+    assert found["blocking_hop_ns"] > 0
+
+
+def test_text_says_what_the_tuner_will_do():
+    assert "20.0 us at least" in info.text(FACTS)
+    assert "4 usable of 8" in info.text(FACTS)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"poll_max_ns": 0, "polling_hop_ns": None}, "poll_max_ns is 0"),
+        ({"cpus_usable": 1, "polling_hop_ns": None}, "one CPU is usable"),
+        ({"polling_hop_ns": None, "polls_refused": True}, "always on one CPU"),
+        ({"owner_wake_ns": 50_000}, "poll_max_ns to 50000 or more"),
+    ],
+)
+def test_text_says_why_it_will_not(change, said):
+    assert said in info.text(dataclasses.replace(FACTS, **change))
+
+
+def test_where_polling_is_off_nobody_polls(monkeypatch):
+    monkeypatch.setenv("TPOOL_POLL_MAX_NS", "0")
+    facts = info.gather()
+    assert facts.poll_max_ns == 0
+    assert facts.polling_hop_ns is None
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no CPU affinity")
+def test_on_one_cpu_nobody_polls():
+    code = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+        "from tpool import cli; cli.main(['info'])"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert "1 usable of" in said.stdout
+    assert "one CPU is usable" in said.stdout
+
+
+def test_trace_of_a_measurement_is_written(tmp_path, capsys):
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for number in range(20):
+        (tree / str(number)).write_bytes(b"x" * number)
+    path = tmp_path / "trace.json"
+    options = ["--rounds", "1", "--trace", str(path)]
+    assert cli.main(["measure", *options, str(tree)]) == 0
+    document = json.loads(path.read_text())
+    calls = [e for e in document["traceEvents"] if e.get("name") == "call"]
+    assert len(calls) == 2 * 20  # polling off and on; the stock pool has no events
+    assert document["otherData"]["lost"] == 0
+
+
+def test_trace_that_cannot_be_written_is_said(tmp_path, capsys):
+    (tmp_path / "file").write_bytes(b"x")
+    path = tmp_path / "nowhere" / "trace.json"
+    assert cli.main(["measure", "--trace", str(path), str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"tpool: {path}: No such file or directory\n"

@@ -1,0 +1,146 @@
+"""What polling can do on this machine, and what the tuner will make of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import sys
+from dataclasses import dataclass
+from time import perf_counter_ns
+
+from tpool import _core
+from tpool.aio_context import AioContext, default_poll_max_ns
+from tpool.thread_pool import ThreadPool
+
+__all__ = ["Facts", "gather", "text"]
+
+_HOPS = 2_000
+_WARM_UP = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What `tpool info` tells. Times in nanoseconds.
+
+    Attributes:
+        python: Version of Python.
+        gil: Whether there is a GIL.
+        switch_interval_ns: How long a thread keeps the GIL if another wants it.
+        cpus: CPUs of the machine.
+        cpus_usable: CPUs that this process may use: affinity, and what its
+            control group lets it have.
+        poll_max_ns: Bound of the polling time, as it is by default here.
+        owner_wake_ns: What it costs to wake the owner of a context.
+        worker_wake_ns: What it costs to wake a worker.
+        blocking_hop_ns: A no-op in a thread, there and back, without polling: p50.
+        polling_hop_ns: The same with polling; None where nobody polls.
+        polls_refused: Whether polling was refused: owner and workers share a CPU.
+    """
+
+    python: str
+    gil: bool
+    switch_interval_ns: int
+    cpus: int
+    cpus_usable: int
+    poll_max_ns: int
+    owner_wake_ns: int
+    worker_wake_ns: int
+    blocking_hop_ns: int
+    polling_hop_ns: int | None
+    polls_refused: bool
+
+
+def _hops(pool: ThreadPool) -> int:
+    """Return the p50 of hops one after the other."""
+    times = []
+    for number in range(_WARM_UP + _HOPS):
+        begin = perf_counter_ns()
+        pool.submit(int).result()
+        if number >= _WARM_UP:
+            times.append(perf_counter_ns() - begin)
+    return int(statistics.median(times))
+
+
+def gather() -> Facts:
+    """Measure, for some tenths of a second.
+
+    Raises:
+        OSError: The system gives no fd.
+        ValueError: TPOOL_POLL_MAX_NS is no number.
+
+    Context: A thread that may block.
+    """
+    gil_enabled = getattr(sys, "_is_gil_enabled", None)
+    poll_max_ns = default_poll_max_ns()
+    with AioContext(0) as ctx, ThreadPool(ctx, max_threads=1) as pool:
+        blocking_hop_ns = _hops(pool)
+        owner_wake_ns, worker_wake_ns = ctx.stats().wake_ns, pool.stats().wake_ns
+    with AioContext(poll_max_ns) as ctx, ThreadPool(ctx, max_threads=1) as pool:
+        polling_hop_ns = _hops(pool)
+        stats = ctx.stats()
+    return Facts(
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        gil=True if gil_enabled is None else bool(gil_enabled()),
+        switch_interval_ns=int(sys.getswitchinterval() * 1e9),
+        cpus=os.cpu_count() or 1,
+        cpus_usable=_core.cpus_usable(),
+        poll_max_ns=poll_max_ns,
+        owner_wake_ns=owner_wake_ns,
+        worker_wake_ns=worker_wake_ns,
+        blocking_hop_ns=blocking_hop_ns,
+        polling_hop_ns=polling_hop_ns if stats.polls_hit else None,
+        polls_refused=stats.polls_hit < stats.polls_refused,
+    )
+
+
+def _us(ns: int | None) -> str:
+    return "-" if ns is None else f"{ns / 1e3:,.1f} us"
+
+
+def _verdict(facts: Facts) -> list[str]:
+    """Say what the tuner will do, and why."""
+    if facts.poll_max_ns == 0:
+        return ["Nobody polls: poll_max_ns is 0."]
+    if facts.cpus_usable == 1:
+        return [
+            "Nobody polls: one CPU is usable, and who polls keeps the other side",
+            "from running.",
+        ]
+    if facts.polling_hop_ns is None:
+        return ["Nobody has polled: owner and worker were always on one CPU."]
+    wake_ns = max(facts.owner_wake_ns, facts.worker_wake_ns)
+    lines = [
+        f"Owner and worker poll for {_us(min(wake_ns, facts.poll_max_ns))} at least "
+        "before they block:",
+        "sooner than a wake-up takes it would not pay. They do so while work comes",
+        f"within poll_max_ns, {_us(facts.poll_max_ns)}; with longer gaps, and with "
+        "nothing in flight,",
+        "they block at once.",
+    ]
+    if wake_ns > facts.poll_max_ns:
+        lines += [
+            "A wake-up costs more than that: where the CPU is yours to spend, raise",
+            f"poll_max_ns to {wake_ns} or more.",
+        ]
+    return lines
+
+
+def text(facts: Facts) -> str:
+    """Return what a human wants to know."""
+    rows = [
+        (
+            "Python",
+            f"{facts.python}, GIL {'on' if facts.gil else 'off'}, switch interval "
+            f"{_us(facts.switch_interval_ns)}",
+        ),
+        ("CPUs", f"{facts.cpus_usable} usable of {facts.cpus}"),
+        ("wake-up of the owner", _us(facts.owner_wake_ns)),
+        ("wake-up of a worker", _us(facts.worker_wake_ns)),
+        ("hop and back, blocking", _us(facts.blocking_hop_ns)),
+        ("hop and back, polling", _us(facts.polling_hop_ns)),
+        ("poll_max_ns", _us(facts.poll_max_ns)),
+    ]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{name.ljust(width)}  {value}" for name, value in rows]
+    return "\n".join([*lines, "", *_verdict(facts)]) + "\n"
