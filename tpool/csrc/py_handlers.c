@@ -6,6 +6,12 @@
 
 #include <fcntl.h>
 
+/*
+ * Events of an fd between two looks whether it is open: a system call for each
+ * would be one in ten of what an event costs.
+ */
+#define UNCHECKED_MAX 63
+
 static void handler_unref(struct fd_handler *h)
 {
     if (--h->refs == 0) {
@@ -293,7 +299,10 @@ static int report_errno(int err, int fd)
 static int dispatch_one(struct handler_table *t, struct fdmon *m,
                         struct fd_handler *h, uint32_t events)
 {
-    if ((events & FDMON_INVALID) || fcntl(h->fd, F_GETFD) < 0) {
+    bool check = h->unchecked == 0;
+
+    h->unchecked = check ? UNCHECKED_MAX : h->unchecked - 1;
+    if ((events & FDMON_INVALID) || (check && fcntl(h->fd, F_GETFD) < 0)) {
         /* Closed without being removed: it would be reported for ever. */
         int fd = h->fd;
 

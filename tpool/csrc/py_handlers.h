@@ -24,8 +24,9 @@ struct fd_handler {
     int fd;
     uint32_t gen;
     bool removed;
-    bool polled;                            /* io_poll said so in this turn */
-    int64_t poll_ns;                        /* window of this source */
+    bool polled;       /* io_poll said so in this turn */
+    uint8_t unchecked; /* events until the fd is asked whether it is open */
+    int64_t poll_ns;   /* window of this source */
     PyObject *callbacks[HANDLER_CALLBACKS]; /* NULL: none */
     PyObject *keep;                         /* whatever owns the fd, or NULL */
 };

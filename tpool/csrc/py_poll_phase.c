@@ -6,6 +6,8 @@
 
 /* The main thread looks for signals this often while it polls. */
 #define SIGNAL_NS (1 * NS_PER_MS)
+/* After the owner has left the CPU: the worker there is only being woken. */
+#define PARTED_NS 100000
 /* Between two looks at Python's io_poll callbacks. */
 #define IO_POLL_NS 2000
 
@@ -75,7 +77,12 @@ static int poll_end(struct wait *w, int begun, int hit)
     return hit;
 }
 
-/* Whether the threads of others are waited for as our workers are. */
+/*
+ * Whether the threads of others are waited for as our workers are.  They do not
+ * poll: each has to be woken for its work, which takes about as long as it does
+ * to wake the owner.  So much is taken off the time that passed, and added to
+ * the window.
+ */
 static bool polls_for_notify(const AioContextObject *c)
 {
     return c->interleaved && c->params.max_ns > 0;
@@ -100,16 +107,16 @@ static int64_t unshared_window_ns(AioContextObject *c, struct wait *w,
     context_gil_take(c, ts);
     w->start_ns = w->end_ns = clock_now_ns();
     /* A block now would bring them together again. */
-    return c->params.max_ns;
+    return PARTED_NS;
 }
 
 /* How long this turn may poll: 0 where polling is off or does not pay. */
 static int64_t poll_window_ns(AioContextObject *c, struct wait *w)
 {
-    int64_t window_ns = w->work ? c->poll_ns : 0;
+    int64_t window_ns = w->work ? c->poll_ns : 0, notify_ns = 0;
 
-    if (polls_for_notify(c) && c->notify_poll_ns > window_ns) {
-        window_ns = c->notify_poll_ns;
+    if (polls_for_notify(c) && c->notify_poll_ns) {
+        notify_ns = c->notify_poll_ns + c->wake_ns;
     }
     for (int i = 0; w->pollable && w->pollable[i]; i++) {
         if (w->pollable[i]->poll_ns > window_ns) {
@@ -117,7 +124,8 @@ static int64_t poll_window_ns(AioContextObject *c, struct wait *w)
         }
     }
     window_ns = poll_tuner_window_ns(&c->params, window_ns, c->wake_ns);
-    return unshared_window_ns(c, w, window_ns);
+    return unshared_window_ns(c, w,
+                              window_ns > notify_ns ? window_ns : notify_ns);
 }
 
 /* How long it may look at nothing but the list, and bare notifications. */
@@ -266,7 +274,10 @@ void poll_phase_tune(AioContextObject *c, struct wait *w)
         h->poll_ns = tune_source(c, h->poll_ns, block_ns, handler_fired(w, h));
     }
     if (polls_for_notify(c)) {
-        c->notify_poll_ns = tune_source(c, c->notify_poll_ns, block_ns,
+        int64_t theirs_ns = block_ns - c->wake_ns;
+
+        c->notify_poll_ns = tune_source(c, c->notify_poll_ns,
+                                        theirs_ns > 0 ? theirs_ns : 1,
                                         notify_is_notified(&core->notify));
     }
     block_ns -= atomic_load_explicit(&core->cpus.worker_lag_ns,
