@@ -61,6 +61,18 @@ async def one_in_flight(call: Callable[[], Awaitable[Any]], n: int) -> h.Sample:
     return h.summarize(latencies, n, wall, process_time_ns() - cpu)
 
 
+async def sleeps(n: int, seconds: float) -> h.Sample:
+    """Time by how much `n` sleeps are too long."""
+    late = []
+    cpu, started = process_time_ns(), perf_counter_ns()
+    for _ in range(n):
+        before = perf_counter_ns()
+        await asyncio.sleep(seconds)
+        late.append(perf_counter_ns() - before - int(seconds * 1e9))
+    wall = perf_counter_ns() - started
+    return h.summarize(late, n, wall, process_time_ns() - cpu)
+
+
 async def asyncio_gather(call: Callable[[], Awaitable[Any]], width: int) -> None:
     """Await `width` calls together."""
     await asyncio.gather(*(call() for _ in range(width)))

@@ -8,21 +8,25 @@ CPU time of reading the counters, is what a process that sleeps has as well.
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import os
 import re
+import socket
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import _harness as h
+import _loops
 
 import tpool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+SOCKETS = 100
 SETTLE_S = 0.1  # after the burst: the last polls end, the workers park
 
 
@@ -117,6 +121,33 @@ def stock_idle(peer: str, n: int, seconds: float) -> Idle:
         return measure(peer, burst, never.wait, n, seconds)
 
 
+def loop_idle(peer: str, name: str, n: int, seconds: float) -> Idle:
+    """An event loop with open sockets sleeps after a burst of hops."""
+    with asyncio.Runner(loop_factory=_loops.factories()[name]) as runner:
+        loop = runner.get_loop()
+        pairs = [socket.socketpair() for _ in range(SOCKETS)]
+        for ours, _ in pairs:
+            ours.setblocking(False)
+            loop.add_reader(ours.fileno(), h.noop)
+
+        async def hops() -> None:
+            for _ in range(n):
+                await loop.run_in_executor(None, h.noop)
+
+        idle = measure(
+            peer,
+            lambda: runner.run(hops()),
+            lambda for_s: runner.run(asyncio.sleep(for_s)),
+            n,
+            seconds,
+        )
+        for ours, theirs in pairs:
+            loop.remove_reader(ours.fileno())
+            ours.close()
+            theirs.close()
+    return idle
+
+
 def main() -> None:
     made = h.parser(__doc__)
     made.set_defaults(rounds=1)
@@ -131,6 +162,8 @@ def main() -> None:
             tpool_idle("tpool, polling on", 32_768, n, seconds),
             tpool_idle("tpool, polling off", 0, n, seconds),
             stock_idle("concurrent.futures", n, seconds),
+            loop_idle(f"tpool loop, {SOCKETS} sockets", "tpool", n, seconds),
+            loop_idle(f"asyncio loop, {SOCKETS} sockets", _loops.STOCK, n, seconds),
         ]
     h.report("The cost of being idle", __file__, options, table)
 

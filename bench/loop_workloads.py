@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager
 
 Workload = Any  # an async context manager that yields the call to time
 CONNECTIONS = 100
+SLEEP_S = 0.001
 
 
 @asynccontextmanager
@@ -104,7 +105,7 @@ async def echo(connections: int) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
         await server.wait_closed()
 
 
-WORKLOADS: dict[str, Callable[[], Workload]] = {
+WORKLOADS: dict[str, Callable[[], Workload] | None] = {
     "aiosqlite": aiosqlite,
     "aiofiles": aiofiles,
     "asgiref": asgiref,
@@ -112,11 +113,14 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
     "anyio": anyio,
     "echo, 1 connection": partial(echo, 1),
     f"echo, {CONNECTIONS} connections": partial(echo, CONNECTIONS),
+    "lateness of sleep(0.001)": None,
 }
 
 
-async def time_it(workload: Callable[[], Workload], n: int) -> h.Sample:
-    """Run one workload once."""
+async def time_it(workload: Callable[[], Workload] | None, n: int) -> h.Sample:
+    """Run one workload once; None: sleeps, of which the lateness is timed."""
+    if workload is None:
+        return await _loops.sleeps(n, SLEEP_S)
     async with workload() as call:
         await call()
         return await _loops.one_in_flight(call, n)

@@ -84,7 +84,16 @@ PROMISED = {
             "preemptions",
         },
         {100},
-        [("after a burst of 100", peer) for peer in (ON, OFF, STOCK)],
+        [
+            ("after a burst of 100", peer)
+            for peer in (
+                ON,
+                OFF,
+                STOCK,
+                "tpool loop, 100 sockets",
+                "asyncio loop, 100 sockets",
+            )
+        ],
         set(),
     ),
     "contended": (
@@ -121,6 +130,7 @@ PROMISED = {
                 "anyio",
                 "echo, 1 connection",
                 "echo, 100 connections",
+                "lateness of sleep(0.001)",
             )
             for loop in ("tpool", "asyncio")
         ],

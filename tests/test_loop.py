@@ -379,6 +379,39 @@ def test_debug_mode_refuses_a_coroutine_function(run):
     run(main(), debug=True)
 
 
+def test_debug_mode_by_the_environment_is_that_of_the_stock_loop():
+    code = (
+        "import asyncio, sys, threading, tpool\n"
+        "factory = {'stock': asyncio.SelectorEventLoop, "
+        "'tpool': tpool.new_event_loop}[sys.argv[1]]\n"
+        "async def main():\n"
+        "    loop = asyncio.get_running_loop()\n"
+        "    print(loop.get_debug(), await asyncio.to_thread(int))\n"
+        "    def elsewhere():\n"
+        "        try:\n"
+        "            loop.call_soon(int)\n"
+        "        except RuntimeError as error:\n"
+        "            print(error)\n"
+        "    await asyncio.to_thread(elsewhere)\n"
+        "    asyncio.sleep(0)\n"
+        "with asyncio.Runner(loop_factory=factory) as runner:\n"
+        "    runner.run(main())\n"
+    )
+    said = []
+    for name in FACTORIES:
+        done = subprocess.run(
+            [sys.executable, "-c", code, name],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONASYNCIODEBUG": "1"},
+        )
+        assert "was never awaited" in done.stderr
+        said.append(done.stdout)
+    assert said[0].startswith("True 0\nNon-thread-safe operation")
+    assert said[0] == said[1]
+
+
 def test_ctrl_c_ends_a_loop_that_waits_for_a_call():
     code = (
         "import asyncio, os, signal, threading, tpool\n"

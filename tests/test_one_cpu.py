@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
+from conftest import wait_until
 
 import tpool
 
@@ -56,3 +58,42 @@ def test_a_worker_inherits_the_affinity_of_the_owner():
     expected = os.sched_getaffinity(0)
     with tpool.AioContext() as ctx, tpool.ThreadPool(ctx) as pool:
         assert pool.submit(os.sched_getaffinity, 0).result() == expected
+
+
+def pin_all_threads(cpus):
+    for thread in os.listdir("/proc/self/task"):
+        os.sched_setaffinity(int(thread), cpus)
+
+
+def phases(ctx, pool):
+    """Return poll phases of owner and worker in some round trips."""
+
+    def count():
+        stats, workers = ctx.stats(), pool.stats()
+        return (
+            stats.polls_hit
+            + stats.polls_missed
+            + workers.polls_hit
+            + workers.polls_missed
+        )
+
+    before = count()
+    for _ in range(50):
+        pool.submit(time.sleep, 0.0001).result()
+    return count() - before
+
+
+def test_an_affinity_that_changes_at_run_time_is_noticed():
+    cpus = os.sched_getaffinity(0)
+    if len(cpus) == 1:
+        pytest.skip("there is one CPU")
+    try:
+        pin_all_threads({min(cpus)})
+        with tpool.AioContext(10_000_000) as ctx, tpool.ThreadPool(ctx) as pool:
+            assert phases(ctx, pool) == 0
+            pin_all_threads(cpus)
+            wait_until(lambda: phases(ctx, pool) > 0, turn=int)
+            pin_all_threads({min(cpus)})
+            wait_until(lambda: phases(ctx, pool) == 0, turn=int)
+    finally:
+        pin_all_threads(cpus)

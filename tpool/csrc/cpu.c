@@ -88,6 +88,13 @@ void cpu_pair_init(struct cpu_pair *pair)
     atomic_init(&pair->worker_lag_ns, 0);
 }
 
+void cpu_pair_look(struct cpu_pair *pair)
+{
+    /* Relaxed: a poll phase too many or too few. */
+    atomic_store_explicit(&pair->single, cpu_usable() == 1,
+                          memory_order_relaxed);
+}
+
 void cpu_publish(_Atomic int *mine)
 {
     int cpu = cpu_current();

@@ -46,6 +46,9 @@ struct cpu_pair {
 
 void cpu_pair_init(struct cpu_pair *pair);
 
+/* Owner.  Looks again how many CPUs are usable: costs some microseconds. */
+void cpu_pair_look(struct cpu_pair *pair);
+
 /* Any thread.  Publishes where the caller runs on its side of the pair. */
 void cpu_publish(_Atomic int *mine);
 

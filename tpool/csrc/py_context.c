@@ -44,6 +44,7 @@ static PyObject *context_new(PyTypeObject *type, PyObject *args,
     context_set_owner(c); /* for now: the first that polls */
     signal_guard_init(&c->signals);
     cpu_parting_init(&c->parting);
+    c->cpus_ns = clock_now_ns();
     c->lock = PyThread_allocate_lock();
     ret = c->lock ? fdmon_init(&c->fdmon) : -ENOMEM;
     if (ret < 0) {

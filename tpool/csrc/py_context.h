@@ -50,6 +50,7 @@ typedef struct {
     uint64_t polls; /* ever begun */
     struct signal_guard signals;
     struct cpu_parting parting;
+    int64_t cpus_ns; /* when the usable CPUs were counted last */
     struct fdmon fdmon;
     struct handler_table handlers;
     struct timer_heap timers;

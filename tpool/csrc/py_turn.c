@@ -8,6 +8,10 @@
 /* Polls inside each other; each takes several KiB of the C stack. */
 #define POLL_DEPTH_MAX 200
 
+/* How often the owner counts the CPUs that it may use: an affinity, or the quota
+ * of a control group, may change at any time. */
+#define CPUS_LOOK_NS NS_PER_SECOND
+
 /* Whether something is to be done before any wait; else how long until it is. */
 static int64_t due_ns(AioContextObject *c)
 {
@@ -49,6 +53,11 @@ static int block(AioContextObject *c, struct wait *w)
     int64_t begin_ns = clock_now_ns();
     int guarded = 0, n = 0;
 
+    if (begin_ns - c->cpus_ns > CPUS_LOOK_NS) {
+        /* Who polls all the time sees the partner on its CPU, and comes here. */
+        c->cpus_ns = begin_ns;
+        cpu_pair_look(&core->cpus);
+    }
     if (c->owner_is_main) {
         guarded = signal_guard_enter(&c->signals);
         if (guarded < 0) {
