@@ -495,6 +495,101 @@ def test_a_request_can_be_awaited_on_any_loop_and_from_an_iothread(run):
         assert run(main()) == [str(i) for i in range(100)]
 
 
+def test_a_child_that_a_call_starts_can_be_terminated(run):
+    async def main():
+        child = await asyncio.to_thread(subprocess.Popen, ["sleep", "100"])
+        child.terminate()
+        return await asyncio.to_thread(child.wait, 30)
+
+    assert run(main()) == -signal.SIGTERM
+
+
+def test_no_more_threads_than_the_stock_loop_has(run):
+    lock, now, most = threading.Lock(), [0], [0]
+    full = threading.Event()
+    bound = min(32, (os.cpu_count() or 1) + 4)
+
+    def call():
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+            if now[0] == bound:
+                full.set()
+        full.wait(30)
+        time.sleep(0.001)
+        with lock:
+            now[0] -= 1
+
+    async def main():
+        await asyncio.gather(*(asyncio.to_thread(call) for _ in range(bound + 20)))
+
+    run(main())
+    assert most[0] == bound
+
+
+def test_the_loop_s_pool_can_be_named_as_executor_beside_another():
+    async def main():
+        loop = asyncio.get_running_loop()
+        pool = loop.pool
+        executor = concurrent.futures.ThreadPoolExecutor(1, "mine")
+        loop.set_default_executor(executor)
+        return (
+            await loop.run_in_executor(pool, lambda: threading.current_thread().name),
+            await hop(lambda: threading.current_thread().name),
+        )
+
+    ours, theirs = tpool.run(main())
+    assert ours.startswith("asyncio")
+    assert theirs.startswith("mine")
+    wait_until(lambda: threading.active_count() == 1)
+
+
+def test_pool_and_context_of_a_closed_loop_are_refused():
+    loop = tpool.new_event_loop()
+    assert loop.run_until_complete(asyncio.to_thread(int)) == 0
+    loop.close()
+    for name in ("pool", "ctx"):
+        with pytest.raises(RuntimeError, match="closed"):
+            getattr(loop, name)
+
+
+def test_a_request_that_is_done_is_awaited_without_its_owner(run):
+    with tpool.AioContext() as ctx, tpool.ThreadPool(ctx) as pool:
+        good, bad = pool.submit(int), pool.submit(raiser, KeyError("x"))
+        assert good.result() == 0
+        assert bad.exception()
+    # Nobody turns the context any more.
+
+    async def main():
+        with pytest.raises(KeyError):
+            await bad
+        return await good
+
+    assert run(main()) == 0
+
+
+def test_waiting_for_a_request_in_the_loop_that_would_get_it_is_refused(gate):
+    async def main():
+        pool = asyncio.get_running_loop().pool
+        request = pool.submit(gate.wait)
+        with pytest.raises(RuntimeError, match="await the request"):
+            request.result()
+        with pytest.raises(RuntimeError, match="await the request"):
+            list(pool.map(int, [1]))
+        gate.set()
+        return await request, request.result()
+
+    assert tpool.run(main()) == (True, True)
+
+
+@pytest.mark.parametrize("bad", [-1, "x", 1.5])
+def test_a_loop_that_cannot_be_made_says_so_once(bad, unraisable):
+    with pytest.raises((ValueError, TypeError), match="poll_max_ns"):
+        tpool.EventLoop(bad)
+    gc.collect()
+    assert unraisable == []
+
+
 def test_a_hop_polls_and_an_idle_loop_does_not():
     async def main():
         for _ in range(500):

@@ -96,6 +96,27 @@ def test_an_owner_that_has_ended_costs_nothing_more(background):
     made[0].close()
 
 
+def test_an_owner_that_ends_meanwhile_leaves_no_negative_time(background, gate):
+    made, burnt = [], threading.Event()
+
+    def own():
+        made.append(tpool.AioContext())
+        made[0].poll(False)
+        burn()
+        burnt.set()
+        gate.wait()
+
+    thread = background(own)
+    assert burnt.wait(60)
+    with tpool.CpuMeter(made[0]) as meter:
+        gate.set()
+        thread.finish()
+        wait_until(lambda: not os.path.exists(f"/proc/self/task/{thread.native_id}"))
+    assert meter.usage.owner_s == 0
+    assert meter.usage.rest_s >= 0
+    made[0].close()
+
+
 def test_phases_say_what_owner_and_workers_did(ctx, single):
     single.submit(int).result()
     wait_until(lambda: single.stats().idle == 1)

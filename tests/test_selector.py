@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 import threading
@@ -119,3 +120,13 @@ def test_a_socket_that_is_ready_ends_the_poll_phase(selector, pair):
         assert not request.done()
         sender.join()
         release.set()
+
+
+def test_a_modify_that_fails_leaves_no_key(selector, pair):
+    ours, _ = pair
+    fd = os.dup(ours.fileno())
+    selector.register(fd, selectors.EVENT_READ)
+    os.close(fd)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        selector.modify(fd, selectors.EVENT_WRITE)
+    assert fd not in selector.get_map()

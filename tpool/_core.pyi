@@ -159,6 +159,7 @@ class ThreadPool:
         thread_name_prefix: str,
         max_pending: int | None,
         on_full: str,
+        block_signals: bool,
         spawn: Callable[[Worker], object],
     ) -> Self: ...
     @property

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextvars
+import os
+import threading
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from tpool.aio_context import AioContext
 from tpool.selector import AioSelector
@@ -64,7 +66,9 @@ def _settle(future: _RequestFuture[_T], request: Request[_T]) -> None:
         future.set_exception(error)
     else:
         kind = _OURS.get(type(exc))
-        future.set_exception(kind(*exc.args) if kind else exc)
+        if kind is not None:
+            exc = kind(*exc.args).with_traceback(exc.__traceback__)
+        future.set_exception(exc)
 
 
 def _settle_from_elsewhere(
@@ -84,13 +88,37 @@ def _future_of(request: Request[_T]) -> _RequestFuture[_T]:
     loop = asyncio.get_running_loop()
     future: _RequestFuture[_T] = _RequestFuture(loop=loop)
     future._request = request
-    request.add_done_callback(partial(_settle_from_elsewhere, loop, future))
+    if request.done():
+        _settle(future, request)
+    else:
+        request.add_done_callback(partial(_settle_from_elsewhere, loop, future))
     return future
 
 
 def _await_request(request: Request[_T]) -> Generator[Any, None, _T]:
     """Implement Request.__await__."""
     return _future_of(request).__await__()
+
+
+class _LoopPool(ThreadPool):
+    """The pool of an event loop, as users of asyncio expect it.
+
+    No more threads than the stock loop's; and signals reach the children that a
+    call starts, whose workers here do not block them: the guard of the context
+    sees them wherever they arrive.
+    """
+
+    _block_signals = False
+
+    def __new__(cls, ctx: AioContext, *, thread_name_prefix: str) -> Self:
+        """Make a pool; see the class."""
+        cpus = getattr(os, "process_cpu_count", os.cpu_count)() or 1
+        return super().__new__(
+            cls,
+            ctx,
+            max_threads=min(32, cpus + 4),
+            thread_name_prefix=thread_name_prefix,
+        )
 
 
 class EventLoop(asyncio.SelectorEventLoop):
@@ -112,6 +140,7 @@ class EventLoop(asyncio.SelectorEventLoop):
     Context: As every asyncio loop: one thread at a time.
     """
 
+    _closed = True  # until BaseEventLoop has made it: for __del__
     _selector: AioSelector
     _default_executor: Any  # of BaseEventLoop
     _pool: ThreadPool | None
@@ -119,8 +148,8 @@ class EventLoop(asyncio.SelectorEventLoop):
     def __init__(self, poll_max_ns: int | None = None) -> None:
         """Make a loop; see the class."""
         self._pool = None
+        self._pool_lock = threading.Lock()
         selector = AioSelector(poll_max_ns)
-        self._notify = selector.ctx.notify
         try:
             super().__init__(selector)
         except BaseException:
@@ -129,7 +158,12 @@ class EventLoop(asyncio.SelectorEventLoop):
 
     @property
     def ctx(self) -> AioContext:
-        """The context that the loop turns."""
+        """The context that the loop turns.
+
+        Raises:
+            RuntimeError: The loop is closed.
+        """
+        self._check_closed()  # type: ignore[attr-defined]
         return self._selector.ctx
 
     @property
@@ -139,13 +173,21 @@ class EventLoop(asyncio.SelectorEventLoop):
         Raises:
             RuntimeError: The loop is closed.
         """
-        if self._pool is None:
-            self._check_closed()  # type: ignore[attr-defined]
-            self._pool = ThreadPool(self.ctx, thread_name_prefix="asyncio")
-            if self._default_executor is None:
-                # So asyncio itself shuts it down.
-                self._default_executor = self._pool
-        return self._pool
+        pool = self._pool
+        if pool is None or pool.ctx is not self.ctx:
+            pool = self._new_pool()
+        return pool
+
+    def _new_pool(self) -> ThreadPool:
+        with self._pool_lock:  # several threads may ask for it
+            before = self._pool
+            if before is not None and before.ctx is self.ctx:
+                return before
+            self._pool = _LoopPool(self.ctx, thread_name_prefix="asyncio")
+            # One there was is the parent's, and this the child of a fork.
+            if self._default_executor is before:
+                self._default_executor = self._pool  # asyncio shuts it down
+            return self._pool
 
     def run_forever(self) -> None:
         """Run until stop() is called, as asyncio's.
@@ -177,10 +219,9 @@ class EventLoop(asyncio.SelectorEventLoop):
 
         Context: The loop's thread.
         """
-        if executor is not None or (
-            self._default_executor is not self._pool
-            and self._default_executor is not None
-        ):
+        if executor is None:
+            executor = self._default_executor
+        if executor is not None and executor is not self._pool:
             return super().run_in_executor(executor, func, *args)
         self._check_closed()  # type: ignore[attr-defined]
         if self.get_debug():
@@ -195,8 +236,19 @@ class EventLoop(asyncio.SelectorEventLoop):
 
     def _write_to_self(self) -> None:
         """Wake the loop where it blocks; see notify.h. Any thread."""
-        if not self.is_closed():
-            self._notify()
+        selector = self._selector
+        try:
+            if selector is not None:
+                selector.ctx.notify()
+        except RuntimeError:
+            if not self.is_closed():  # by another thread, just now
+                raise
+
+    def close(self) -> None:
+        """Close the loop and its pool, as asyncio's; calls that run go on."""
+        super().close()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
 
 
 def new_event_loop() -> EventLoop:
@@ -229,17 +281,24 @@ class _Guest:
         self._loop = weakref.ref(loop)
         self._turn_is_due = False
         self.ctx = AioContext()
-        self.pool = ThreadPool(self.ctx, thread_name_prefix="asyncio")
-        loop.add_reader(self.ctx.fileno(), self._turn)
+        self.pool = _LoopPool(self.ctx, thread_name_prefix="asyncio")
+        self._fd = self.ctx.fileno()
+        loop.add_reader(self._fd, self._turn)
         self.ctx.prepare()
         self.ctx._disown()
+
+    def leave(self) -> None:
+        """Have the loop forget it."""
+        loop = self._loop()
+        if loop is not None:
+            loop.remove_reader(self._fd)
 
     def turn_soon(self) -> None:
         """Have the loop turn the context before it waits the next time."""
         loop = self._loop()
         if not self._turn_is_due and loop is not None:
-            self._turn_is_due = True
             loop.call_soon(self._turn)
+            self._turn_is_due = True
 
     def _turn(self) -> None:
         """Dispatch what has come, and wait for more by the context's fd.
@@ -259,7 +318,8 @@ class _Guest:
             self.ctx._disown()  # the loop may run in another thread next time
 
 
-_guests: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Guest]
+# The loop's reader keeps a guest alive: from here it would keep its loop alive.
+_guests: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[_Guest]]
 _guests = weakref.WeakKeyDictionary()
 
 
@@ -267,9 +327,14 @@ def _pool_of(loop: asyncio.AbstractEventLoop) -> ThreadPool:
     """Return the loop's pool, to which something is about to be submitted."""
     if isinstance(loop, EventLoop):
         return loop.pool
-    guest = _guests.get(loop)
+    ref = _guests.get(loop)
+    guest = None if ref is None else ref()
+    if guest is not None and guest.ctx.closed:  # in the child of a fork
+        guest.leave()
+        guest = None
     if guest is None:
-        guest = _guests[loop] = _Guest(loop)
+        guest = _Guest(loop)
+        _guests[loop] = weakref.ref(guest)
     guest.turn_soon()
     return guest.pool
 
@@ -278,8 +343,9 @@ async def to_thread(fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
     """Call fn in a thread and return its result, in any asyncio loop.
 
     The call runs in a copy of the caller's contextvars context. On an EventLoop
-    its completion is polled for; another loop is woken by one fd, once for all
-    that has completed meanwhile.
+    its completion is polled for; another loop is polled for a moment, and woken
+    by one fd, once for all that has completed meanwhile. There, asyncio.run()
+    does not wait for a call that nobody awaits any more.
 
     Raises:
         RuntimeError: No loop runs.

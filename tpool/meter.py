@@ -200,7 +200,8 @@ class CpuMeter:
         now = self._read()
         self._begin = None
         wall_ns = now.wall_ns - then.wall_ns
-        owner_ns = now.owner_ns - then.owner_ns
+        # An owner that has ended counts with the rest: nobody asked it before.
+        owner_ns = max(now.owner_ns - then.owner_ns, 0)
         workers_ns = now.workers_ns - then.workers_ns
         process_ns = now.process_ns - then.process_ns
         self.usage = CpuUsage(

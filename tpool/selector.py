@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import selectors
 from functools import partial
 from typing import TYPE_CHECKING
 
 from tpool import _core
 from tpool.aio_context import AioContext
+from tpool.registry import Registry
 
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
@@ -40,9 +43,22 @@ class AioSelector(selectors._BaseSelectorImpl):
     def __init__(self, poll_max_ns: int | None = None) -> None:
         """Make a context; see the class."""
         super().__init__()
+        self._ready: list[tuple[selectors.SelectorKey, int]] = []
+        self._open(poll_max_ns)
+        _selectors.add(self)
+
+    def _open(self, poll_max_ns: int | None) -> None:
         self.ctx = AioContext(poll_max_ns)
         self.ctx._interleave()
-        self._ready: list[tuple[selectors.SelectorKey, int]] = []
+
+    def _after_fork(self) -> None:
+        """Begin anew in the child, as the parent's fds are not for it to change."""
+        if self.get_map() is None:
+            return  # closed
+        self._open(self.ctx.poll_max_ns)
+        for key in self.get_map().values():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                self._watch(key)
 
     def _watch(self, key: selectors.SelectorKey) -> None:
         """Have the context put key on the list of what is ready."""
@@ -72,8 +88,7 @@ class AioSelector(selectors._BaseSelectorImpl):
     def unregister(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
         """Forget a file object, as selectors.BaseSelector.unregister()."""
         key: selectors.SelectorKey = super().unregister(fileobj)
-        if not self.ctx.closed:  # as it is in the child of a fork
-            self.ctx.set_fd_handler(key.fd)
+        self.ctx.set_fd_handler(key.fd)
         return key
 
     def modify(
@@ -82,7 +97,11 @@ class AioSelector(selectors._BaseSelectorImpl):
         """Change events or data, as selectors.BaseSelector.modify()."""
         super().unregister(fileobj)
         key: selectors.SelectorKey = super().register(fileobj, events, data)
-        self._watch(key)
+        try:
+            self._watch(key)
+        except BaseException:
+            self.unregister(fileobj)
+            raise
         return key
 
     def select(
@@ -109,3 +128,14 @@ class AioSelector(selectors._BaseSelectorImpl):
         """Let go of all fds; calls that still run end for nobody."""
         super().close()
         _core.AioContext.close(self.ctx)
+
+
+_selectors: Registry[AioSelector] = Registry()
+
+
+def _after_fork_in_child() -> None:
+    for selector in _selectors:
+        selector._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -61,6 +61,9 @@ class ThreadPool(_core.ThreadPool):
     Source: QEMU's thread-pool.c.
     """
 
+    # The pool of an event loop does not: its users know asyncio's, and start
+    # children in it that are to be terminated.
+    _block_signals = True
     _threads: Workers
 
     def __new__(
@@ -93,6 +96,7 @@ class ThreadPool(_core.ThreadPool):
             thread_name_prefix,
             max_pending,
             on_full,
+            cls._block_signals,
             functools.partial(spawn, sets, thread_name_prefix),
         )
         self._threads = threads

@@ -102,6 +102,12 @@ int context_adopt(AioContextObject *c, const char *what);
 
 /* Any thread. */
 bool context_is_owner(AioContextObject *c);
+
+/*
+ * Any thread.  Whether an event loop above runs it: who waits in it then keeps
+ * that loop from seeing the fds that are ready.
+ */
+bool context_is_run(AioContextObject *c);
 bool context_is_acquired(AioContextObject *c);
 
 /* Context acquired.  The calling thread is the owner, whoever was. */

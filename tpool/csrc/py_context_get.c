@@ -92,7 +92,7 @@ static PyObject *get_in_flight(AioContextObject *c, void *Py_UNUSED(closure))
 
 static PyObject *get_owned(AioContextObject *c, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(context_is_owner(c));
+    return PyBool_FromLong(context_is_owner(c) && !context_is_run(c));
 }
 
 static PyObject *get_owner_tid(AioContextObject *c, void *Py_UNUSED(closure))
@@ -121,7 +121,7 @@ PyGetSetDef context_getset[] = {
     {"_in_flight", (getter)get_in_flight, NULL,
      "Requests submitted and not dispatched.", NULL},
     {"_owned", (getter)get_owned, NULL,
-     "Whether the calling thread is the owner.", NULL},
+     "Whether the calling thread is the owner, and may wait in poll().", NULL},
     {"_owner_tid", (getter)get_owner_tid, NULL,
      "The owner's native thread id; 0 where there is none.", NULL},
     {NULL},

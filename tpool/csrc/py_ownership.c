@@ -148,6 +148,12 @@ bool context_is_owner(AioContextObject *c)
            this_thread();
 }
 
+bool context_is_run(AioContextObject *c)
+{
+    return c->interleaved &&
+           atomic_load_explicit(&c->adopted, memory_order_relaxed);
+}
+
 void context_changed(AioContextObject *c)
 {
     if (!context_is_owner(c)) {

@@ -249,6 +249,7 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                             "thread_name_prefix",
                             "max_pending",
                             "on_full",
+                            "block_signals",
                             "spawn",
                             NULL};
     struct module_state *state = PyModule_GetState(
@@ -257,11 +258,12 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     AioContextObject *c;
     int64_t idle_ns, max_pending = QUEUE_UNBOUNDED;
     uint32_t min_threads, max_threads;
+    int block_signals;
     PoolObject *self;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO:ThreadPool", names,
-                                     &ctx, &min, &max, &idle, &prefix, &pending,
-                                     &on_full, &spawn)) {
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "OOOOOOOpO:ThreadPool", names, &ctx, &min, &max,
+            &idle, &prefix, &pending, &on_full, &block_signals, &spawn)) {
         return NULL;
     }
     if (!PyObject_TypeCheck(ctx, state->context_type)) {
@@ -287,7 +289,8 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         Py_XDECREF(self);
         return NULL;
     }
-    self->pool = pool_core_new(c, spawn, prefix, (uint32_t)max_pending);
+    self->pool = pool_core_new(c, spawn, prefix, (uint32_t)max_pending,
+                               block_signals);
     self->context = (AioContextObject *)Py_NewRef(ctx);
     self->block = PyUnicode_CompareWithASCIIString(on_full, "block") == 0;
     context_release(c);

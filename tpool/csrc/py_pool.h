@@ -24,6 +24,7 @@ struct pool_core {
     PyObject *spawn;            /* spawn(worker) starts a thread on it */
     PyObject *name_prefix;
     uint32_t max_pending;
+    bool block_signals; /* in the workers */
     /* Any thread: set in the child of a fork, where nobody may have the lock. */
     atomic_bool forked;
     _Atomic unsigned long spawner; /* thread that starts a worker now, or 0 */
@@ -44,7 +45,8 @@ typedef struct {
 
 /* GIL held, context acquired.  NULL with an exception. */
 struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
-                                PyObject *name_prefix, uint32_t max_pending);
+                                PyObject *name_prefix, uint32_t max_pending,
+                                bool block_signals);
 struct pool_core *pool_core_ref(struct pool_core *pool);
 
 /* GIL held. */

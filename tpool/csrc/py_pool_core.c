@@ -31,7 +31,8 @@ void pool_core_unref(struct pool_core *pool)
 }
 
 struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
-                                PyObject *name_prefix, uint32_t max_pending)
+                                PyObject *name_prefix, uint32_t max_pending,
+                                bool block_signals)
 {
     struct pool_core *pool = aligned_alloc(
         CACHE_LINE, (sizeof(*pool) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
@@ -61,6 +62,7 @@ struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
     pool->spawn = Py_NewRef(spawn);
     pool->name_prefix = Py_NewRef(name_prefix);
     pool->max_pending = max_pending;
+    pool->block_signals = block_signals;
     return pool;
 }
 
@@ -100,7 +102,7 @@ int pool_spawn(struct pool_core *pool, uint32_t *left)
 
         /* The thread inherits the mask: no signal finds it before it runs. */
         sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &mask);
+        pthread_sigmask(SIG_SETMASK, pool->block_signals ? &all : NULL, &mask);
         result = PyObject_CallOneArg(pool->spawn, worker);
         pthread_sigmask(SIG_SETMASK, &mask, NULL);
     }

@@ -29,6 +29,13 @@ static int wait_done(RequestObject *r, const char *method, int64_t timeout_ns)
                      method);
         ret = -1;
     }
+    if (ret == 0 && context_is_run(c) && !request_is_done(r)) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "%s waits for ever in the event loop that would get the "
+                     "result: await the request",
+                     method);
+        ret = -1;
+    }
     while (ret == 0 && !request_is_done(r)) {
         int64_t left_ns = timeout_ns < 0
                               ? -1

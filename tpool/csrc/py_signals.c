@@ -4,6 +4,8 @@
  */
 #include "py_signals.h"
 
+#include <unistd.h>
+
 /* There is none to set: not the main interpreter. */
 #define NO_WAKEUP_FD (-2)
 
@@ -38,6 +40,7 @@ void signal_guard_init(struct signal_guard *g)
 {
     g->pipe.rfd = g->pipe.wfd = -1;
     g->set = false;
+    g->other = -1;
 }
 
 void signal_guard_cleanup(struct signal_guard *g)
@@ -72,6 +75,19 @@ int signal_guard_open(struct signal_guard *g, struct fdmon *m)
     return ret;
 }
 
+void signal_guard_pass_on(struct signal_guard *g)
+{
+    char numbers[64];
+    ssize_t n;
+
+    while ((n = read(g->pipe.rfd, numbers, sizeof(numbers))) > 0) {
+        /* A full fd loses signals, as it does when CPython writes to it. */
+        if (g->other >= 0 && write(g->other, numbers, (size_t)n) < 0) {
+            return;
+        }
+    }
+}
+
 int signal_guard_enter(struct signal_guard *g)
 {
     int ret = 0, other;
@@ -79,8 +95,11 @@ int signal_guard_enter(struct signal_guard *g)
     if (!g->set) {
         other = set_wakeup_fd(g->pipe.wfd);
         g->set = other == -1;
+        g->other = other;
         if (other >= 0) {
             set_wakeup_fd(other);
+            /* A signal that came between the two has written to our pipe. */
+            signal_guard_pass_on(g);
         }
         ret = g->set;
     }

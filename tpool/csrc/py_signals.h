@@ -24,6 +24,7 @@ struct signal_guard {
     /* Owner, context acquired. */
     struct event_notifier pipe; /* CPython writes single bytes to it */
     bool set;                   /* CPython writes to it */
+    int other;                  /* whose it is, where it is not ours */
 };
 
 void signal_guard_init(struct signal_guard *g);
@@ -47,6 +48,9 @@ int signal_guard_enter(struct signal_guard *g);
  * the pipe, which is then drained.
  */
 void signal_guard_leave(struct signal_guard *g, bool fired);
+
+/* Main thread: passes on what was meant for the wakeup fd of somebody else. */
+void signal_guard_pass_on(struct signal_guard *g);
 
 /* After fdmon_reset().  Returns 0 or -errno. */
 int signal_guard_register(struct signal_guard *g, struct fdmon *m);

@@ -79,6 +79,9 @@ static int block(AioContextObject *c, struct wait *w)
         /* What comes from now on is seen, and drained, in the next wait. */
         signal_guard_leave(&c->signals,
                            reported(w->events, n, c->signals.pipe.rfd));
+    } else if (c->owner_is_main &&
+               reported(w->events, n, c->signals.pipe.rfd)) {
+        signal_guard_pass_on(&c->signals);
     }
     cpu_publish(&core->cpus.owner);
     w->end_ns = clock_now_ns();

@@ -245,7 +245,9 @@ PyDoc_STRVAR(run_doc, "run($self, /)\n--\n\n"
 static PyObject *worker_run(WorkerObject *w, PyObject *Py_UNUSED(ignored))
 {
     if (leave_starting(w, WORKER_RUNNING)) {
-        block_signals();
+        if (w->pool->block_signals) {
+            block_signals();
+        }
         inherit_affinity(w->pool);
         name_thread(w->pool->name_prefix);
         loop(w);
