@@ -147,6 +147,7 @@ class Request(Generic[_T_co]):
 @final
 class Worker:
     def run(self) -> None: ...
+    def lost(self) -> None: ...
 
 @disjoint_base
 class ThreadPool:

@@ -135,6 +135,7 @@ class WorkerThread(threading.Thread):
         except BaseException:
             self._failed = True
             self._started.set()
+            self._worker = None  # whoever asked for it is told
             self._forget()
             raise
 
@@ -163,7 +164,9 @@ class WorkerThread(threading.Thread):
         super()._delete()  # type: ignore[misc]
 
     def _forget(self) -> None:
-        self._worker = None
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.lost()
         for threads in self._sets:
             threads.discard(self)
 

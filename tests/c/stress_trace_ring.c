@@ -50,6 +50,32 @@ static uint64_t read_all(int64_t last[WRITERS], int64_t last_ns[WRITERS])
     return n;
 }
 
+static void *write_one(void *arg)
+{
+    trace_emit(&trace, TRACE_POLL_GROW, arg, 1);
+    return NULL;
+}
+
+/* The ring of a thread that has ended stays until it is read, and no longer. */
+static void test_ended_threads(void)
+{
+    struct trace_event event;
+
+    atomic_store_explicit(&trace.on, true, memory_order_relaxed);
+    for (int i = 0; i < 2; i++) {
+        thread_join(thread_start(write_one, &trace));
+        assert(trace.rings);
+        if (i == 0) {
+            assert(trace_read(&trace, &event));
+            assert(!trace_read(&trace, &event));
+        } else {
+            trace_clear(&trace);
+        }
+        assert(!trace.rings);
+    }
+    atomic_store_explicit(&trace.on, false, memory_order_relaxed);
+}
+
 static void test_one_thread(void)
 {
     struct trace_event event;
@@ -80,6 +106,7 @@ int main(int argc, char **argv)
 
     events = count_arg(argc, argv, events);
     assert(trace_init(&trace) == 0);
+    test_ended_threads();
     test_one_thread();
     atomic_init(&running, WRITERS);
     for (int i = 0; i < WRITERS; i++) {

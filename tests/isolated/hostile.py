@@ -609,27 +609,6 @@ def pools_made_and_dropped_while_others_are_gone_through():
         del keep
 
 
-def trace_rings_of_threads_that_have_ended():
-    def resident():
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-    def threads(number):
-        for _ in range(number):
-            request = pool.submit(int)
-            request.result()
-            spin_until(lambda: not pool.stats().threads)
-        tpool.trace.read()
-
-    with tpool.AioContext() as ctx:
-        pool = tpool.ThreadPool(ctx, max_threads=1, idle_timeout=0)
-        tpool.trace.enable()
-        threads(1000)
-        before = resident()
-        threads(1000)  # in what the first ones have given back
-        assert resident() - before < 4_000_000, resident() - before
-
-
 def io_thread_that_is_left_by_every_callback():
     """It closes its context all the same."""
     threading.excepthook = lambda _: None

@@ -256,6 +256,19 @@ static PyObject *worker_run(WorkerObject *w, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(lost_doc, "lost($self, /)\n--\n\n"
+                       "Its thread has ended, or will, without running it.\n"
+                       "\n"
+                       "Context: Any thread.");
+
+static PyObject *worker_lost(WorkerObject *w, PyObject *Py_UNUSED(ignored))
+{
+    if (leave_starting(w, WORKER_REVOKED)) {
+        pool_worker_lost(w->pool);
+    }
+    Py_RETURN_NONE;
+}
+
 static void worker_dealloc(WorkerObject *w)
 {
     PyTypeObject *type = Py_TYPE(w);
@@ -268,7 +281,7 @@ static void worker_dealloc(WorkerObject *w)
         return;
     }
     if (state == WORKER_STARTING) {
-        pool_worker_lost(w->pool); /* its thread died before run() */
+        pool_worker_lost(w->pool); /* there is no thread of it */
     }
     if (state != WORKER_RUNNING) {
         leave(w);
@@ -281,6 +294,7 @@ static void worker_dealloc(WorkerObject *w)
 
 static PyMethodDef worker_methods[] = {
     {"run", (PyCFunction)worker_run, METH_NOARGS, run_doc},
+    {"lost", (PyCFunction)worker_lost, METH_NOARGS, lost_doc},
     {NULL},
 };
 
