@@ -8,8 +8,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* Poll phases that cannot begin, in a row, until the owner moves. */
-#define REFUSED_MIN 1
+/*
+ * Poll phases that cannot begin, in a row, until the owner moves.  The first may
+ * only seem so: a worker that is being woken was on this CPU before it slept.
+ */
+#define REFUSED_MIN 2
 #define REFUSED_MAX 4096
 
 int cpu_current(void)
