@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Each case of tests/isolated/hostile.py, in a process of its own."""
+"""Each case of the hostile programs of tests/isolated, in a process of its own."""
 
 from __future__ import annotations
 
@@ -9,14 +9,22 @@ import pytest
 from conftest import ISOLATED
 
 pytestmark = pytest.mark.timeout(120)
-SCRIPT = ISOLATED / "hostile.py"
+
+
+def cases(script):
+    tree = ast.parse((ISOLATED / script).read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and not node.args.args:
+            yield script, node.name
+
+
 CASES = [
-    node.name
-    for node in ast.parse(SCRIPT.read_text(encoding="utf-8")).body
-    if isinstance(node, ast.FunctionDef) and not node.args.args
+    case
+    for script in ("hostile.py", "hostile_fork.py", "hostile_loop.py")
+    for case in cases(script)
 ]
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_neither_crashes_nor_hangs(isolated, case):
-    isolated("hostile.py", case)
+@pytest.mark.parametrize(("script", "case"), CASES, ids=lambda value: value)
+def test_neither_crashes_nor_hangs(isolated, script, case):
+    isolated(script, case)

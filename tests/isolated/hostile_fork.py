@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""The same for processes that fork."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import warnings
+
+from hostile import spin_until
+
+import tpool
+
+warnings.simplefilter("ignore")  # of 3.12 and later: there are threads
+
+
+def in_child(function, *args):
+    """Run it in a forked child; return its exit status. 14: it hung."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            signal.alarm(10)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            function(*args)
+            os._exit(0)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def refused(call, *args):
+    try:
+        call(*args)
+    except RuntimeError as error:
+        said = str(error)
+    else:
+        said = "nothing"
+    assert "forked" in said, (call, said)
+
+
+def child_is_refused_everything_and_the_parent_hears_all():
+    """The child neither hangs nor takes what is its parent's."""
+    ctx = tpool.AioContext()
+    pool = tpool.ThreadPool(ctx, max_threads=1)
+    read, write = os.pipe()
+    got, gate, running = [], threading.Event(), threading.Event()
+    ctx.set_fd_handler(read, lambda: got.append(os.read(read, 1)))
+    half, timer = ctx.new_bh(int), ctx.new_timer(int)
+    timer.mod_ns(2**62)
+    request = pool.submit(lambda: (running.set(), gate.wait()))
+    queued = pool.submit(int)
+    assert running.wait(30)
+
+    def child():
+        for call, *args in (
+            (ctx.poll,),
+            (ctx.poll, False),
+            (ctx.prepare,),
+            (ctx.check,),
+            (ctx.dispatch,),
+            (ctx.notify,),
+            (ctx.set_fd_handler, read),
+            (ctx.call_soon, int),
+            (ctx.new_timer, int),
+            (ctx.stats,),
+            (ctx.fileno,),
+            (ctx.set_poll_params, 1),
+            (half.schedule,),
+            (timer.mod_ns, 1),
+            (pool.submit, int),
+            (pool.submit_many, int, [()]),
+            (pool.set_threads, 1, 1),
+            (pool.stats,),
+            (request.result,),
+            (queued.result,),
+        ):
+            refused(call, *args)
+        assert not queued.cancel()
+        assert not request.done()
+        timer.cancel()
+        pool.shutdown()
+        ctx.close()
+        with tpool.AioContext() as own, tpool.ThreadPool(own) as mine:
+            assert mine.submit(int).result() == 0
+
+    status = in_child(child)
+    gate.set()
+    assert status == 0, status
+    os.write(write, b"x")
+    assert queued.result() == 0
+    while not got:
+        ctx.poll()
+    assert got == [b"x"]
+    ctx.close()
+
+
+def child_of_a_callback_comes_out_of_poll():
+    parent, ran, statuses = os.getpid(), [], []
+    with tpool.AioContext() as ctx:
+
+        def fork():
+            pid = os.fork()
+            if pid:
+                statuses.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+        timer = ctx.new_timer(lambda: ran.append("timer"))
+        timer.mod_ns(0)
+        ctx.call_soon(fork)
+        ctx.call_soon(ran.append, "next")
+        try:
+            ctx.poll()
+        except RuntimeError as error:
+            os._exit(7 if "forked" in str(error) and not ran else 8)
+        while len(ran) < 2:
+            ctx.poll()
+        assert os.getpid() == parent
+        assert (statuses, sorted(ran)) == ([7], ["next", "timer"]), (statuses, ran)
+
+
+def child_of_a_fork_while_another_thread_dispatches():
+    """The dispatching thread had the lock, and is not in the child."""
+    with tpool.IOThread() as io:
+        inside, go_on = threading.Event(), threading.Event()
+        io.ctx.call_soon(lambda: (inside.set(), go_on.wait()))
+        assert inside.wait(30)
+        timer = io.ctx.new_timer(int)
+
+        def child():
+            refused(timer.mod_ns, 1)
+            refused(io.pool.submit, int)
+            io.ctx.close()
+
+        assert in_child(child) == 0
+        go_on.set()
+
+
+def children_while_workers_hold_the_queue():
+    with tpool.AioContext() as ctx:
+        pool = tpool.ThreadPool(ctx, min_threads=3, max_threads=3)
+        for _ in range(150):
+            requests = pool.submit_many(int, [()] * 200)
+
+            def child(last=requests[-1]):
+                refused(pool.stats)
+                last.cancel()
+
+            assert in_child(child) == 0
+            while not requests[-1].done():
+                ctx.poll()
+
+
+def child_has_no_wakeup_fd_of_its_parent():
+    """Forked by another thread while the main thread blocks, without asyncio.
+
+    Which clears the wakeup fd in a child itself.
+    """
+    with tpool.AioContext() as ctx:
+        statuses = []
+
+        def child():
+            assert signal.set_wakeup_fd(-1) == -1
+
+        def fork():
+            spin_until(lambda: blocked(ctx))
+            statuses.append(in_child(child))
+            ctx.notify()
+
+        thread = threading.Thread(target=fork)
+        thread.start()
+        while not statuses:
+            ctx.poll()
+        thread.join()
+        assert statuses == [0]
+
+
+def blocked(ctx):
+    ctx.acquire()
+    try:
+        return ctx.notify_me >= 2
+    finally:
+        ctx.release()
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]]()

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT
+"""The same for event loops, ours and those that it is a guest of."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import gc
+import os
+import signal
+import sys
+import threading
+
+from hostile import spin_until
+from hostile_fork import in_child
+
+import tpool
+import tpool.loop
+
+
+def guest_loop_runs_in_another_thread_the_next_time():
+    loop, seen = asyncio.SelectorEventLoop(), []
+
+    async def main():
+        return await asyncio.wait_for(tpool.to_thread(int), 20)
+
+    def run():
+        seen.append(loop.run_until_complete(main()))
+
+    run()
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    run()
+    assert seen == [0, 0, 0]
+    loop.close()
+
+
+def guest_loop_goes_on_after_a_callback_has_raised():
+    loop, gate, tasks = asyncio.SelectorEventLoop(), threading.Event(), []
+
+    async def main():
+        tasks.append(asyncio.ensure_future(tpool.to_thread(gate.wait)))
+        await asyncio.sleep(0)
+        request = tpool.loop._pool_of(loop).submit(int)
+        request.add_done_callback(lambda _: sys.exit(3))
+        await asyncio.sleep(20)
+
+    try:
+        loop.run_until_complete(main())
+    except SystemExit:
+        gate.set()
+    assert gate.is_set()
+
+    async def rest():
+        await asyncio.wait_for(tasks[0], 20)
+
+    loop.run_until_complete(rest())
+    loop.close()
+
+
+def signal_between_two_wakeup_fds():
+    """One that comes while the guard asks whose the wakeup fd is."""
+    if sys.version_info >= (3, 13):
+        print("the guard asks in C: nothing can be put between")
+        sys.exit(77)
+    import _signal
+
+    real, hits = _signal.set_wakeup_fd, []
+
+    def set_wakeup_fd(fd, **options):
+        before = real(fd, **options)
+        if before >= 0 and fd >= 0 and armed:
+            armed.pop()
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return before
+
+    armed = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, hits.append, 1)
+        for number in range(20):
+            armed.append(1)
+            for _ in range(100):
+                await asyncio.sleep(0.001)
+                if len(hits) > number:
+                    break
+        turns = loop.ctx.stats().turns
+        await asyncio.sleep(0.1)
+        assert loop.ctx.stats().turns - turns < 10, "it spins"
+
+    _signal.set_wakeup_fd = set_wakeup_fd
+    tpool.run(main())
+    assert len(hits) == 20, hits
+
+
+def loop_made_before_a_fork(used):
+    """As servers do that preload, or become daemons."""
+    loop = tpool.new_event_loop()
+
+    async def main():
+        await asyncio.sleep(0.001)
+        return await asyncio.to_thread(lambda: "served")
+
+    def child():
+        assert loop.run_until_complete(main()) == "served"
+        loop.close()
+
+    if used:
+        assert loop.run_until_complete(main()) == "served"
+    assert in_child(child) == 0
+    assert loop.run_until_complete(main()) == "served"
+    loop.close()
+
+
+def loop_made_before_a_fork_and_not_used():
+    loop_made_before_a_fork(False)
+
+
+def loop_used_before_a_fork():
+    loop_made_before_a_fork(True)
+
+
+def exit_of_a_child_forked_in_a_coroutine():
+    faulthandler.cancel_dump_traceback_later()  # the child would wait for its thread
+    parent = os.getpid()
+
+    async def main():
+        pid = os.fork()
+        if pid == 0:
+            sys.exit(5)
+        _, status = os.waitpid(pid, 0)  # noqa: ASYNC222 - it is all there is to do
+        return os.waitstatus_to_exitcode(status)
+
+    status = tpool.run(main())
+    assert os.getpid() == parent
+    assert status == 5, status
+
+
+def guest_of_a_loop_made_before_a_fork():
+
+    async def main():
+        return await asyncio.wait_for(tpool.to_thread(int), 8)
+
+    async def both():
+        assert await main() == 0
+        if os.fork() == 0:
+            try:
+                asyncio.events._set_running_loop(None)
+                with asyncio.Runner() as runner:
+                    assert runner.run(main()) == 0
+                os._exit(0)
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+                os._exit(1)
+        _, status = os.wait()  # noqa: ASYNC222 - it is all there is to do
+        assert os.waitstatus_to_exitcode(status) == 0
+        assert await main() == 0
+
+    asyncio.run(both())
+
+
+def guest_of_an_inherited_loop():
+    loop = asyncio.SelectorEventLoop()
+
+    async def main():
+        return await asyncio.wait_for(tpool.to_thread(int), 8)
+
+    def child():
+        assert loop.run_until_complete(main()) == 0
+
+    assert loop.run_until_complete(main()) == 0
+    assert in_child(child) == 0
+    loop.close()
+
+
+def guests_of_loops_that_end_with_calls_in_flight():
+    """Neither loop nor context, fd nor thread is left."""
+    fds = len(os.listdir("/proc/self/fd"))
+    gate = threading.Event()
+
+    async def main():
+        task = asyncio.ensure_future(tpool.to_thread(gate.wait))
+        await asyncio.sleep(0)
+        task.cancel()
+
+    for _ in range(50):
+        asyncio.run(main())
+    gate.set()
+    spin_until(lambda: threading.active_count() == 1)
+    spin_until(lambda: (gc.collect(), len(os.listdir("/proc/self/fd")))[1] <= fds)
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]]()
