@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -123,11 +124,10 @@ PROMISED = {
         [
             (case, loop)
             for case in (
-                "aiosqlite",
-                "aiofiles",
-                "asgiref",
-                "starlette",
-                "anyio",
+                *filter(
+                    importlib.util.find_spec,
+                    ("aiosqlite", "aiofiles", "asgiref", "starlette", "anyio"),
+                ),
                 "echo, 1 connection",
                 "echo, 100 connections",
                 "lateness of sleep(0.001)",
