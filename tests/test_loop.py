@@ -617,8 +617,9 @@ def test_a_loop_that_cannot_be_made_says_so_once(bad, unraisable):
 
 def test_a_hop_polls_and_an_idle_loop_does_not():
     async def main():
-        for _ in range(500):
-            await hop(int)
+        asyncio.get_running_loop().ctx.set_poll_params(10_000_000)
+        for _ in range(100):
+            await hop(time.sleep, 0.0002)  # not done before the loop waits
         before = asyncio.get_running_loop().ctx.stats()
         await asyncio.sleep(0.2)
         return before, asyncio.get_running_loop().ctx.stats()
