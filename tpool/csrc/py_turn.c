@@ -356,10 +356,11 @@ static int foreign_poll(AioContextObject *c, int64_t timeout_ns)
 /* The foreign loop's wait that follows a poll phase in vain is over. */
 static void foreign_tune(AioContextObject *c)
 {
-    struct wait w = {.start_ns = c->foreign_wait_ns, .work = true};
-
     if (c->foreign_wait_ns && completion_list_peek(&c->core->aio.list)) {
-        w.end_ns = clock_now_ns();
+        struct wait w = {.start_ns = c->foreign_wait_ns,
+                         .end_ns = clock_now_ns(),
+                         .work = true};
+
         poll_phase_tune(c, &w);
         c->foreign_wait_ns = 0;
     }
