@@ -21,19 +21,22 @@ RELACY = Path("/usr/include/relacy/relacy.hpp")
 
 # What each program links, from the ground floor up.
 NOTIFY = ("notify", "completion_list", "event_notifier", "fdmon")
+TUNER = ("poll_tuner", "poll_history", "poll_source")
+CALLS = (*TUNER, "call_source", "call_table")
 QUEUE = (
     *("request_queue", "queue_worker", "queue_lookers"),
-    *("completion_list", "poll_tuner", "parker", "cpu"),
+    *("completion_list", "parker", "cpu", *TUNER),
 )
 PROGRAMS = {
-    "stress_aio_poll": ("aio_poll", "cpu", *NOTIFY),
+    "stress_aio_poll": ("aio_poll", "cpu", *CALLS, *NOTIFY),
+    "stress_call_table": CALLS,
     "stress_clock_cpu": ("cpu",),
     "stress_completion_list": ("completion_list",),
     "stress_event_notifier": ("event_notifier",),
     "stress_fdmon": ("fdmon",),
     "stress_notify": NOTIFY,
     "stress_parker": ("parker",),
-    "stress_poll_tuner": ("poll_tuner",),
+    "stress_poll_tuner": TUNER,
     "stress_request_queue": QUEUE,
     "stress_trace_ring": ("trace_ring",),
     "notify_lockstep": NOTIFY,

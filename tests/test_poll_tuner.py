@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The rule of section 4 on the C file alone, and through a context."""
+"""The rules of the self-tuning on the C files alone, and through a context."""
 
 from __future__ import annotations
 
 import ctypes
-import shutil
-import subprocess
-from pathlib import Path
+import time
 
+import _tuner
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,41 +14,30 @@ from hypothesis import strategies as st
 import tpool
 
 pytestmark = pytest.mark.timeout(120)
-CSRC = Path(__file__).parents[1] / "tpool" / "csrc"
 MAX = 2**63 - 1
-KEEP, GROW, SHRINK = 0, 1, 2
+KEEP, GROW, SHRINK = _tuner.KEEP, _tuner.GROW, _tuner.SHRINK
 NS = st.integers(0, MAX)
 
 
-class Params(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int64) for name in ("max_ns", "grow", "shrink")]
+@pytest.fixture(scope="module")
+def tuner():
+    try:
+        return _tuner.load()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
-def tuner(tmp_path_factory):
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if not compiler:
-        pytest.skip("no C compiler")
-    library = tmp_path_factory.mktemp("tuner") / "poll_tuner.so"
-    flags = ["-std=c11", "-O1", "-shared", "-fPIC", "-UNDEBUG", "-ftrapv"]
-    source = str(CSRC / "poll_tuner.c")
-    subprocess.run([compiler, *flags, "-o", str(library), source], check=True)
-    function = ctypes.CDLL(str(library)).poll_tuner_next_ns
-    function.restype = ctypes.c_int64
-    function.argtypes = [
-        ctypes.POINTER(Params),
-        ctypes.c_int64,
-        ctypes.c_int64,
-        ctypes.POINTER(ctypes.c_int),
-    ]
+def rule(tuner):
+    """Return QEMU's rule: the next window, and the verdict."""
 
-    def next_ns(max_ns, grow, shrink, poll_ns, block_ns):
+    def call(max_ns, grow, shrink, poll_ns, block_ns):
         verdict = ctypes.c_int(-1)
-        params = Params(max_ns, grow, shrink)
-        out = function(ctypes.byref(params), poll_ns, block_ns, ctypes.byref(verdict))
+        params = _tuner.Params(max_ns, grow, shrink)
+        out = tuner.poll_tuner_next_ns(params, poll_ns, block_ns, verdict)
         return out, verdict.value
 
-    return next_ns
+    return call
 
 
 @pytest.mark.parametrize(
@@ -74,17 +62,17 @@ def tuner(tmp_path_factory):
         (MAX, MAX, 0, 2, 3, (MAX, GROW)),
     ],
 )
-def test_rule(tuner, max_ns, grow, shrink, poll_ns, block_ns, result):
-    assert tuner(max_ns, grow, shrink, poll_ns, block_ns) == result
+def test_rule(rule, max_ns, grow, shrink, poll_ns, block_ns, result):
+    assert rule(max_ns, grow, shrink, poll_ns, block_ns) == result
 
 
 @settings(max_examples=500, deadline=None)
 @given(max_ns=NS, grow=NS, shrink=NS, poll_ns=NS, block_ns=NS)
 def test_window_stays_in_its_bounds_and_the_verdict_says_what_was_done(
-    tuner, max_ns, grow, shrink, poll_ns, block_ns
+    rule, max_ns, grow, shrink, poll_ns, block_ns
 ):
     poll_ns = min(poll_ns, max_ns)
-    next_ns, verdict = tuner(max_ns, grow, shrink, poll_ns, block_ns)
+    next_ns, verdict = rule(max_ns, grow, shrink, poll_ns, block_ns)
     assert 0 <= next_ns <= max_ns
     assert verdict == (next_ns > poll_ns) * GROW + (next_ns < poll_ns) * SHRINK
     if block_ns <= poll_ns:
@@ -99,24 +87,216 @@ def test_window_stays_in_its_bounds_and_the_verdict_says_what_was_done(
 @settings(max_examples=300, deadline=None)
 @given(max_ns=NS, grow=NS, shrink=NS, a=NS, b=NS, block_ns=NS)
 def test_longer_window_never_becomes_the_shorter_one(
-    tuner, max_ns, grow, shrink, a, b, block_ns
+    rule, max_ns, grow, shrink, a, b, block_ns
 ):
     """Monotonous where both grow, or both shrink."""
     low, high = sorted((min(a, max_ns), min(b, max_ns)))
     if block_ns > max_ns or (high < block_ns and low > 0):
-        first, _ = tuner(max_ns, grow, shrink, low, block_ns)
-        second, _ = tuner(max_ns, grow, shrink, high, block_ns)
+        first, _ = rule(max_ns, grow, shrink, low, block_ns)
+        second, _ = rule(max_ns, grow, shrink, high, block_ns)
         assert first <= second
 
 
 @settings(max_examples=100, deadline=None)
 @given(max_ns=st.integers(1, MAX), block_ns=NS)
-def test_equal_waits_settle(tuner, max_ns, block_ns):
+def test_equal_waits_settle(rule, max_ns, block_ns):
     poll_ns, verdict = 0, GROW
     for _ in range(70):
-        poll_ns, verdict = tuner(max_ns, 0, 2, poll_ns, block_ns)
+        poll_ns, verdict = rule(max_ns, 0, 2, poll_ns, block_ns)
     assert verdict == KEEP
     assert poll_ns == 0 if block_ns > max_ns else poll_ns >= min(block_ns, 0)
+
+
+# What is beyond QEMU's rule: the history of a source, and naps before long calls.
+
+BOUND = st.integers(1, 2**40)
+WAITS = st.lists(st.integers(0, 2**41), min_size=1, max_size=60)
+
+
+@settings(max_examples=300, deadline=None)
+@given(max_ns=BOUND, waits=WAITS)
+def test_history_s_window_is_one_of_those_to_choose_from(tuner, max_ns, waits):
+    history = _tuner.History()
+    for number, wait_ns in enumerate(waits):
+        tuner.poll_history_add(history, max_ns, wait_ns)
+        window_ns = tuner.poll_history_window_ns(history, max_ns)
+        if number < 7:
+            assert window_ns == -1
+        else:
+            windows = [max_ns >> shift for shift in range(4)]
+            assert any(abs(window_ns - one) <= 1 for one in [0, *windows])
+        assert abs(sum(history.share) - 65536) < 80  # of rounding
+
+
+@settings(max_examples=300, deadline=None)
+@given(max_ns=BOUND, waits=WAITS, shorter=st.integers(0, 2**41))
+def test_history_s_shorter_waits_never_speak_against_polling(
+    tuner, max_ns, waits, shorter
+):
+    """Monotonous: where it polls, it polls too if no wait had been longer."""
+    one, other = _tuner.History(), _tuner.History()
+    for wait_ns in [*waits, *waits, *waits, *waits, *waits, *waits, *waits, *waits]:
+        tuner.poll_history_add(one, max_ns, wait_ns)
+        tuner.poll_history_add(other, max_ns, min(wait_ns, shorter))
+    if tuner.poll_history_window_ns(one, max_ns) > 0:
+        assert tuner.poll_history_window_ns(other, max_ns) > 0
+
+
+@settings(max_examples=200, deadline=None)
+@given(max_ns=st.integers(8, 2**40), wait_ns=NS, wake_ns=st.integers(0, 2**30))
+def test_source_s_equal_waits_do_not_swing_the_window(tuner, max_ns, wait_ns, wake_ns):
+    params, source = _tuner.Params(max_ns, 0, 0, True), _tuner.PollSource()
+    tuner.poll_source_init(source, 0)
+    windows = []
+    for _ in range(200):  # less than it takes to try again what was given up
+        windows.append(tuner.poll_source_window_ns(source, params, wake_ns))
+        tuner.poll_source_tune(source, params, wait_ns)
+    assert windows[0] == 0
+    assert len(set(windows[8:])) == 1
+    assert (windows[-1] >= wait_ns) == (wait_ns <= max_ns)
+    assert windows[-1] in ((0,) if wait_ns > max_ns else range(1, max_ns + 1))
+
+
+@settings(max_examples=200, deadline=None)
+@given(max_ns=NS, grow=NS, shrink=NS, waits=WAITS)
+def test_source_obeys_slopes_that_are_set_to_the_letter(
+    tuner, rule, max_ns, grow, shrink, waits
+):
+    if not grow and not shrink:
+        grow = 3
+    params, source = _tuner.Params(max_ns, grow, shrink, True), _tuner.PollSource()
+    tuner.poll_source_init(source, 0)
+    poll_ns = 0
+    for wait_ns in waits:
+        verdict = tuner.poll_source_tune(source, params, wait_ns)
+        poll_ns, want = rule(max_ns, grow, shrink, poll_ns, wait_ns)
+        assert (source.poll_ns, verdict) == (poll_ns, want)
+
+
+def tuned(tuner, waits, max_ns=32768):
+    """Return a source that has seen waits, and its parameters."""
+    params, source = _tuner.Params(max_ns, 0, 0, True), _tuner.PollSource()
+    tuner.poll_source_init(source, 0)
+    for wait_ns in waits:
+        tuner.poll_source_window_ns(source, params, 20_000)
+        tuner.poll_source_tune(source, params, wait_ns)
+    return source, params
+
+
+@pytest.mark.parametrize(
+    ("waits", "window_ns"),
+    [
+        ([2000] * 20, 32768),  # nothing speaks against the longest
+        ([5000, 500_000] * 20, 8192),  # by turns: all that hits, no more
+        ([5000] * 20 + [2_000_000], 32768),  # one long wait is no reason
+        ([60_000] * 20, 0),
+        ([25_000, 70_000, 80_000] * 8, 0),  # a third, and dearly bought
+        ([2000] * 30 + [5_000_000] * 40, 0),  # what is over is forgotten
+    ],
+)
+def test_source_s_window_is_the_cheapest_over_the_last_waits(tuner, waits, window_ns):
+    source, _ = tuned(tuner, waits)
+    assert source.poll_ns == window_ns
+
+
+def test_source_that_was_given_up_is_tried_again_and_may_come_back(tuner):
+    source, params = tuned(tuner, [60_000] * 20)
+    windows = []
+    for _ in range(600):
+        windows.append(tuner.poll_source_window_ns(source, params, 20_000))
+        tuner.poll_source_tune(source, params, 5000 if windows[-1] else 60_000)
+        if source.poll_ns:
+            break
+    assert windows.count(0) == len(windows) - 1 < 256
+    assert windows[-1] == 32768
+    assert source.history.waits == 1
+
+
+def planned(tuner, took, age_ns, *, hybrid=True, late=(20_000, 2000), waits=()):
+    """Return what is planned for a call of known times, in flight since age_ns."""
+    poll, params = tuned(tuner, waits or took)
+    params.hybrid = hybrid
+    source, costs = _tuner.CallSource(), _tuner.SleepCosts()
+    tuner.call_source_init(source, 0)
+    source.poll = poll
+    for ns in took:
+        tuner.moving_add(source.took, ns)
+    costs.wake_ns, costs.late = 20_000, _tuner.Moving(*late)
+    return tuner.call_source_plan(source, params, costs, age_ns)
+
+
+REGULAR = [300_000, 301_000, 299_000] * 8
+
+
+def test_plan_sleeps_through_most_of_a_long_regular_call(tuner):
+    plan = planned(tuner, REGULAR, 0)
+    assert (plan.choice, plan.window_ns) == (_tuner.NAP, 32768)
+    assert 300_000 - 20_000 - 16_384 - 2000 <= plan.nap_ns < 300_000 - 20_000
+    later = planned(tuner, REGULAR, 100_000)
+    assert later.nap_ns == plan.nap_ns - 100_000
+
+
+@pytest.mark.parametrize(
+    ("changed", "choice"),
+    [
+        ({"hybrid": False}, _tuner.BLOCK),
+        ({"age_ns": -1}, _tuner.BLOCK),  # others are in flight
+        ({"age_ns": 290_000}, _tuner.POLL),  # it came late to the wait
+        ({"age_ns": 265_500}, _tuner.HOPELESS),  # neither nap nor window fits
+        ({"age_ns": 400_000}, _tuner.BLOCK),  # it should have ended
+        ({"took": [5_000_000] * 20}, _tuner.BLOCK),  # a wake-up is nothing to it
+        ({"took": [100_000, 500_000] * 10}, _tuner.BLOCK),  # not regular
+        ({"took": [300_000] * 20, "waits": [5000] * 20}, _tuner.HOPELESS),
+        ({"took": [20_000] * 20}, _tuner.POLL),
+    ],
+)
+def test_plan_polls_only_for_what_can_end_in_time(tuner, changed, choice):
+    arguments = {"took": REGULAR, "age_ns": 0} | changed
+    plan = planned(tuner, **arguments)
+    assert plan.choice == choice
+    assert (plan.window_ns > 0) == (choice in (_tuner.POLL, _tuner.NAP))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    max_ns=st.integers(0, 2**40),
+    took=st.lists(st.integers(1, 2**41), max_size=30),
+    age_ns=st.integers(-1, 2**42),
+    late=st.tuples(st.integers(0, 2**30), st.integers(0, 2**30)),
+)
+def test_plan_stays_in_its_bounds(tuner, max_ns, took, age_ns, late):
+    source, costs = _tuner.CallSource(), _tuner.SleepCosts()
+    tuner.call_source_init(source, 0)
+    costs.late = _tuner.Moving(*late)
+    for ns in took:
+        tuner.moving_add(source.took, ns)
+    params = _tuner.Params(max_ns, 0, 0, True)
+    plan = tuner.call_source_plan(source, params, costs, age_ns)
+    assert 0 <= plan.window_ns <= max_ns
+    assert 0 <= plan.nap_ns <= max(source.took.mean_ns - age_ns, 0)
+    assert (plan.nap_ns > 0) == (plan.choice == _tuner.NAP)
+
+
+@settings(max_examples=200, deadline=None)
+@given(value=st.integers(1, 2**40), n=st.integers(1, 50))
+def test_average_of_equal_values_is_the_value(tuner, value, n):
+    average = _tuner.Moving()
+    for _ in range(n):
+        tuner.moving_add(average, value)
+    assert average.mean_ns == value
+    assert average.dev_ns <= value * 0.75**n + 8
+
+
+def test_average_takes_one_outlier_lightly_and_follows_a_change(tuner):
+    average = _tuner.Moving()
+    for ns in REGULAR:
+        tuner.moving_add(average, ns)
+    before = average.mean_ns
+    tuner.moving_add(average, 10_000_000)
+    assert average.mean_ns < before * 1.02
+    for _ in range(40):
+        tuner.moving_add(average, 10_000_000)
+    assert average.mean_ns > 9_000_000
 
 
 @pytest.fixture
@@ -184,3 +364,53 @@ def test_new_parameters_start_from_nothing(ctx, source):
     assert ctx.poll_ns == 4000
     ctx.set_poll_params(4_000_000_000)
     assert ctx.poll_ns == 0
+
+
+def sleep(seconds):
+    time.sleep(seconds)
+
+
+def called(ctx, pool, seconds, *, until, at_most=400):
+    """Call sleep() one after the other until the context's stats say enough."""
+    for _ in range(at_most):
+        pool.submit(sleep, seconds).result()
+        if until(ctx.stats()):
+            return True
+    return False
+
+
+def test_owner_sleeps_through_long_regular_calls_and_polls_for_the_end(ctx, pool):
+    ctx.set_poll_params(2_000_000)
+    assert called(ctx, pool, 0.005, until=lambda stats: stats.naps > 5)
+    stats = ctx.stats()
+    if stats.polls_refused < stats.naps:
+        assert stats.polls_hit + stats.polls_missed > 0
+
+
+@pytest.mark.parametrize(("max_ns", "hybrid"), [(2_000_000, False), (100_000, True)])
+def test_owner_only_blocks_for_calls_that_are_too_long_or_where_it_may_not_nap(
+    ctx, pool, max_ns, hybrid
+):
+    ctx.set_poll_params(max_ns, hybrid=hybrid)
+    assert not called(ctx, pool, 0.005, until=lambda stats: stats.naps, at_most=40)
+    assert ctx.poll_hybrid is hybrid
+
+
+def test_owner_does_not_poll_for_a_call_that_takes_longer(ctx, pool):
+    """The window is never shrunk, and yet it is not polled in vain."""
+    ctx.set_poll_params(1_000_000, shrink=1)
+    assert called(ctx, pool, 0, until=lambda _: ctx.poll_ns > 0)
+    assert called(ctx, pool, 0.02, until=lambda stats: stats.polls_hopeless > 5)
+
+
+def test_slow_callable_does_not_end_the_polling_for_a_fast_one(ctx, pool):
+    for _ in range(30):
+        pool.submit(time.monotonic).result()
+    polled = ctx.poll_ns
+    pool.submit(sleep, 0.01).result()
+    for _ in range(12):
+        pool.submit(sleep, 0.01).result()
+    assert ctx.poll_ns == 0  # of the calls that were waited for last
+    pool.submit(time.monotonic).result()
+    if polled:
+        assert ctx.poll_ns > 0

@@ -23,7 +23,7 @@ def test_stats_are_frozen_and_have_no_other_fields(ctx, pool):
 
 
 def test_new_context_and_pool_have_counted_nothing(ctx, pool):
-    assert dataclasses.astuple(ctx.stats()) == (0,) * 12
+    assert dataclasses.astuple(ctx.stats()) == (0,) * 14
     assert dataclasses.astuple(pool.stats()) == (0,) * 20
 
 

@@ -47,6 +47,14 @@ class AioContext(_core.AioContext):
             polling off. Default: default_poll_max_ns().
         poll_grow: Factor by which the polling time grows; 0: 2.
         poll_shrink: Divisor by which it shrinks; 0: to nothing.
+        poll_hybrid: Whether the owner sleeps through most of a call that is longer
+            than poll_max_ns but regular, and polls for its end, for poll_max_ns at
+            most. One call in flight, and no longer than 32 times poll_max_ns.
+
+    With poll_grow and poll_shrink both 0 the polling time is QEMU's until some calls
+    have been waited for, and then the one that would have cost least over the last
+    16 waits, if a wake-up is worth poll_max_ns. Callables are told apart by their
+    code: a slow one does not end the polling for a fast one.
 
     Raises:
         ValueError: A parameter is negative.
@@ -66,24 +74,31 @@ class AioContext(_core.AioContext):
         poll_max_ns: int | None = None,
         poll_grow: int = 0,
         poll_shrink: int = 0,
+        *,
+        poll_hybrid: bool = True,
     ) -> Self:
         """Make a context; see the class."""
         if poll_max_ns is None:
             poll_max_ns = default_poll_max_ns()
-        self = super().__new__(cls, poll_max_ns, poll_grow, poll_shrink)
+        self = super().__new__(
+            cls, poll_max_ns, poll_grow, poll_shrink, poll_hybrid=poll_hybrid
+        )
         self._pools = Registry()
         self._threads = Workers()
         self._closing = False
         _contexts.add(self)
         return self
 
-    def set_poll_params(self, max_ns: int, grow: int = 0, shrink: int = 0) -> None:
+    def set_poll_params(
+        self, max_ns: int, grow: int = 0, shrink: int = 0, *, hybrid: bool = True
+    ) -> None:
         """Set bound and slopes of the polling time, of the pools' workers too.
 
         Args:
             max_ns: Bound in nanoseconds; 0 turns polling off.
             grow: Factor to grow by; 0: 2.
             shrink: Divisor to shrink by; 0: shrink to nothing.
+            hybrid: Whether long regular calls are slept through; see the class.
 
         Raises:
             ValueError: One is negative.
@@ -93,7 +108,7 @@ class AioContext(_core.AioContext):
         Context: Any thread; waits for the context. Unchanged on error.
         Source: QEMU's aio_context_set_poll_params().
         """
-        super().set_poll_params(max_ns, grow, shrink)
+        super().set_poll_params(max_ns, grow, shrink, hybrid=hybrid)
         for pool in self._pools:
             pool._set_poll_params(max_ns, grow, shrink)
 

@@ -27,6 +27,11 @@ _WORKING = ("working", "thread_state_running")
 _CALL = ("call", "thread_state_running")
 _POLLED = ("polled", "good")
 _PARKED = ("parked", "grey")
+_DECISIONS = {
+    "poll_refused": "no polling: one CPU",
+    "poll_hopeless": "no polling: long call",
+    "poll_nap": "nap",
+}
 _FLASH_NS = 1  # a slice for an arrow to begin or end at
 
 
@@ -142,6 +147,8 @@ class _Writer:
             yield self._slice(thread, _POLLED, now_ns, now_ns + event.arg)
         elif event.name == "worker_park":
             yield self._slice(thread, _PARKED, now_ns, now_ns + event.arg)
+        elif event.name in _DECISIONS:
+            yield self._flash(_DECISIONS[event.name], event)
         elif event.name == "thread_pool_submit":
             yield self._flash("submit", event)
             yield from self._arrow("s", event)

@@ -21,6 +21,9 @@ class AioStats:
         polls_missed: Poll phases that ended at their bound.
         polls_refused: Poll phases not begun: the worker was last seen on the
             owner's CPU, or only one CPU is usable.
+        polls_hopeless: Poll phases not begun: the call that was waited for takes
+            longer.
+        naps: Sleeps through most of a long regular call, then a poll phase.
         polled_ns: Nanoseconds spent in poll phases.
         missed_ns: The part of polled_ns in which no work came.
         blocked_ns: Nanoseconds spent blocked, the wake-up included.
@@ -36,6 +39,8 @@ class AioStats:
     polls_hit: int
     polls_missed: int
     polls_refused: int
+    polls_hopeless: int
+    naps: int
     polled_ns: int
     missed_ns: int
     blocked_ns: int

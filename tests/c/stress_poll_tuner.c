@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Poll tuner: the rules of design section 4 on fixed cases, then its bounds on
- * random ones, up to the largest numbers there are.
+ * Poll tuner, and the source with its history: the rules of design section 4 on
+ * fixed cases, then the bounds on random ones, up to the largest numbers there are.
  */
 #include "stress.h"
-#include "poll_tuner.h"
+#include "poll_source.h"
 
 static int64_t next(int64_t max, int64_t grow, int64_t shrink, int64_t poll_ns,
                     int64_t block_ns, enum poll_verdict expected)
@@ -62,6 +62,22 @@ static int64_t any_ns(struct rng *r)
     return (int64_t)(bits >> (1 + rng_below(r, 63)));
 }
 
+/* Whatever a source has seen, its window is within the bound. */
+static void test_source(struct rng *r)
+{
+    struct poll_params params = {.max_ns = any_ns(r)};
+    struct poll_source s;
+
+    poll_source_init(&s, 0);
+    for (int i = 0; i < 40; i++) {
+        int64_t ns = poll_source_window_ns(&s, &params, any_ns(r));
+
+        assert(ns >= 0 && ns <= params.max_ns);
+        poll_source_tune(&s, &params, any_ns(r));
+        assert(s.poll_ns >= 0 && s.poll_ns <= params.max_ns);
+    }
+}
+
 int main(int argc, char **argv)
 {
     uint64_t rounds = count_arg(argc, argv, 1000000);
@@ -69,8 +85,12 @@ int main(int argc, char **argv)
 
     test_rules();
     rng_init(&r, 1);
+    for (uint64_t i = 0; i < rounds / 100; i++) {
+        test_source(&r);
+    }
     for (uint64_t i = 0; i < rounds; i++) {
-        struct poll_params params = {any_ns(&r), any_ns(&r), any_ns(&r)};
+        struct poll_params params = {
+            .max_ns = any_ns(&r), .grow = any_ns(&r), .shrink = any_ns(&r)};
         int64_t poll_ns = any_ns(&r), block_ns = any_ns(&r), ns;
         enum poll_verdict verdict;
 

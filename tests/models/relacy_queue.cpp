@@ -5,6 +5,8 @@
  */
 #include "relacy_harness.h"
 
+#include "poll_history.c"
+#include "poll_source.c"
 #include "poll_tuner.c"
 #include "completion_list.c"
 #include "cpu.c"
@@ -62,7 +64,7 @@ struct queue_suite : rl::test_suite<queue_suite, SUBMITTERS + WORKERS> {
         cpus.single.store(!scenario->moving, memory_order_relaxed);
         cpus.owner.store(sched_getcpu(), memory_order_relaxed);
         request_queue_init(&q, &cpus, &params);
-        q.poll_ns = scenario->moving;
+        q.poll.poll_ns = scenario->moving;
         request_queue_set_limits(&q, scenario->workers, scenario->workers, -1);
         while (request_queue_grow(&q)) {
         }

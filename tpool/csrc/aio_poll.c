@@ -14,6 +14,7 @@ int aio_core_init(struct aio_core *core)
     atomic_init(&core->batches, 0);
     core->slow_batches = 0;
     atomic_init(&core->in_flight, 0);
+    call_table_init(&core->calls);
     cpu_pair_init(&core->cpus);
     return notify_init(&core->notify);
 }

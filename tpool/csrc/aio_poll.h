@@ -6,6 +6,7 @@
 #ifndef TPOOL_AIO_POLL_H
 #define TPOOL_AIO_POLL_H
 
+#include "call_table.h"
 #include "completion_list.h"
 #include "cpu.h"
 #include "fdmon.h"
@@ -30,6 +31,8 @@ struct aio_core {
     _Atomic uint32_t batches;  /* ever begun */
     /* Submitters and the owner. */
     _Alignas(CACHE_LINE) _Atomic uint32_t in_flight; /* not dispatched */
+    /* See call_table.h: of what, how long these take. */
+    struct call_table calls;
     /* Owner only. */
     uint32_t slow_batches; /* batches at the last wait for one that was vain */
 };

@@ -18,14 +18,15 @@ void context_post(AioContextObject *c, struct completion_node *node)
 static PyObject *context_new(PyTypeObject *type, PyObject *args,
                              PyObject *kwargs)
 {
-    static char *names[] = {"poll_max_ns", "poll_grow", "poll_shrink", NULL};
+    static char *names[] = {"poll_max_ns", "poll_grow", "poll_shrink",
+                            "poll_hybrid", NULL};
     PyObject *max = NULL, *grow = NULL, *shrink = NULL;
     struct poll_params params = {.max_ns = POLL_MAX_NS_DEFAULT};
     AioContextObject *c;
-    int ret;
+    int hybrid = 1, ret;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OOO:AioContext", names,
-                                     &max, &grow, &shrink) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OOO$p:AioContext", names,
+                                     &max, &grow, &shrink, &hybrid) ||
         (max &&
          arg_int(max, "poll_max_ns", 0, INT64_MAX, &params.max_ns) < 0) ||
         (grow && arg_int(grow, "poll_grow", 0, INT64_MAX, &params.grow) < 0) ||
@@ -38,7 +39,9 @@ static PyObject *context_new(PyTypeObject *type, PyObject *args,
         return NULL;
     }
     c->closed = true; /* until all is there */
+    params.hybrid = hybrid;
     c->params = params;
+    sleep_costs_init(&c->sleep);
     c->state = PyModule_GetState(
         PyType_GetModuleByDef(type, &tpool_core_module));
     context_set_owner(c); /* for now: the first that polls */
@@ -272,12 +275,13 @@ static PyObject *context_dispatch_method(AioContextObject *c,
 static PyObject *context_set_poll_params(AioContextObject *c, PyObject *args,
                                          PyObject *kwargs)
 {
-    static char *names[] = {"max_ns", "grow", "shrink", NULL};
+    static char *names[] = {"max_ns", "grow", "shrink", "hybrid", NULL};
     PyObject *max, *grow = NULL, *shrink = NULL;
     struct poll_params params = {0};
+    int hybrid = 1;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO:set_poll_params",
-                                     names, &max, &grow, &shrink) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO$p:set_poll_params",
+                                     names, &max, &grow, &shrink, &hybrid) ||
         arg_int(max, "max_ns", 0, INT64_MAX, &params.max_ns) < 0 ||
         (grow && arg_int(grow, "grow", 0, INT64_MAX, &params.grow) < 0) ||
         (shrink &&
@@ -285,8 +289,10 @@ static PyObject *context_set_poll_params(AioContextObject *c, PyObject *args,
         context_enter(c) < 0) {
         return NULL;
     }
+    params.hybrid = hybrid;
     c->params = params;
     c->poll_ns = c->notify_poll_ns = 0;
+    call_table_reset(&c->core->aio.calls);
     for (int fd = 0; fd < c->handlers.size; fd++) {
         if (c->handlers.by_fd[fd]) {
             c->handlers.by_fd[fd]->poll_ns = 0;

@@ -22,7 +22,8 @@ struct lock_hold {
 };
 
 struct context_stats {
-    counter64 turns, dispatched, polls_hit, polls_missed, polls_refused;
+    counter64 turns, dispatched, polls_hit, polls_missed, polls_refused,
+        polls_hopeless, naps;
     counter64 polled_ns, missed_ns, blocked_ns, spurious_wakeups;
 };
 
@@ -55,8 +56,8 @@ typedef struct {
     struct handler_table handlers;
     struct timer_heap timers;
     struct poll_params params;
-    int64_t poll_ns; /* window of the completion list */
-    int64_t wake_ns; /* what it costs to be woken */
+    int64_t poll_ns; /* window of the calls that were waited for last */
+    struct sleep_costs sleep;
     /*
      * A foreign loop's own: its poll phase looks at the fds too, so a handler
      * without io_poll does not turn polling off.

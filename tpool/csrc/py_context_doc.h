@@ -90,22 +90,25 @@ PyDoc_STRVAR(dispatch_doc,
              "\n"
              "Context: The owner.");
 
-PyDoc_STRVAR(set_poll_params_doc,
-             "set_poll_params($self, /, max_ns, grow=0, shrink=0)\n--\n\n"
-             "Bound and slopes of the self-tuned polling time.\n"
-             "\n"
-             "Args:\n"
-             "    max_ns: Bound in nanoseconds; 0 turns polling off.\n"
-             "    grow: Factor to grow by; 0: 2.\n"
-             "    shrink: Divisor to shrink by; 0: shrink to nothing.\n"
-             "\n"
-             "Raises:\n"
-             "    ValueError: One is negative.\n"
-             "    OverflowError: One does not fit an int64.\n"
-             "    RuntimeError: The context is closed.\n"
-             "\n"
-             "Context: Any thread; waits for the context. Unchanged on error.\n"
-             "Source: QEMU's aio_context_set_poll_params().");
+PyDoc_STRVAR(
+    set_poll_params_doc,
+    "set_poll_params($self, /, max_ns, grow=0, shrink=0, *, hybrid=True)\n--\n\n"
+    "Bound and slopes of the self-tuned polling time.\n"
+    "\n"
+    "Args:\n"
+    "    max_ns: Bound in nanoseconds; 0 turns polling off.\n"
+    "    grow: Factor to grow by; 0: 2.\n"
+    "    shrink: Divisor to shrink by; 0: shrink to nothing.\n"
+    "    hybrid: Whether to sleep through most of a call that is\n"
+    "        longer than max_ns but regular, and poll for its end.\n"
+    "\n"
+    "Raises:\n"
+    "    ValueError: One is negative.\n"
+    "    OverflowError: One does not fit an int64.\n"
+    "    RuntimeError: The context is closed.\n"
+    "\n"
+    "Context: Any thread; waits for the context. Unchanged on error.\n"
+    "Source: QEMU's aio_context_set_poll_params().");
 
 PyDoc_STRVAR(notify_doc, "notify($self, /)\n--\n\n"
                          "Make the poll() that runs, or else the next one,\n"

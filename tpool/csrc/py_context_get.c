@@ -14,17 +14,19 @@ PyObject *context_stats(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     }
     writes = atomic_load_explicit(&c->core->aio.notify.writes,
                                   memory_order_relaxed);
-    return Py_BuildValue("(KKKKKKKKKKKL)",
+    return Py_BuildValue("(KKKKKKKKKKKKKL)",
                          (unsigned long long)counter_get(&s->turns), dispatched,
                          (unsigned long long)counter_get(&s->polls_hit),
                          (unsigned long long)counter_get(&s->polls_missed),
                          (unsigned long long)counter_get(&s->polls_refused),
+                         (unsigned long long)counter_get(&s->polls_hopeless),
+                         (unsigned long long)counter_get(&s->naps),
                          (unsigned long long)counter_get(&s->polled_ns),
                          (unsigned long long)counter_get(&s->missed_ns),
                          (unsigned long long)counter_get(&s->blocked_ns),
                          writes, dispatched > writes ? dispatched - writes : 0,
                          (unsigned long long)counter_get(&s->spurious_wakeups),
-                         (long long)c->wake_ns);
+                         (long long)c->sleep.wake_ns);
 }
 
 static PyObject *get_poll_max_ns(AioContextObject *c, void *Py_UNUSED(closure))
@@ -40,6 +42,11 @@ static PyObject *get_poll_grow(AioContextObject *c, void *Py_UNUSED(closure))
 static PyObject *get_poll_shrink(AioContextObject *c, void *Py_UNUSED(closure))
 {
     return PyLong_FromLongLong(c->params.shrink);
+}
+
+static PyObject *get_poll_hybrid(AioContextObject *c, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(c->params.hybrid);
 }
 
 static PyObject *get_poll_ns(AioContextObject *c, void *Py_UNUSED(closure))
@@ -107,6 +114,9 @@ PyGetSetDef context_getset[] = {
      "Factor by which the polling time grows; 0: 2.", NULL},
     {"poll_shrink", (getter)get_poll_shrink, NULL,
      "Divisor by which it shrinks; 0: to nothing.", NULL},
+    {"poll_hybrid", (getter)get_poll_hybrid, NULL,
+     "Whether long regular calls are slept through, and their end polled for.",
+     NULL},
     {"poll_ns", (getter)get_poll_ns, NULL,
      "Polling time now, ns: the longest of any event source.", NULL},
     {"poll_disable_cnt", (getter)get_poll_disable_cnt, NULL,

@@ -3,6 +3,7 @@
  * The poll phase of a turn: how long it may last, the busy wait, self-tuning.
  */
 #include "py_poll_phase.h"
+#include "py_request.h"
 
 /* The main thread looks for signals this often while it polls. */
 #define SIGNAL_NS (1 * NS_PER_MS)
@@ -99,6 +100,7 @@ static int64_t unshared_window_ns(AioContextObject *c, struct wait *w,
         return window_ns;
     }
     counter_add(&c->stats.polls_refused, 1);
+    trace_emit(c->core->trace, TRACE_POLL_REFUSED, c, window_ns);
     if (!cpu_parting_is_due(&c->parting, cpus)) {
         return 0;
     }
@@ -110,20 +112,41 @@ static int64_t unshared_window_ns(AioContextObject *c, struct wait *w,
     return PARTED_NS;
 }
 
+void poll_phase_plan(AioContextObject *c, struct wait *w)
+{
+    struct aio_core *core = &c->core->aio;
+
+    w->plan = (struct call_plan){.choice = CALL_BLOCK};
+    if (!w->work) {
+        return;
+    }
+    w->plan = call_table_plan(
+        &core->calls, &c->params, &c->sleep,
+        atomic_load_explicit(&core->in_flight, memory_order_relaxed),
+        c->poll_ns, w->start_ns);
+    if (w->plan.choice == CALL_HOPELESS) {
+        counter_add(&c->stats.polls_hopeless, 1);
+        trace_emit(c->core->trace, TRACE_POLL_HOPELESS, c, 0);
+    }
+}
+
 /* How long this turn may poll: 0 where polling is off or does not pay. */
 static int64_t poll_window_ns(AioContextObject *c, struct wait *w)
 {
-    int64_t window_ns = w->work ? c->poll_ns : 0, notify_ns = 0;
+    int64_t window_ns = 0, notify_ns = 0;
 
     if (polls_for_notify(c) && c->notify_poll_ns) {
-        notify_ns = c->notify_poll_ns + c->wake_ns;
+        notify_ns = c->notify_poll_ns + c->sleep.wake_ns;
     }
     for (int i = 0; w->pollable && w->pollable[i]; i++) {
         if (w->pollable[i]->poll_ns > window_ns) {
             window_ns = w->pollable[i]->poll_ns;
         }
     }
-    window_ns = poll_tuner_window_ns(&c->params, window_ns, c->wake_ns);
+    window_ns = poll_tuner_window_ns(&c->params, window_ns, c->sleep.wake_ns);
+    if (w->plan.choice == CALL_POLL && w->plan.window_ns > window_ns) {
+        window_ns = w->plan.window_ns;
+    }
     return unshared_window_ns(c, w,
                               window_ns > notify_ns ? window_ns : notify_ns);
 }
@@ -189,15 +212,57 @@ static int busy_wait(AioContextObject *c, struct wait *w, int64_t deadline_ns)
     return 0;
 }
 
+/* What a poll phase was. */
+static void count_phase(AioContextObject *c, int64_t begin_ns, int64_t end_ns,
+                        bool hit)
+{
+    counter_add(&c->stats.polled_ns, (uint64_t)(end_ns - begin_ns));
+    if (hit) {
+        cpu_parting_done(&c->parting);
+        counter_add(&c->stats.polls_hit, 1);
+    } else {
+        counter_add(&c->stats.missed_ns, (uint64_t)(end_ns - begin_ns));
+        counter_add(&c->stats.polls_missed, 1);
+    }
+}
+
+int64_t poll_phase_after_nap(AioContextObject *c, const struct wait *w)
+{
+    struct cpu_pair *cpus = &c->core->aio.cpus;
+    int64_t begin_ns = clock_now_ns(), end_ns;
+    bool hit;
+
+    if (begin_ns < w->nap_ns) {
+        return 0; /* a signal has woken it */
+    }
+    moving_add(&c->sleep.late, begin_ns - w->nap_ns + 1);
+    cpu_publish(&cpus->owner);
+    if (cpu_pair_is_shared(cpus)) {
+        counter_add(&c->stats.polls_refused, 1);
+        trace_emit(c->core->trace, TRACE_POLL_REFUSED, c, w->plan.window_ns);
+        if (!cpu_parting_is_due(&c->parting, cpus)) {
+            return 0;
+        }
+        cpu_pair_part(cpus);
+    }
+    trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_BEGIN, c,
+                  w->plan.window_ns, begin_ns);
+    hit = aio_poll_phase(&c->core->aio, begin_ns + w->plan.window_ns);
+    end_ns = clock_now_ns();
+    trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c, hit, end_ns);
+    count_phase(c, begin_ns, end_ns, hit);
+    return end_ns - begin_ns;
+}
+
 int poll_phase_run(AioContextObject *c, struct wait *w)
 {
-    int64_t window_ns = poll_window_ns(c, w), deadline_ns;
+    int64_t window_ns = poll_window_ns(c, w), begin_ns = w->end_ns, deadline_ns;
     int hit, begun;
 
     if (!window_ns) {
         return 0;
     }
-    deadline_ns = deadline_after_ns(w->start_ns, window_ns);
+    deadline_ns = deadline_after_ns(begin_ns, window_ns);
     deadline_ns = soonest_timeout_ns(deadline_ns, w->deadline_ns);
     if (deadline_ns < 0) {
         deadline_ns = INT64_MAX;
@@ -213,15 +278,18 @@ int poll_phase_run(AioContextObject *c, struct wait *w)
         hit = call_io_poll(w);
     }
     trace_emit(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c, hit == 1);
-    counter_add(&c->stats.polled_ns, (uint64_t)(w->end_ns - w->start_ns));
-    if (hit == 1) {
-        cpu_parting_done(&c->parting);
-        counter_add(&c->stats.polls_hit, 1);
-    } else {
-        counter_add(&c->stats.missed_ns, (uint64_t)(w->end_ns - w->start_ns));
-        counter_add(&c->stats.polls_missed, 1);
-    }
+    count_phase(c, begin_ns, w->end_ns, hit == 1);
     return hit;
+}
+
+static void trace_verdict(AioContextObject *c, enum poll_verdict verdict,
+                          int64_t next_ns)
+{
+    if (verdict != POLL_KEEP) {
+        trace_emit(c->core->trace,
+                   verdict == POLL_GROW ? TRACE_POLL_GROW : TRACE_POLL_SHRINK,
+                   c, next_ns);
+    }
 }
 
 /* One source's window after a wait; fired: its work ended the wait. */
@@ -235,12 +303,26 @@ static int64_t tune_source(AioContextObject *c, int64_t poll_ns,
         return poll_ns; /* another came first: nothing is learned */
     }
     next_ns = poll_tuner_next_ns(&c->params, poll_ns, block_ns, &verdict);
-    if (verdict != POLL_KEEP) {
-        trace_emit(c->core->trace,
-                   verdict == POLL_GROW ? TRACE_POLL_GROW : TRACE_POLL_SHRINK,
-                   c, next_ns);
-    }
+    trace_verdict(c, verdict, next_ns);
     return next_ns;
+}
+
+/* The same for the calls in flight, after a wait of block_ns. */
+static void tune_calls(AioContextObject *c, int64_t block_ns)
+{
+    struct call_table *calls = &c->core->aio.calls;
+    struct call_place *place = NULL;
+    enum poll_verdict verdict;
+
+    context_absorb(c);
+    if (c->batch_head) {
+        place = request_place(work_of(c->batch_head), c->state);
+    }
+    verdict = call_table_tune(calls, &c->params, place, block_ns);
+    if (place) {
+        c->poll_ns = place->source.poll.poll_ns;
+        trace_verdict(c, verdict, c->poll_ns);
+    }
 }
 
 static bool handler_fired(const struct wait *w, const struct fd_handler *h)
@@ -265,7 +347,8 @@ void poll_phase_tune(AioContextObject *c, struct wait *w)
     }
     cpu_publish_lag(&core->cpus.owner_lag_ns, w->end_ns - wake_ns);
     if (w->end_ns > wake_ns) {
-        c->wake_ns = poll_tuner_wake_ns(c->wake_ns, w->end_ns - wake_ns);
+        c->sleep.wake_ns = poll_tuner_wake_ns(c->sleep.wake_ns,
+                                              w->end_ns - wake_ns);
     }
     block_ns = wake_ns - w->start_ns;
     for (int i = 0; w->pollable && w->pollable[i]; i++) {
@@ -274,7 +357,7 @@ void poll_phase_tune(AioContextObject *c, struct wait *w)
         h->poll_ns = tune_source(c, h->poll_ns, block_ns, handler_fired(w, h));
     }
     if (polls_for_notify(c)) {
-        int64_t theirs_ns = block_ns - c->wake_ns;
+        int64_t theirs_ns = block_ns - c->sleep.wake_ns;
 
         c->notify_poll_ns = tune_source(c, c->notify_poll_ns,
                                         theirs_ns > 0 ? theirs_ns : 1,
@@ -284,7 +367,6 @@ void poll_phase_tune(AioContextObject *c, struct wait *w)
                                      memory_order_relaxed);
     /* At least 1: no time at all would be the sweet spot of no polling. */
     if (w->work) {
-        c->poll_ns = tune_source(c, c->poll_ns, block_ns > 0 ? block_ns : 1,
-                                 completion_list_peek(&core->list));
+        tune_calls(c, block_ns > 0 ? block_ns : 1);
     }
 }

@@ -18,7 +18,9 @@ struct wait {
     int64_t start_ns;    /* of the turn's wait */
     int64_t end_ns;      /* of what was waited last: poll phase or block */
     int64_t deadline_ns; /* -1: none */
+    int64_t nap_ns;      /* until then it sleeps, and polls after; 0: none */
     bool work;           /* completions are expected: requests are in flight */
+    struct call_plan plan;        /* what to do about them */
     struct fd_handler **pollable; /* ended by NULL, or NULL */
     struct fdmon_event events[FDMON_BATCH];
     int n_events;
@@ -29,8 +31,18 @@ struct wait {
 PyThreadState *context_gil_drop(AioContextObject *c);
 void context_gil_take(AioContextObject *c, PyThreadState *ts);
 
+/* Owner, context acquired.  Decides what to do about the calls in flight. */
+void poll_phase_plan(AioContextObject *c, struct wait *w);
+
 /* Owner, context acquired.  1: progress, 0: none, or no polling; -1: exception. */
 int poll_phase_run(AioContextObject *c, struct wait *w);
+
+/*
+ * Owner, GIL and context released: a nap has ended with nothing.  The poll phase
+ * after it, without the GIL in between: the call may hold it to its end.  Returns
+ * how long it took.
+ */
+int64_t poll_phase_after_nap(AioContextObject *c, const struct wait *w);
 
 /* Owner, context acquired.  Self-tuning, for every source that was waited for. */
 void poll_phase_tune(AioContextObject *c, struct wait *w);

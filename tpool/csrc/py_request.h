@@ -24,6 +24,7 @@ typedef struct {
     bool raised; /* outcome is an exception */
     /* Immutable after new. */
     struct pool_core *pool;
+    struct call_place *place; /* of what it calls */
     int64_t submit_ns;
     /* The worker's until it finishes; NULL from then on. */
     PyObject *fn;
@@ -31,6 +32,8 @@ typedef struct {
     PyObject *context; /* contextvars; until the owner has it */
     /* Set before FINISHED. */
     PyObject *outcome;
+    int64_t
+        took_ns; /* from submit to the end of the call; -1: it did not run */
     /* Critical section of the object. */
     PyObject *callbacks;      /* NULL, one callable, or a list */
     Py_ssize_t callbacks_run; /* of the list */
@@ -85,6 +88,9 @@ int request_dispatch(PyObject *self);
 /* GIL held.  The call and its arguments: nobody needs them any more. */
 void request_drop_call(RequestObject *r);
 void request_drop_context(RequestObject *r);
+
+/* Where calls like this one are counted; NULL: the work is no request. */
+struct call_place *request_place(PyObject *work, struct module_state *state);
 
 /* GIL held.  Has the garbage collector know of it, if there is a reason. */
 void request_track(RequestObject *r);

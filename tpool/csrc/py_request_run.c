@@ -3,6 +3,7 @@
  * The way of a request: made by its submitter, run by a worker, dispatched by
  * the owner.
  */
+#include "py_callable.h"
 #include "py_context.h"
 #include "py_pool.h"
 #include "py_request.h"
@@ -54,11 +55,14 @@ RequestObject *request_new(struct pool_core *pool, PyObject *fn,
     atomic_init(&r->cancelled, false);
     r->raised = false;
     r->pool = pool_core_ref(pool);
+    r->place = call_table_place(&pool->core->aio.calls,
+                                callable_key(pool->state, fn));
     r->submit_ns = clock_now_ns();
     r->fn = Py_NewRef(fn);
     r->kwnames = Py_XNewRef(kwnames);
     r->context = context;
     r->outcome = NULL;
+    r->took_ns = -1;
     r->callbacks = NULL;
     r->callbacks_run = 0;
     r->scratch = NULL;
@@ -100,6 +104,7 @@ void request_run(RequestObject *r, struct call_times *times)
     }
     times->wait_ns = begin_ns - r->submit_ns;
     times->run_ns = clock_now_ns() - begin_ns;
+    r->took_ns = times->wait_ns + times->run_ns;
     request_drop_call(r);
     request_track(r);
     trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_COMPLETE, r, 0);
@@ -137,6 +142,13 @@ void request_deliver_failed(RequestObject *r)
     r->raised = true;
     atomic_store_explicit(&r->state, REQUEST_FINISHED, memory_order_relaxed);
     deliver(r);
+}
+
+struct call_place *request_place(PyObject *work, struct module_state *state)
+{
+    return Py_IS_TYPE(work, state->request_type)
+               ? ((RequestObject *)work)->place
+               : NULL;
 }
 
 /* The oldest callback that has not run, or NULL. */
@@ -185,6 +197,7 @@ int request_dispatch(PyObject *self)
                                   memory_order_relaxed);
         atomic_fetch_add_explicit(&r->pool->dispatched, 1,
                                   memory_order_relaxed);
+        call_place_done(r->place, r->took_ns);
         /* Here, not in the worker: dropping what another thread made is dear
          * without the GIL. */
         request_drop_context(r);

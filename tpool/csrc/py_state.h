@@ -27,7 +27,9 @@ struct module_state {
     PyTypeObject *request_type;
     PyTypeObject *pool_type;
     PyTypeObject *worker_type;
-    PyObject *pool_full; /* exception */
+    PyObject *pool_full;        /* exception */
+    PyTypeObject *partial_type; /* functools.partial */
+    PyObject *str_func, *str_args;
     /* Any thread; see trace_ring.h. */
     struct trace trace;
     bool trace_ready;
@@ -97,6 +99,9 @@ int py_timer_add_type(PyObject *module);
 int py_request_add_type(PyObject *module);
 int py_pool_add_type(PyObject *module);
 int py_worker_add_type(PyObject *module);
+
+/* What callable_key() needs.  Returns 0, or -1 with an exception. */
+int py_callable_init(PyObject *module);
 
 /* Adds the functions for tracing.  Returns 0, or -1 with an exception. */
 int py_trace_init(PyObject *module);

@@ -69,7 +69,7 @@ static int reserve(PoolObject *self, uint32_t n)
 }
 
 /*
- * Hands a chain of n reserved requests over; the chain's references go with it.
+ * Hands a chain of n reserved requests for one callable over; the chain's references go with it.
  * Returns 0, or -1 with an exception: no worker could be started and none is
  * there, or a signal handler raised; the caller takes back what it can.
  */
@@ -82,6 +82,8 @@ static int push(struct pool_core *pool, RequestObject *newest,
     /* Relaxed: a count; a completion of these can only come after the push. */
     atomic_fetch_add_explicit(&pool->core->aio.in_flight, n,
                               memory_order_relaxed);
+    call_table_submitted(&pool->core->aio.calls, newest->place, n,
+                         newest->submit_ns);
     need = request_queue_push(&pool->queue, &newest->work.node,
                               &oldest->work.node);
     if (need == QUEUE_SEEN && pool_is_spawning(pool)) {
@@ -103,6 +105,7 @@ static void take_back(struct pool_core *pool, RequestObject *r)
     if (request_queue_cancel(&pool->queue, &r->work.node)) {
         atomic_fetch_sub_explicit(&pool->core->aio.in_flight, 1,
                                   memory_order_relaxed);
+        call_place_forget(r->place, 1);
         atomic_fetch_add_explicit(&pool->taken_back, 1, memory_order_relaxed);
         Py_DECREF(r); /* the queue's */
     }

@@ -82,6 +82,9 @@ int py_trace_init(PyObject *module)
         "block",
         "worker_poll",
         "worker_park",
+        "poll_refused",
+        "poll_hopeless",
+        "poll_nap",
     };
     struct module_state *state = PyModule_GetState(module);
     PyObject *kinds = PyTuple_New(TRACE_KINDS);

@@ -50,7 +50,7 @@ static bool reported(const struct fdmon_event *events, int n, int fd)
 static int block(AioContextObject *c, struct wait *w)
 {
     struct aio_core *core = &c->core->aio;
-    int64_t begin_ns = clock_now_ns();
+    int64_t begin_ns = clock_now_ns(), polled_ns = 0, blocked_ns;
     int guarded = 0, n = 0;
 
     if (begin_ns - c->cpus_ns > CPUS_LOOK_NS) {
@@ -72,6 +72,9 @@ static int block(AioContextObject *c, struct wait *w)
         n = aio_poll_block(core, &c->fdmon,
                            remaining_ns(clock_now_ns(), w->deadline_ns),
                            w->events);
+        if (n == 0 && w->nap_ns) {
+            polled_ns = poll_phase_after_nap(c, w);
+        }
         context_gil_take(c, ts);
         context_acquire_again(c, hold);
     }
@@ -85,9 +88,9 @@ static int block(AioContextObject *c, struct wait *w)
     }
     cpu_publish(&core->cpus.owner);
     w->end_ns = clock_now_ns();
-    trace_emit_at(c->core->trace, TRACE_BLOCK, c, w->end_ns - begin_ns,
-                  begin_ns);
-    counter_add(&c->stats.blocked_ns, (uint64_t)(w->end_ns - begin_ns));
+    blocked_ns = w->end_ns - begin_ns - polled_ns;
+    trace_emit_at(c->core->trace, TRACE_BLOCK, c, blocked_ns, begin_ns);
+    counter_add(&c->stats.blocked_ns, (uint64_t)blocked_ns);
     if (n < 0) {
         raise_errno(n);
         return -1;
@@ -107,11 +110,38 @@ static void begin_wait(AioContextObject *c, struct wait *w, int64_t timeout_ns)
     struct aio_core *core = &c->core->aio;
 
     w->start_ns = w->end_ns = clock_now_ns();
+    w->nap_ns = 0;
     w->deadline_ns = deadline_after_ns(w->start_ns, timeout_ns);
     /* Relaxed: the owner's own submits are in; others come with a node. */
     w->work = polling_is_on(c) &&
               atomic_load_explicit(&core->in_flight, memory_order_relaxed) != 0;
     cpu_publish(&core->cpus.owner);
+}
+
+/* Whether the calls in flight are waited for by a nap, and then polling. */
+static bool naps(AioContextObject *c, const struct wait *w)
+{
+    return w->plan.choice == CALL_NAP && !w->pollable && !c->notify_poll_ns &&
+           remaining_ns(w->start_ns + w->plan.nap_ns, w->deadline_ns) != 0;
+}
+
+/* Sleeps through most of a call.  1: something came, 0: nothing, -1: exception. */
+static int nap(AioContextObject *c, struct wait *w)
+{
+    int64_t deadline_ns = w->deadline_ns;
+    int ret;
+
+    counter_add(&c->stats.naps, 1);
+    trace_emit(c->core->trace, TRACE_POLL_NAP, c, w->plan.nap_ns);
+    w->nap_ns = w->deadline_ns = w->start_ns + w->plan.nap_ns;
+    ret = block(c, w);
+    w->nap_ns = 0;
+    w->deadline_ns = deadline_ns;
+    if (ret < 0) {
+        return -1;
+    }
+    return w->n_events > 0 || aio_poll_progress(&c->core->aio) ||
+           due_ns(c) == 0 || c->polls != w->poll;
 }
 
 /* Waits as long as nothing is due.  Returns 0, or -1 with an exception. */
@@ -128,7 +158,8 @@ static int wait_for_work(AioContextObject *c, struct wait *w,
             return -1;
         }
     }
-    hit = poll_phase_run(c, w);
+    poll_phase_plan(c, w);
+    hit = naps(c, w) ? nap(c, w) : poll_phase_run(c, w);
     if (hit == 0 && block(c, w) < 0) {
         hit = -1;
     }
@@ -189,8 +220,8 @@ static int user_events(const struct wait *w)
 static bool nothing_happened(AioContextObject *c, const struct wait *w)
 {
     return !user_events(w) && !notifier_fired(c, w) &&
-           !aio_poll_progress(&c->core->aio) &&
-           remaining_ns(clock_now_ns(), w->deadline_ns) != 0;
+           !aio_poll_progress(&c->core->aio) && !c->batch_head &&
+           !c->idle_head && remaining_ns(clock_now_ns(), w->deadline_ns) != 0;
 }
 
 /* Who waits for the context gets it between two turns. */
@@ -341,7 +372,9 @@ static int foreign_poll(AioContextObject *c, int64_t timeout_ns)
     int hit;
 
     begin_wait(c, &w, timeout_ns);
-    if (!w.work) {
+    poll_phase_plan(c, &w);
+    if (w.plan.choice != CALL_POLL) {
+        c->foreign_wait_ns = w.work ? w.start_ns : 0;
         return 0;
     }
     hit = poll_phase_run(c, &w);

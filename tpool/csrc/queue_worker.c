@@ -103,13 +103,17 @@ static bool poll_phase(struct request_queue *q, int64_t begin_ns,
 static bool try_poll(struct request_queue *q, struct queue_worker *w,
                      int64_t begin_ns)
 {
-    int64_t poll_ns = poll_tuner_window_ns(&q->params, q->poll_ns, q->wake_ns);
+    int64_t poll_ns;
     bool hit;
 
-    if (q->polling || !poll_ns || q->sentry != w || w->polled) {
+    if (q->polling || q->sentry != w || w->polled) {
         return false;
     }
     w->polled = true; /* once for each wait */
+    poll_ns = poll_source_window_ns(&q->poll, &q->params, q->wake_ns);
+    if (!poll_ns) {
+        return false;
+    }
     cpu_publish(&q->cpus->worker);
     if (cpu_pair_is_shared(q->cpus)) {
         q->stats.poll_refused++;
@@ -184,7 +188,6 @@ static void tune(struct request_queue *q, struct queue_worker *w,
 {
     int64_t wake_ns = atomic_load_explicit(&w->wake_ns, memory_order_relaxed);
     int64_t lag_ns = 0, block_ns;
-    enum poll_verdict verdict;
 
     if (wake_ns >= begin_ns) {
         lag_ns = clock_now_ns() - wake_ns;
@@ -198,8 +201,7 @@ static void tune(struct request_queue *q, struct queue_worker *w,
                                     memory_order_relaxed);
     /* At least 1: no time at all would be the sweet spot of no polling. */
     if (q->params.max_ns > 0 && q->sentry == w) {
-        q->poll_ns = poll_tuner_next_ns(&q->params, q->poll_ns,
-                                        block_ns > 0 ? block_ns : 1, &verdict);
+        poll_source_tune(&q->poll, &q->params, block_ns > 0 ? block_ns : 1);
     }
 }
 

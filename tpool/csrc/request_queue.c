@@ -237,7 +237,7 @@ void request_queue_set_params(struct request_queue *q,
 {
     pthread_mutex_lock(&q->lock);
     q->params = *params;
-    q->poll_ns = 0;
+    poll_source_init(&q->poll, 0);
     pthread_mutex_unlock(&q->lock);
 }
 
@@ -253,7 +253,7 @@ void request_queue_get_stats(struct request_queue *q, struct queue_stats *out)
     out->threads = q->threads;
     out->running = q->active;
     out->idle = q->threads - q->active;
-    out->poll_ns = q->poll_ns;
+    out->poll_ns = q->poll.poll_ns;
     out->wake_ns = q->wake_ns;
     pthread_mutex_unlock(&q->lock);
     out->submitted = atomic_load_explicit(&q->reserved, memory_order_relaxed);

@@ -37,7 +37,7 @@
 #include "completion_list.h"
 #include "cpu.h"
 #include "parker.h"
-#include "poll_tuner.h"
+#include "poll_source.h"
 #include <pthread.h>
 
 /* A call this short is done sooner than another worker could be woken. */
@@ -122,7 +122,7 @@ struct request_queue {
     int64_t idle_timeout_ns;
     int64_t call_ns; /* how long calls take, a moving average */
     struct poll_params params;
-    int64_t poll_ns;
+    struct poll_source poll;
     int64_t wake_ns; /* what it costs to wake a worker */
     struct queue_stats stats;
 };

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""The arithmetic of the self-tuning, from its C files, for Python to call."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+CSRC = Path(__file__).parents[1] / "tpool" / "csrc"
+FILES = ("poll_tuner", "poll_history", "poll_source", "call_source")
+KEEP, GROW, SHRINK = range(3)  # enum poll_verdict
+BLOCK, POLL, NAP, HOPELESS = range(4)  # enum call_choice
+
+_ns = ctypes.c_int64
+
+
+class Params(ctypes.Structure):
+    """struct poll_params."""
+
+    _fields_ = (
+        ("max_ns", _ns),
+        ("grow", _ns),
+        ("shrink", _ns),
+        ("hybrid", ctypes.c_bool),
+    )
+
+
+class Moving(ctypes.Structure):
+    """struct moving."""
+
+    _fields_ = (("mean_ns", _ns), ("dev_ns", _ns))
+
+
+class History(ctypes.Structure):
+    """struct poll_history."""
+
+    _fields_ = (("waits", ctypes.c_uint32), ("share", ctypes.c_int32 * 5))
+
+
+class PollSource(ctypes.Structure):
+    """struct poll_source."""
+
+    _fields_ = (
+        ("poll_ns", _ns),
+        ("history", History),
+        ("skipped", ctypes.c_uint32),
+        ("retried", ctypes.c_bool),
+    )
+
+
+class CallSource(ctypes.Structure):
+    """struct call_source."""
+
+    _fields_ = (("poll", PollSource), ("took", Moving))
+
+
+class SleepCosts(ctypes.Structure):
+    """struct sleep_costs."""
+
+    _fields_ = (("wake_ns", _ns), ("late", Moving))
+
+
+class Plan(ctypes.Structure):
+    """struct call_plan."""
+
+    _fields_ = (("choice", ctypes.c_int), ("window_ns", _ns), ("nap_ns", _ns))
+
+
+_pointer = ctypes.POINTER
+_PROTOTYPES = {
+    "poll_tuner_next_ns": (_ns, _pointer(Params), _ns, _ns, _pointer(ctypes.c_int)),
+    "poll_tuner_wake_ns": (_ns, _ns, _ns),
+    "poll_history_add": (None, _pointer(History), _ns, _ns),
+    "poll_history_window_ns": (_ns, _pointer(History), _ns),
+    "poll_source_init": (None, _pointer(PollSource), _ns),
+    "poll_source_window_ns": (_ns, _pointer(PollSource), _pointer(Params), _ns),
+    "poll_source_tune": (ctypes.c_int, _pointer(PollSource), _pointer(Params), _ns),
+    "call_source_init": (None, _pointer(CallSource), _ns),
+    "call_source_plan": (
+        *(Plan, _pointer(CallSource), _pointer(Params)),
+        *(_pointer(SleepCosts), _ns),
+    ),
+    "sleep_costs_init": (None, _pointer(SleepCosts)),
+    "moving_add": (None, _pointer(Moving), _ns),
+}
+
+
+@functools.cache
+def load() -> ctypes.CDLL:
+    """Compile the files and return them as a library.
+
+    Raises:
+        FileNotFoundError: There is no C compiler.
+    """
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if not compiler:
+        raise FileNotFoundError("no C compiler: cc, gcc or clang")
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/tuner.so"
+        flags = ["-std=c11", "-O2", "-shared", "-fPIC", "-UNDEBUG", "-ftrapv"]
+        sources = [str(CSRC / f"{name}.c") for name in FILES]
+        subprocess.run([compiler, *flags, "-o", path, *sources], check=True)
+        library = ctypes.CDLL(path)
+    for name, (result, *arguments) in _PROTOTYPES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library

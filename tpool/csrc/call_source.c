@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See call_source.h.
+ */
+#include "call_source.h"
+
+/* Weights of the newest value, as in RFC 6298: 1/8 and 1/4. */
+#define MEAN_SHIFT 3
+#define DEV_SHIFT  2
+/* What is longer by more than so many deviations says little: a host that stops
+ * for a moment.  If it stays so, the deviation grows by half each time. */
+#define OUTLIER        4
+#define OUTLIER_MIN_NS 1000
+/* Before any sleep was seen: Linux lets timers be 50 us late, and wakes. */
+#define LATE_START_NS 80000
+/* A shorter nap is not worth the system call. */
+#define NAP_MIN_NS 10000
+
+void moving_add(struct moving *m, int64_t ns)
+{
+    int64_t error_ns = ns - m->mean_ns;
+
+    if (!m->mean_ns) {
+        m->mean_ns = ns;
+        m->dev_ns = ns / 2;
+        return;
+    }
+    if (error_ns > OUTLIER * m->dev_ns + OUTLIER_MIN_NS) {
+        error_ns = OUTLIER * m->dev_ns + OUTLIER_MIN_NS;
+    }
+    m->mean_ns += error_ns >> MEAN_SHIFT;
+    error_ns = error_ns < 0 ? -error_ns : error_ns;
+    m->dev_ns += (error_ns - m->dev_ns) >> DEV_SHIFT;
+}
+
+void sleep_costs_init(struct sleep_costs *costs)
+{
+    *costs = (struct sleep_costs){.late = {.mean_ns = LATE_START_NS}};
+}
+
+void call_source_init(struct call_source *s, int64_t poll_ns)
+{
+    poll_source_init(&s->poll, poll_ns);
+    s->took = (struct moving){0, 0};
+}
+
+/* Longer than any window, and as long as the last ones. */
+static bool is_regular(const struct call_source *s,
+                       const struct poll_params *params)
+{
+    return s->took.mean_ns > params->max_ns &&
+           s->took.mean_ns / NAP_WINDOWS_MAX <= params->max_ns &&
+           s->took.dev_ns <= params->max_ns / 2;
+}
+
+/* How long before its expected end the nap before a call's end must be over. */
+static int64_t lead_ns(const struct call_source *s,
+                       const struct poll_params *params,
+                       const struct sleep_costs *costs)
+{
+    int64_t margin_ns = 2 * (s->took.dev_ns + costs->late.dev_ns);
+
+    /* The window must reach beyond the expected end. */
+    margin_ns = margin_ns < params->max_ns / 2 ? margin_ns : params->max_ns / 2;
+    return costs->late.mean_ns + margin_ns;
+}
+
+/* left_ns: until the expected end. */
+static struct call_plan plan_nap(const struct call_source *s,
+                                 const struct poll_params *params,
+                                 const struct sleep_costs *costs,
+                                 int64_t left_ns)
+{
+    struct call_plan plan = {.choice = CALL_HOPELESS};
+    int64_t nap_ns = left_ns - lead_ns(s, params, costs);
+
+    if (nap_ns >= NAP_MIN_NS) {
+        plan = (struct call_plan){CALL_NAP, params->max_ns, nap_ns};
+    } else if (left_ns <= params->max_ns) { /* it has come late to the wait */
+        plan = (struct call_plan){CALL_POLL, params->max_ns, 0};
+    }
+    return plan;
+}
+
+struct call_plan call_source_plan(struct call_source *s,
+                                  const struct poll_params *params,
+                                  const struct sleep_costs *costs,
+                                  int64_t age_ns)
+{
+    struct call_plan plan = {.choice = CALL_BLOCK};
+    int64_t left_ns = s->took.mean_ns - age_ns;
+    bool known = age_ns >= 0 && s->took.mean_ns;
+
+    if (known && left_ns > 0 && params->hybrid && !s->poll.poll_ns &&
+        is_regular(s, params)) {
+        return plan_nap(s, params, costs, left_ns);
+    }
+    plan.window_ns = poll_source_window_ns(&s->poll, params, costs->wake_ns);
+    if (plan.window_ns) {
+        plan.choice = CALL_POLL;
+        if (known && left_ns - 2 * s->took.dev_ns > plan.window_ns) {
+            plan = (struct call_plan){.choice = CALL_HOPELESS};
+        }
+    }
+    return plan;
+}
