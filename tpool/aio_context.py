@@ -53,7 +53,7 @@ class AioContext(_core.AioContext):
 
     With poll_grow and poll_shrink both 0 the polling time is QEMU's until some calls
     have been waited for, and then the one that would have cost least over the last
-    16 waits, if a wake-up is worth poll_max_ns. Callables are told apart by their
+    12 waits, if a wake-up is worth poll_max_ns. Callables are told apart by their
     code: a slow one does not end the polling for a fast one.
 
     Raises:

@@ -6,7 +6,7 @@
 
 #define ONE 65536
 /* Waits that the moving average is over. */
-#define WAITS_MAX 16
+#define WAITS_MAX 12
 /* Of two windows that cost about the same the longer: what is rare may come. */
 #define SLACK_SHIFT 4
 

@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: MIT
+"""Which self-tuning costs least, for which arrivals? A simulation.
+
+Replays waits (the gap from when the owner begins to wait until work arrives) through
+the C files of the tuner: blocking, fixed polling, QEMU's rule, ours, and ours with
+naps before long regular calls. A wait that is polled for costs the time polled, one
+that is blocked costs a wake-up, in latency and in CPU. Nothing is timed, so the
+figures are the same on every machine, and --rounds means nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import math
+import random
+import statistics
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from time import monotonic_ns
+from typing import TYPE_CHECKING, NamedTuple
+
+import _harness as h
+import _tuner
+
+import tpool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+US = 1_000
+SEEN_NS = 300  # from the arrival until a busy owner has seen it
+SLACK_NS = 50 * US  # by how much Linux lets a timer be late
+QEMU = "QEMU's rule"
+
+
+class Machine(NamedTuple):
+    """What a wake-up costs."""
+
+    name: str
+    wake_ns: int
+    cpu_ns: int
+
+
+# The first as measured where this was written, between 20 and 50 us; see README.md.
+MACHINES = (
+    Machine("virtual machine", 45 * US, 35 * US),
+    Machine("quiet virtual machine", 25 * US, 25 * US),
+    Machine("bare metal", 5 * US, 5 * US),
+)
+
+
+class Cost(NamedTuple):
+    """What one wait has cost."""
+
+    latency_ns: int
+    cpu_ns: int
+
+
+class Policy:
+    """Blocking; the others do better, or think so."""
+
+    name = "blocking"
+
+    def __init__(self, max_ns: int, machine: Machine) -> None:
+        self.max_ns = max_ns
+        self.machine = machine
+
+    def wait(self, gap_ns: int) -> Cost:
+        """Wait for work that arrives after gap_ns."""
+        return self.polled(gap_ns, 0)
+
+    def polled(self, gap_ns: int, window_ns: int) -> Cost:
+        """Poll for window_ns, then block."""
+        if gap_ns <= window_ns:
+            return Cost(SEEN_NS, gap_ns)
+        return Cost(self.machine.wake_ns, window_ns + self.machine.cpu_ns)
+
+
+class Fixed(Policy):
+    """Polls for the bound each time."""
+
+    name = "fixed polling"
+
+    def wait(self, gap_ns: int) -> Cost:
+        """Poll."""
+        return self.polled(gap_ns, self.max_ns)
+
+
+class Qemu(Policy):
+    """One window, by the last wait."""
+
+    name = QEMU
+
+    def __init__(self, max_ns: int, machine: Machine) -> None:
+        super().__init__(max_ns, machine)
+        self._params = _tuner.Params(max_ns, 0, 0, False)
+        self._poll_ns = 0
+
+    def wait(self, gap_ns: int) -> Cost:
+        """Poll for the window, and tune it."""
+        cost = self.polled(gap_ns, self._poll_ns)
+        self._poll_ns = _tuner.load().poll_tuner_next_ns(
+            self._params, self._poll_ns, gap_ns, ctypes.c_int()
+        )
+        return cost
+
+
+class SelfTuned(Policy):
+    """What an AioContext does for one call in flight."""
+
+    name = "self-tuned"
+    hybrid = False
+
+    def __init__(self, max_ns: int, machine: Machine) -> None:
+        super().__init__(max_ns, machine)
+        self._c = _tuner.load()
+        self._params = _tuner.Params(max_ns, 0, 0, self.hybrid)
+        self._source, self._costs = _tuner.CallSource(), _tuner.SleepCosts()
+        self._c.call_source_init(self._source, 0)
+        self._c.sleep_costs_init(self._costs)
+
+    def wait(self, gap_ns: int) -> Cost:
+        """Do what is planned, and learn from it."""
+        plan = self._c.call_source_plan(self._source, self._params, self._costs, 0)
+        if plan.choice == _tuner.NAP:
+            cost = self._nap(gap_ns, plan)
+        else:
+            polls = plan.choice == _tuner.POLL
+            cost = self.polled(gap_ns, plan.window_ns if polls else 0)
+        if cost.latency_ns > SEEN_NS:
+            self._costs.wake_ns = self._c.poll_tuner_wake_ns(
+                self._costs.wake_ns, cost.latency_ns
+            )
+        self._c.poll_source_tune(self._source.poll, self._params, gap_ns)
+        self._c.moving_add(self._source.took, gap_ns)
+        return cost
+
+    def _nap(self, gap_ns: int, plan: _tuner.Plan) -> Cost:
+        """Sleep, which is too long by the timer's slack and a wake-up, then poll."""
+        late_ns = SLACK_NS + self.machine.wake_ns
+        awake_ns = plan.nap_ns + late_ns
+        if gap_ns < awake_ns:
+            return self.polled(gap_ns, 0)
+        self._c.moving_add(self._costs.late, late_ns)
+        cost = self.polled(gap_ns - awake_ns, plan.window_ns)
+        return Cost(cost.latency_ns, cost.cpu_ns + self.machine.cpu_ns)
+
+
+class Hybrid(SelfTuned):
+    """The same with naps before long regular calls: the default."""
+
+    name = "hybrid"
+    hybrid = True
+
+
+POLICIES = (Policy, Fixed, Qemu, SelfTuned, Hybrid)
+
+
+def constant(us: float) -> Callable[[random.Random, int], Iterator[float]]:
+    return lambda _, n: iter([us] * n)
+
+
+def poisson(us: float) -> Callable[[random.Random, int], Iterator[float]]:
+    return lambda rng, n: (rng.expovariate(1 / us) for _ in range(n))
+
+
+def bursty(burst: int, pause: float) -> Callable[[random.Random, int], Iterator[float]]:
+    def make(rng: random.Random, n: int) -> Iterator[float]:
+        for i in range(n):
+            within = i % burst
+            yield rng.uniform(1, 8) if within else pause * rng.uniform(0.8, 1.2)
+
+    return make
+
+
+def bimodal(
+    one: float, other: float, share: float
+) -> Callable[[random.Random, int], Iterator[float]]:
+    def make(rng: random.Random, n: int) -> Iterator[float]:
+        for _ in range(n):
+            yield (one if rng.random() < share else other) * rng.uniform(0.8, 1.2)
+
+    return make
+
+
+def drifting(
+    low: float, high: float, period: int
+) -> Callable[[random.Random, int], Iterator[float]]:
+    def make(rng: random.Random, n: int) -> Iterator[float]:
+        for i in range(n):
+            phase = 0.5 - 0.5 * math.cos(2 * math.pi * i / period)
+            yield low * (high / low) ** phase * rng.uniform(0.9, 1.1)
+
+    return make
+
+
+SYNTHETIC = {
+    **{
+        f"constant {us} us": constant(us)
+        for us in (0.5, 5, 10, 20, 30, 45, 60, 100, 300, 500, 1000, 10_000)
+    },
+    **{
+        f"Poisson {us} us": poisson(us)
+        for us in (5, 10, 20, 30, 50, 100, 300, 1000, 3000)
+    },
+    **{
+        f"bursts of {burst}, pause {pause} us": bursty(burst, pause)
+        for burst, pause in ((10, 500), (50, 2000), (3, 100), (100, 10_000), (2, 40))
+    },
+    **{
+        f"bimodal {one} us ({share:.0%}), {other} us": bimodal(one, other, share)
+        for one, other, share in (
+            (5, 500, 0.5),
+            (5, 5000, 0.5),
+            (5, 60, 0.5),
+            (10, 100, 0.8),
+            (10, 300, 0.2),
+            (3, 10_000, 0.9),
+        )
+    },
+    "drifting 1 us to 10 ms": drifting(1, 10_000, 5000),
+    "drifting 10 to 100 us": drifting(10, 100, 2000),
+}
+
+
+def hash_file(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def recorded(n: int) -> list[int]:
+    """Return how long calls took that hash files, as an owner waited for them."""
+    files = sorted(Path(h.__file__).parents[1].rglob("*.[cph]*"))
+    files = [path for path in files if path.is_file()]
+    waits = []
+    with tpool.AioContext() as ctx, tpool.ThreadPool(ctx, max_threads=1) as pool:
+        for number in range(n):
+            begin = monotonic_ns()
+            pool.submit(hash_file, files[number % len(files)]).result()
+            waits.append(monotonic_ns() - begin)
+    return waits
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One policy on one trace; ratios above 1: better than QEMU's rule."""
+
+    case: str
+    peer: str
+    n: int
+    p50_us: float
+    p99_us: float
+    mean_us: float
+    cpu_us_per_op: float
+    ratio_mean: float
+    ratio_cpu: float
+
+
+def replay(trace: str, waits: list[int], max_ns: int, machine: Machine) -> list[Row]:
+    """Return a row for each policy."""
+    costs = {}
+    for kind in POLICIES:
+        policy = kind(max_ns, machine)
+        costs[kind.name] = [policy.wait(ns) for ns in waits]
+
+    def means(name: str) -> tuple[float, float]:
+        latencies, cpu = zip(*costs[name], strict=True)
+        return statistics.fmean(latencies), statistics.fmean(cpu)
+
+    qemu = means(QEMU)
+    rows = []
+    for name, mine in costs.items():
+        latency, cpu = means(name)
+        ordered = sorted(cost.latency_ns for cost in mine)
+        rows.append(
+            Row(
+                f"{machine.name}: {trace}",
+                name,
+                len(waits),
+                h.percentile(ordered, 50) / US,
+                h.percentile(ordered, 99) / US,
+                latency / US,
+                cpu / US,
+                qemu[0] / latency,
+                qemu[1] / cpu,
+            )
+        )
+    return rows
+
+
+TOLERANCE = 0.02  # of what a random trace may hold by chance
+
+
+def verdicts(table: list[Row]) -> list[str]:
+    """Say for each policy of ours on how many traces it is worse, and better."""
+    lines = []
+    for kind in (SelfTuned, Hybrid):
+        for machine in MACHINES:
+            mine = [
+                row
+                for row in table
+                if row.peer == kind.name and row.case.startswith(f"{machine.name}:")
+            ]
+            ratios = [(row.ratio_mean, row.ratio_cpu) for row in mine]
+            slower = sum(latency < 1 - TOLERANCE for latency, _ in ratios)
+            dearer = sum(cpu < 1 - TOLERANCE for _, cpu in ratios)
+            better = sum(max(pair) > 1 + TOLERANCE for pair in ratios)
+            lines.append(
+                f"{kind.name}, {machine.name} ({machine.wake_ns // US} us a wake-up): "
+                f"of {len(mine)} traces slower than {QEMU} on {slower}, "
+                f"dearer on {dearer}, better in one of them on {better}"
+            )
+    return lines
+
+
+def waits_of(path: str) -> dict[str, list[int]]:
+    """Read a trace from a file, for argparse."""
+    waits = []
+    try:
+        for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+            if not line.strip().isdecimal() or int(line) >= 2**62:
+                problem = f"{path}, line {number}: not nanoseconds: {line!r}"
+                raise argparse.ArgumentTypeError(problem)
+            waits.append(int(line))
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error}") from None
+    if not waits:
+        raise argparse.ArgumentTypeError(f"{path}: no waits in it")
+    return {Path(path).name: waits}
+
+
+def main() -> None:
+    made = h.parser(__doc__)
+    made.add_argument("--n", type=int, default=10_000, help="waits; default: 10000")
+    made.add_argument(
+        "--poll-max-ns", type=int, default=32_768, help="default: %(default)s"
+    )
+    made.add_argument(
+        "--trace",
+        type=waits_of,
+        metavar="FILE",
+        help="waits of your own too: a number of nanoseconds in each line",
+    )
+    options = h.parse(made, {"n": 300})
+    traces = {"recorded: files hashed": recorded(options.n)}
+    if options.trace:
+        traces |= options.trace
+    for name, make in SYNTHETIC.items():
+        waits = make(random.Random(name), options.n)
+        traces[name] = [max(round(us * US), 1) for us in waits]
+    table = []
+    for machine in MACHINES:
+        for name, waits in traces.items():
+            h.tell(f"{machine.name}: {name}")
+            table += replay(name, waits, options.poll_max_ns, machine)
+    h.report(
+        "Simulated waits: latency and CPU by the rule of self-tuning",
+        __file__,
+        options,
+        table,
+        verdicts(table),
+        poll_max_ns=options.poll_max_ns,
+    )
+
+
+if __name__ == "__main__":
+    main()
