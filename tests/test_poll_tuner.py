@@ -190,6 +190,7 @@ def tuned(tuner, waits, max_ns=32768):
         ([5000, 500_000] * 20, 8192),  # by turns: all that hits, no more
         ([5000] * 20 + [2_000_000], 32768),  # one long wait is no reason
         ([60_000] * 20, 0),
+        ([5_000_000] * 30 + [2000, 5_000_000], 0),  # nearly as dear as to block
         ([25_000, 70_000, 80_000] * 8, 0),  # a third, and dearly bought
         ([2000] * 30 + [5_000_000] * 40, 0),  # what is over is forgotten
     ],
@@ -232,6 +233,8 @@ def test_plan_sleeps_through_most_of_a_long_regular_call(tuner):
     plan = planned(tuner, REGULAR, 0)
     assert (plan.choice, plan.window_ns) == (_tuner.NAP, 32768)
     assert 300_000 - 20_000 - 16_384 - 2000 <= plan.nap_ns < 300_000 - 20_000
+    unsure = planned(tuner, REGULAR, 0, late=(20_000, 50_000))
+    assert 300_000 - 20_000 - 16_384 - 2000 <= unsure.nap_ns < plan.nap_ns
     later = planned(tuner, REGULAR, 100_000)
     assert later.nap_ns == plan.nap_ns - 100_000
 

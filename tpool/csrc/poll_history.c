@@ -59,7 +59,7 @@ int64_t poll_history_window_ns(const struct poll_history *h, int64_t max_ns)
         cost[i] = polled + (ONE - hits) * (window(i) + ONE) / ONE;
         least = cost[i] < least ? cost[i] : least;
     }
-    for (int i = 0; i < POLL_HISTORY_WINDOWS && least < ONE; i++) {
+    for (int i = 0; i < POLL_HISTORY_WINDOWS; i++) {
         if (cost[i] < ONE && cost[i] <= least + (ONE >> SLACK_SHIFT)) {
             best = window(i);
         }
