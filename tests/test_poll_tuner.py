@@ -414,6 +414,8 @@ def test_slow_callable_does_not_end_the_polling_for_a_fast_one(ctx, pool):
     for _ in range(12):
         pool.submit(sleep, 0.01).result()
     assert ctx.poll_ns == 0  # of the calls that were waited for last
+    assert ctx.stats().polls_skipped > 0
+    assert pool.stats().polls_skipped > 0
     pool.submit(time.monotonic).result()
     if polled:
         assert ctx.poll_ns > 0

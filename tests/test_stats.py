@@ -23,8 +23,8 @@ def test_stats_are_frozen_and_have_no_other_fields(ctx, pool):
 
 
 def test_new_context_and_pool_have_counted_nothing(ctx, pool):
-    assert dataclasses.astuple(ctx.stats()) == (0,) * 14
-    assert dataclasses.astuple(pool.stats()) == (0,) * 20
+    assert dataclasses.astuple(ctx.stats()) == (0,) * 15
+    assert dataclasses.astuple(pool.stats()) == (0,) * 21
 
 
 def test_turns_and_what_they_dispatched_are_counted(ctx):

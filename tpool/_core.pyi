@@ -107,7 +107,7 @@ class AioContext:
     def _stats(
         self,
     ) -> tuple[
-        int, int, int, int, int, int, int, int, int, int, int, int, int, int
+        int, int, int, int, int, int, int, int, int, int, int, int, int, int, int
     ]: ...
     def _poll_for(self, timeout_ns: int, /) -> bool: ...
     def _disown(self) -> None: ...
@@ -189,6 +189,7 @@ class ThreadPool:
     def _stats(
         self,
     ) -> tuple[
+        int,
         int,
         int,
         int,

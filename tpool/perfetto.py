@@ -29,6 +29,7 @@ _POLLED = ("polled", "good")
 _PARKED = ("parked", "grey")
 _DECISIONS = {
     "poll_refused": "no polling: one CPU",
+    "poll_skipped": "no polling: window 0",
     "poll_hopeless": "no polling: long call",
     "poll_nap": "nap",
 }

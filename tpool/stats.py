@@ -21,6 +21,8 @@ class AioStats:
         polls_missed: Poll phases that ended at their bound.
         polls_refused: Poll phases not begun: the worker was last seen on the
             owner's CPU, or only one CPU is usable.
+        polls_skipped: Poll phases not begun: the window is nothing, they have not
+            paid of late.
         polls_hopeless: Poll phases not begun: the call that was waited for takes
             longer.
         naps: Sleeps through most of a long regular call, then a poll phase.
@@ -39,6 +41,7 @@ class AioStats:
     polls_hit: int
     polls_missed: int
     polls_refused: int
+    polls_skipped: int
     polls_hopeless: int
     naps: int
     polled_ns: int
@@ -69,6 +72,8 @@ class PoolStats:
         polls_missed: Workers' poll phases that ended at their bound.
         polls_refused: Poll phases not begun: the owner was last seen on the
             worker's CPU, or only one CPU is usable.
+        polls_skipped: Poll phases not begun: the window is nothing, they have not
+            paid of late.
         polled_ns: Nanoseconds that workers spent polling.
         missed_ns: The part of polled_ns in which no request came.
         parked_ns: Nanoseconds that workers spent parked.
@@ -91,6 +96,7 @@ class PoolStats:
     polls_hit: int
     polls_missed: int
     polls_refused: int
+    polls_skipped: int
     polled_ns: int
     missed_ns: int
     parked_ns: int

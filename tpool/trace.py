@@ -4,7 +4,8 @@ Events: run_poll_handlers_begin(ctx, max_ns), run_poll_handlers_end(ctx,
 progress), poll_grow(ctx, ns), poll_shrink(ctx, ns), thread_pool_submit(req),
 thread_pool_start(req), thread_pool_complete(req), thread_pool_cancel(req),
 thread_pool_dispatch(req); and why the owner did not just poll: poll_refused(ctx, ns),
-its window on a CPU that it shares with a worker; poll_hopeless(ctx), the call takes
+its window on a CPU that it shares with a worker; poll_skipped(ctx), the window is
+nothing; poll_hopeless(ctx), the call takes
 longer; poll_nap(ctx, ns), how long it means to sleep before it polls. Of what has a
 length, time_ns is when it began: block(ctx, ns), worker_poll(pool, ns),
 worker_park(pool, ns).

@@ -23,7 +23,7 @@ struct lock_hold {
 
 struct context_stats {
     counter64 turns, dispatched, polls_hit, polls_missed, polls_refused,
-        polls_hopeless, naps;
+        polls_skipped, polls_hopeless, naps;
     counter64 polled_ns, missed_ns, blocked_ns, spurious_wakeups;
 };
 

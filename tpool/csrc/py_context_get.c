@@ -14,11 +14,12 @@ PyObject *context_stats(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     }
     writes = atomic_load_explicit(&c->core->aio.notify.writes,
                                   memory_order_relaxed);
-    return Py_BuildValue("(KKKKKKKKKKKKKL)",
+    return Py_BuildValue("(KKKKKKKKKKKKKKL)",
                          (unsigned long long)counter_get(&s->turns), dispatched,
                          (unsigned long long)counter_get(&s->polls_hit),
                          (unsigned long long)counter_get(&s->polls_missed),
                          (unsigned long long)counter_get(&s->polls_refused),
+                         (unsigned long long)counter_get(&s->polls_skipped),
                          (unsigned long long)counter_get(&s->polls_hopeless),
                          (unsigned long long)counter_get(&s->naps),
                          (unsigned long long)counter_get(&s->polled_ns),

@@ -127,6 +127,9 @@ void poll_phase_plan(AioContextObject *c, struct wait *w)
     if (w->plan.choice == CALL_HOPELESS) {
         counter_add(&c->stats.polls_hopeless, 1);
         trace_emit(c->core->trace, TRACE_POLL_HOPELESS, c, 0);
+    } else if (w->plan.choice == CALL_BLOCK) {
+        counter_add(&c->stats.polls_skipped, 1);
+        trace_emit(c->core->trace, TRACE_POLL_SKIPPED, c, 0);
     }
 }
 

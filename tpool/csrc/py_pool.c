@@ -219,7 +219,7 @@ static PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))
     }
     get_stats(pool, &s);
     return Py_BuildValue(
-        "(IIKIKKKKKKKKKKKKKKLL)", s.threads, s.idle,
+        "(IIKIKKKKKKKKKKKKKKKLL)", s.threads, s.idle,
         (unsigned long long)s.queued, s.running,
         (unsigned long long)s.submitted, (unsigned long long)s.completed,
         (unsigned long long)atomic_load_explicit(&pool->cancelled,
@@ -229,10 +229,11 @@ static PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))
         (unsigned long long)atomic_load_explicit(&pool->spawn_failures,
                                                  memory_order_relaxed),
         (unsigned long long)s.poll_hits, (unsigned long long)s.poll_misses,
-        (unsigned long long)s.poll_refused, (unsigned long long)s.polled_ns,
-        (unsigned long long)s.missed_ns, (unsigned long long)s.parked_ns,
-        (unsigned long long)s.wait_ns, (unsigned long long)s.run_ns,
-        (long long)s.poll_ns, (long long)s.wake_ns);
+        (unsigned long long)s.poll_refused, (unsigned long long)s.poll_skipped,
+        (unsigned long long)s.polled_ns, (unsigned long long)s.missed_ns,
+        (unsigned long long)s.parked_ns, (unsigned long long)s.wait_ns,
+        (unsigned long long)s.run_ns, (long long)s.poll_ns,
+        (long long)s.wake_ns);
 }
 
 static PyObject *pool_get_context(PoolObject *self, void *Py_UNUSED(closure))

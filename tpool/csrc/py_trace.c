@@ -83,6 +83,7 @@ int py_trace_init(PyObject *module)
         "worker_poll",
         "worker_park",
         "poll_refused",
+        "poll_skipped",
         "poll_hopeless",
         "poll_nap",
     };

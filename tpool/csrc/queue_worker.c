@@ -112,6 +112,7 @@ static bool try_poll(struct request_queue *q, struct queue_worker *w,
     w->polled = true; /* once for each wait */
     poll_ns = poll_source_window_ns(&q->poll, &q->params, q->wake_ns);
     if (!poll_ns) {
+        q->stats.poll_skipped += q->params.max_ns > 0;
         return false;
     }
     cpu_publish(&q->cpus->worker);

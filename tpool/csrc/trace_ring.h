@@ -28,6 +28,7 @@ enum trace_kind {
     TRACE_WORKER_POLL,   /* id: pool, arg: how long the worker polled, ns */
     TRACE_WORKER_PARK,   /* id: pool, arg: how long it was parked, ns */
     TRACE_POLL_REFUSED,  /* id: context, arg: the window there was, ns */
+    TRACE_POLL_SKIPPED,  /* id: context, arg: 0 */
     TRACE_POLL_HOPELESS, /* id: context, arg: 0 */
     TRACE_POLL_NAP,      /* id: context, arg: how long it is to last, ns */
     TRACE_KINDS
