@@ -138,6 +138,30 @@ PROMISED = {
         ],
         set(),
     ),
+    "long_calls": (
+        LATENCY,
+        {10, 20, 40},
+        [
+            *[
+                ("5 ms, sleeping", mode)
+                for mode in ("polling off", "self-tuned", "hybrid")
+            ],
+            *[
+                (f"300 us, {what}", mode)
+                for what in ("sleeping", "computing")
+                for mode in ("polling off", "self-tuned", "hybrid", "always polling")
+            ],
+            ("10 us, computing", "alone"),
+            ("10 us, computing", "beside a 5 ms source"),
+        ],
+        set(),
+    ),
+    "tracing": (
+        LATENCY,
+        {1000},
+        [("no-op", "tracing off"), ("no-op", "tracing on")],
+        {"events"},
+    ),
     "tuner_traces": (
         LATENCY - {"ops_per_s", "ratio_p50", "ratio_p99"},
         {300},

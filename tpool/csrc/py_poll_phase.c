@@ -270,7 +270,8 @@ int poll_phase_run(AioContextObject *c, struct wait *w)
     if (deadline_ns < 0) {
         deadline_ns = INT64_MAX;
     }
-    trace_emit(c->core->trace, TRACE_RUN_POLL_HANDLERS_BEGIN, c, window_ns);
+    trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_BEGIN, c, window_ns,
+                  begin_ns);
     hit = poll_begin(w, &begun);
     if (hit == 0) {
         hit = busy_wait(c, w, deadline_ns);
@@ -280,7 +281,8 @@ int poll_phase_run(AioContextObject *c, struct wait *w)
         /* What came before io_poll_end turned notifications on again. */
         hit = call_io_poll(w);
     }
-    trace_emit(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c, hit == 1);
+    trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c, hit == 1,
+                  w->end_ns);
     count_phase(c, begin_ns, w->end_ns, hit == 1);
     return hit;
 }

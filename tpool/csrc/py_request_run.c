@@ -88,7 +88,8 @@ void request_run(RequestObject *r, struct call_times *times)
     Py_ssize_t nkw = r->kwnames ? PyTuple_GET_SIZE(r->kwnames) : 0;
     size_t nargsf = (size_t)(Py_SIZE(r) - nkw) | PY_VECTORCALL_ARGUMENTS_OFFSET;
 
-    trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_START, r, 0);
+    trace_emit_at(&r->pool->state->trace, TRACE_THREAD_POOL_START, r, 0,
+                  begin_ns);
     if (PyContext_Enter(r->context) == 0) {
         r->outcome = PyObject_Vectorcall(r->fn, r->args, nargsf, r->kwnames);
         if (!r->outcome) {
@@ -107,7 +108,8 @@ void request_run(RequestObject *r, struct call_times *times)
     r->took_ns = times->wait_ns + times->run_ns;
     request_drop_call(r);
     request_track(r);
-    trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_COMPLETE, r, 0);
+    trace_emit_at(&r->pool->state->trace, TRACE_THREAD_POOL_COMPLETE, r, 0,
+                  begin_ns + times->run_ns);
     atomic_store_explicit(&r->state, REQUEST_FINISHED, memory_order_relaxed);
 }
 

@@ -149,7 +149,8 @@ PyObject *pool_submit(PoolObject *self, PyObject *const *args, Py_ssize_t nargs,
         Py_DECREF(r);
         return NULL;
     }
-    trace_emit(&self->pool->state->trace, TRACE_THREAD_POOL_SUBMIT, r, 0);
+    trace_emit_at(&self->pool->state->trace, TRACE_THREAD_POOL_SUBMIT, r, 0,
+                  r->submit_ns);
     Py_INCREF(r); /* the queue's */
     r->work.node.queued = true;
     if (push(self->pool, r, r, 1) < 0) {
@@ -206,7 +207,8 @@ static int push_slice(struct pool_core *pool, PyObject *list, Py_ssize_t begin,
     for (Py_ssize_t i = begin; i < end; i++) {
         RequestObject *r = (RequestObject *)PyList_GET_ITEM(list, i);
 
-        trace_emit(&pool->state->trace, TRACE_THREAD_POOL_SUBMIT, r, 0);
+        trace_emit_at(&pool->state->trace, TRACE_THREAD_POOL_SUBMIT, r, 0,
+                      r->submit_ns);
         Py_INCREF(r); /* the queue's */
         r->work.node.queued = true;
         r->work.node.link.next = newest ? &newest->work.node.link : NULL;
