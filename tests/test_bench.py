@@ -156,6 +156,24 @@ PROMISED = {
         ],
         set(),
     ),
+    "meter_error": (
+        {
+            *("case", "peer", "n", "meter_ms"),
+            *("proc_ms", "perf_ms", "proc_error", "perf_error"),
+        },
+        {20},
+        [
+            (case, "CpuMeter")
+            for case in (
+                "the owner computes",
+                "workers compute",
+                "polling",
+                "sleeping calls",
+                "threads come and go",
+            )
+        ],
+        set(),
+    ),
     "tracing": (
         LATENCY,
         {1000},
