@@ -35,7 +35,6 @@ class Facts:
         worker_wake_ns: What it costs to wake a worker.
         blocking_hop_ns: A no-op in a thread, there and back, without polling: p50.
         polling_hop_ns: The same with polling; None where nobody polls.
-        polls_refused: Whether polling was refused: owner and workers share a CPU.
     """
 
     python: str
@@ -48,7 +47,6 @@ class Facts:
     worker_wake_ns: int
     blocking_hop_ns: int
     polling_hop_ns: int | None
-    polls_refused: bool
 
 
 def _hops(pool: ThreadPool) -> int:
@@ -90,7 +88,6 @@ def gather() -> Facts:
         worker_wake_ns=worker_wake_ns,
         blocking_hop_ns=blocking_hop_ns,
         polling_hop_ns=polling_hop_ns if stats.polls_hit else None,
-        polls_refused=stats.polls_hit < stats.polls_refused,
     )
 
 
@@ -111,12 +108,13 @@ def _verdict(facts: Facts) -> list[str]:
         return ["Nobody has polled: owner and worker were always on one CPU."]
     wake_ns = max(facts.owner_wake_ns, facts.worker_wake_ns)
     lines = [
-        f"Owner and worker poll for {_us(min(wake_ns, facts.poll_max_ns))} at least "
-        "before they block:",
-        "sooner than a wake-up takes it would not pay. They do so while work comes",
-        f"within poll_max_ns, {_us(facts.poll_max_ns)}; with longer gaps, and with "
-        "nothing in flight,",
-        "they block at once.",
+        f"A new callable is polled for at least {_us(min(wake_ns, facts.poll_max_ns))}: "
+        "to block sooner than a wake-up takes",
+        "would not pay. After eight calls the window is the one that",
+        "would have cost least over the last waits, none if they were mostly longer than",
+        f"poll_max_ns, {_us(facts.poll_max_ns)}. For regular calls of up to "
+        f"{_us(32 * facts.poll_max_ns)} the owner sleeps,",
+        "and polls around their end. With nothing in flight it blocks at once.",
     ]
     if wake_ns > facts.poll_max_ns:
         lines += [
