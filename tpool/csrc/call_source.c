@@ -55,13 +55,12 @@ static bool is_regular(const struct call_source *s,
 
 /* How long before its expected end the nap before a call's end must be over. */
 static int64_t lead_ns(const struct call_source *s,
-                       const struct poll_params *params,
-                       const struct sleep_costs *costs)
+                       const struct sleep_costs *costs, int64_t window_ns)
 {
     int64_t margin_ns = 2 * (s->took.dev_ns + costs->late.dev_ns);
 
     /* The window must reach beyond the expected end. */
-    margin_ns = margin_ns < params->max_ns / 2 ? margin_ns : params->max_ns / 2;
+    margin_ns = margin_ns < window_ns / 2 ? margin_ns : window_ns / 2;
     return costs->late.mean_ns + margin_ns;
 }
 
@@ -72,10 +71,12 @@ static struct call_plan plan_nap(const struct call_source *s,
                                  int64_t left_ns)
 {
     struct call_plan plan = {.choice = CALL_HOPELESS};
-    int64_t nap_ns = left_ns - lead_ns(s, params, costs);
+    int64_t window_ns = params->max_ns < NAP_POLL_MAX_NS ? params->max_ns
+                                                         : NAP_POLL_MAX_NS;
+    int64_t nap_ns = left_ns - lead_ns(s, costs, window_ns);
 
     if (nap_ns >= NAP_MIN_NS) {
-        plan = (struct call_plan){CALL_NAP, params->max_ns, nap_ns};
+        plan = (struct call_plan){CALL_NAP, window_ns, nap_ns};
     } else if (left_ns <= params->max_ns) { /* it has come late to the wait */
         plan = (struct call_plan){CALL_POLL, params->max_ns, 0};
     }

@@ -155,12 +155,12 @@ static int64_t poll_window_ns(AioContextObject *c, struct wait *w)
 }
 
 /* How long it may look at nothing but the list, and bare notifications. */
-static int64_t slice_of(const AioContextObject *c, const struct wait *w)
+static int64_t slice_of(const struct wait *w)
 {
     if (w->pollable) {
         return IO_POLL_NS;
     }
-    return c->interleaved ? FD_LOOK_NS : SIGNAL_NS;
+    return w->looks ? FD_LOOK_NS : SIGNAL_NS;
 }
 
 /* GIL released.  1: there is progress, 0: none, else -errno. */
@@ -171,7 +171,7 @@ static int busy_slice(AioContextObject *c, struct wait *w, int64_t deadline_ns)
         return 1;
     }
     w->end_ns = clock_now_ns();
-    if (!c->interleaved || !c->handlers.count) {
+    if (!w->looks) {
         return 0;
     }
     c->looked_ns = w->end_ns;
@@ -188,7 +188,7 @@ static int busy_wait(AioContextObject *c, struct wait *w, int64_t deadline_ns)
     do {
         PyThreadState *ts;
 
-        slice_ns = w->end_ns + slice_of(c, w);
+        slice_ns = w->end_ns + slice_of(w);
         hit = call_io_poll(w);
         if (hit) {
             return hit;
@@ -229,11 +229,11 @@ static void count_phase(AioContextObject *c, int64_t begin_ns, int64_t end_ns,
     }
 }
 
-int64_t poll_phase_after_nap(AioContextObject *c, const struct wait *w)
+int poll_phase_after_nap(AioContextObject *c, struct wait *w)
 {
     struct cpu_pair *cpus = &c->core->aio.cpus;
-    int64_t begin_ns = clock_now_ns(), end_ns;
-    bool hit;
+    int64_t begin_ns = clock_now_ns(), slice_ns, deadline_ns;
+    int hit;
 
     if (begin_ns < w->nap_ns) {
         return 0; /* a signal has woken it */
@@ -250,11 +250,19 @@ int64_t poll_phase_after_nap(AioContextObject *c, const struct wait *w)
     }
     trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_BEGIN, c,
                   w->plan.window_ns, begin_ns);
-    hit = aio_poll_phase(&c->core->aio, begin_ns + w->plan.window_ns);
-    end_ns = clock_now_ns();
-    trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c, hit, end_ns);
-    count_phase(c, begin_ns, end_ns, hit);
-    return end_ns - begin_ns;
+    deadline_ns = begin_ns + w->plan.window_ns;
+    w->end_ns = begin_ns;
+    do {
+        slice_ns = w->end_ns + slice_of(w);
+        slice_ns = slice_ns < deadline_ns ? slice_ns : deadline_ns;
+        hit = busy_slice(c, w, slice_ns);
+        /* An early end means that the partner needs this CPU. */
+    } while (!hit && w->end_ns >= slice_ns && w->end_ns < deadline_ns);
+    trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c, hit == 1,
+                  w->end_ns);
+    count_phase(c, begin_ns, w->end_ns, hit == 1);
+    w->polled_ns = w->end_ns - begin_ns;
+    return hit < 0 ? hit : w->n_events;
 }
 
 int poll_phase_run(AioContextObject *c, struct wait *w)

@@ -19,7 +19,9 @@ struct wait {
     int64_t end_ns;      /* of what was waited last: poll phase or block */
     int64_t deadline_ns; /* -1: none */
     int64_t nap_ns;      /* until then it sleeps, and polls after; 0: none */
+    int64_t polled_ns;   /* how long, then */
     bool work;           /* completions are expected: requests are in flight */
+    bool looks;          /* at fds while it polls, now and then */
     struct call_plan plan;        /* what to do about them */
     struct fd_handler **pollable; /* ended by NULL, or NULL */
     struct fdmon_event events[FDMON_BATCH];
@@ -39,10 +41,10 @@ int poll_phase_run(AioContextObject *c, struct wait *w);
 
 /*
  * Owner, GIL and context released: a nap has ended with nothing.  The poll phase
- * after it, without the GIL in between: the call may hold it to its end.  Returns
- * how long it took.
+ * after it, without the GIL in between: the call may hold it to its end.  As
+ * fdmon_wait() into w->events.
  */
-int64_t poll_phase_after_nap(AioContextObject *c, const struct wait *w);
+int poll_phase_after_nap(AioContextObject *c, struct wait *w);
 
 /* Owner, context acquired.  Self-tuning, for every source that was waited for. */
 void poll_phase_tune(AioContextObject *c, struct wait *w);

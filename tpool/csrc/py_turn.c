@@ -50,7 +50,7 @@ static bool reported(const struct fdmon_event *events, int n, int fd)
 static int block(AioContextObject *c, struct wait *w)
 {
     struct aio_core *core = &c->core->aio;
-    int64_t begin_ns = clock_now_ns(), polled_ns = 0, blocked_ns;
+    int64_t begin_ns = clock_now_ns(), blocked_ns;
     int guarded = 0, n = 0;
 
     if (begin_ns - c->cpus_ns > CPUS_LOOK_NS) {
@@ -73,7 +73,7 @@ static int block(AioContextObject *c, struct wait *w)
                            remaining_ns(clock_now_ns(), w->deadline_ns),
                            w->events);
         if (n == 0 && w->nap_ns) {
-            polled_ns = poll_phase_after_nap(c, w);
+            n = poll_phase_after_nap(c, w);
         }
         context_gil_take(c, ts);
         context_acquire_again(c, hold);
@@ -88,7 +88,7 @@ static int block(AioContextObject *c, struct wait *w)
     }
     cpu_publish(&core->cpus.owner);
     w->end_ns = clock_now_ns();
-    blocked_ns = w->end_ns - begin_ns - polled_ns;
+    blocked_ns = w->end_ns - begin_ns - w->polled_ns;
     trace_emit_at(c->core->trace, TRACE_BLOCK, c, blocked_ns, begin_ns);
     counter_add(&c->stats.blocked_ns, (uint64_t)blocked_ns);
     if (n < 0) {
@@ -110,11 +110,12 @@ static void begin_wait(AioContextObject *c, struct wait *w, int64_t timeout_ns)
     struct aio_core *core = &c->core->aio;
 
     w->start_ns = w->end_ns = clock_now_ns();
-    w->nap_ns = 0;
+    w->nap_ns = w->polled_ns = 0;
     w->deadline_ns = deadline_after_ns(w->start_ns, timeout_ns);
     /* Relaxed: the owner's own submits are in; others come with a node. */
     w->work = polling_is_on(c) &&
               atomic_load_explicit(&core->in_flight, memory_order_relaxed) != 0;
+    w->looks = c->interleaved && c->handlers.count;
     cpu_publish(&core->cpus.owner);
 }
 
@@ -133,9 +134,10 @@ static int nap(AioContextObject *c, struct wait *w)
 
     counter_add(&c->stats.naps, 1);
     trace_emit(c->core->trace, TRACE_POLL_NAP, c, w->plan.nap_ns);
+    w->n_events = 0;
     w->nap_ns = w->deadline_ns = w->start_ns + w->plan.nap_ns;
     ret = block(c, w);
-    w->nap_ns = 0;
+    w->nap_ns = w->polled_ns = 0;
     w->deadline_ns = deadline_ns;
     if (ret < 0) {
         return -1;
