@@ -55,6 +55,7 @@ FLOORS = {
 QUEUE = ["cpu", "parker", "request_queue", "queue_lookers", "queue_worker"]
 # Floors of the Python modules: an import points down.
 PY_FLOORS = {
+    "console": 0,
     "stats": 0,
     "registry": 0,
     "perfetto": 0,
@@ -71,7 +72,8 @@ PY_FLOORS = {
     "info": 4,
     "peers": 5,
     "measure": 6,
-    "cli": 7,
+    "report": 7,
+    "cli": 8,
 }
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command line: arguments, progress and printing; measure.py does the work."""
+"""The command line: arguments, progress, and what each subcommand calls."""
 
 from __future__ import annotations
 
@@ -7,32 +7,36 @@ import argparse
 import contextlib
 import dataclasses
 import errno
-import importlib.metadata
 import importlib.util
 import json
 import os
-import platform
 import signal
 import sys
 import sysconfig
 import time
 from typing import TYPE_CHECKING
 
+from tpool.console import (
+    FAILED,
+    INTERRUPTED,
+    OK,
+    USAGE,
+    complain,
+    out,
+    shown,
+    usable_cpus,
+    version,
+)
+from tpool.report import report
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from _typeshed import SupportsWrite
 
-    from tpool.measure import Measurement, ModeResult, Shares
-
 __all__ = [
     "main",
 ]
-
-_OK = 0
-_FAILED = 1
-_USAGE = 2
-_INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 
 _PROGRESS_NS = 100_000_000  # no more than ten lines a second
 
@@ -62,7 +66,7 @@ class _Parser(argparse.ArgumentParser):
         if file is not None and file is sys.stderr:
             super()._print_message(message, file)
         else:
-            _out(message)
+            out(message)
 
 
 class _Progress:
@@ -91,40 +95,6 @@ class _Progress:
         sys.stderr.flush()
 
 
-def _out(text: str) -> None:
-    """Write to standard output; what its encoding lacks is escaped.
-
-    Raises:
-        OSError: Nobody reads it, the disk is full, or it is closed.
-    """
-    if sys.stdout is None:
-        raise OSError("standard output is closed")
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-    sys.stdout.flush()
-
-
-def _complain(text: str) -> None:
-    """Write one line to standard error; nothing more can be done if that fails."""
-    try:
-        sys.stderr.write(f"tpool: {text}\n")
-        sys.stderr.flush()
-    except (AttributeError, OSError):
-        pass
-
-
-def _shown(path: str) -> str:
-    """Return a path that cannot play tricks on a terminal."""
-    return path if path.isprintable() else ascii(path)
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("aio-tpool")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
-
-
 def _at_least_one(text: str) -> int:
     try:
         number = int(text)
@@ -135,17 +105,11 @@ def _at_least_one(text: str) -> int:
     return number
 
 
-def _usable_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="tpool", description="A thread pool whose completions are polled."
     )
-    parser.add_argument("--version", action="version", version=f"tpool {_version()}")
+    parser.add_argument("--version", action="version", version=f"tpool {version()}")
     commands = parser.add_subparsers(dest="command", required=True)
     measure = commands.add_parser(
         "measure",
@@ -172,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         "--threads",
         metavar="N",
         type=_at_least_one,
-        default=min(32, _usable_cpus() + 4),
+        default=min(32, usable_cpus() + 4),
         help="workers of each pool, at most (default here: %(default)s)",
     )
     measure.add_argument(
@@ -202,104 +166,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _environment() -> dict[str, str | int | bool]:
-    gil_enabled = getattr(sys, "_is_gil_enabled", None)
-    return {
-        "implementation": platform.python_implementation(),
-        "python": platform.python_version(),
-        "gil": True if gil_enabled is None else bool(gil_enabled()),
-        "cpus": _usable_cpus(),
-        "system": f"{platform.system()} {platform.release()}",
-    }
-
-
-def _as_json(run: Measurement, results: list[ModeResult], interrupted: bool) -> str:
-    document = {
-        "version": _version(),
-        "environment": _environment(),
-        "path": run.root,
-        "files": len(run.items),
-        "bytes": run.bytes,
-        "skipped": {"symlinks": run.tree.symlinks, "special": run.tree.special},
-        "unreadable": [problem._asdict() for problem in run.unreadable],
-        "changed": run.changed,
-        "mismatched": run.mismatched,
-        "digests_agree": not run.mismatched,
-        "interrupted": interrupted,
-        "rounds": run.rounds,
-        "threads": run.threads,
-        "in_flight": run.in_flight,
-        "modes": [dataclasses.asdict(result) for result in results],
-    }
-    return json.dumps(document, indent=2) + "\n"
-
-
-def _number(value: float | None, digits: int = 0) -> str:
-    return "-" if value is None else f"{value:,.{digits}f}"
-
-
-def _percents(shares: Shares | None) -> list[str]:
-    if shares is None:
-        return ["-"] * 3
-    return [f"{100 * share:.0f}%" for share in dataclasses.astuple(shares)]
-
-
-def _as_table(run: Measurement, results: list[ModeResult], interrupted: bool) -> str:
-    where = _environment()
-    head = [
-        ("", "", "latency", "us", "CPU", "seconds", "", "owner", "", "", "workers"),
-        ("", "files/s", "p50", "p99", "owner", "workers", "process")
-        + ("polled", "blocked", "working") * 2,
-    ]
-    rows = [
-        (
-            result.name,
-            _number(result.files_per_s),
-            _number(result.latency_p50_us),
-            _number(result.latency_p99_us),
-            _number(result.cpu_owner_s, 2),
-            _number(result.cpu_workers_s, 2),
-            _number(result.cpu_process_s, 2),
-            *_percents(result.owner),
-            *_percents(result.workers),
-        )
-        for result in results
-    ]
-    lines = [
-        f"{_shown(run.root)}: {len(run.items):,} files, {run.bytes / 1e6:,.1f} MB; "
-        f"left out: {run.tree.symlinks:,} symbolic links, {run.tree.special:,} special",
-        f"{where['implementation']} {where['python']}, "
-        f"GIL {'on' if where['gil'] else 'off'}, {where['cpus']} CPUs, "
-        f"{where['system']}; {run.threads} threads, "
-        f"{run.in_flight} files in flight, {run.rounds} rounds",
-        "",
-        *_columns([*head, *rows]),
-        "",
-        "files/s: median of the rounds; latency: submit to completion seen in the "
-        "owner;",
-        "CPU seconds: sums over the rounds",
-    ]
-    if interrupted:
-        done = ", ".join(f"{result.name} {result.rounds}" for result in results)
-        lines.append(f"interrupted; complete rounds: {done}")
-    if not run.mismatched:
-        lines.append(f"digests: equal{' so far' if interrupted else ''}")
-    return "\n".join(lines) + "\n"
-
-
-def _columns(rows: list[tuple[str, ...]]) -> list[str]:
-    count = max(map(len, rows))
-    full = [row + ("",) * (count - len(row)) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*full, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if number else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in full
-    ]
-
-
 def _resolve(path: str) -> str:
     """Return the path without links; PATH itself may be one.
 
@@ -322,7 +188,7 @@ def _traced(path: str | None) -> Iterator[None]:
     with trace.record(path) as recording:
         yield
     if recording.lost:
-        _complain(f"{_shown(path)}: {recording.lost:,} events were lost")
+        complain(f"{shown(path)}: {recording.lost:,} events were lost")
 
 
 def _info(arguments: argparse.Namespace) -> int:
@@ -330,32 +196,32 @@ def _info(arguments: argparse.Namespace) -> int:
 
     facts = info.gather()
     if arguments.json:
-        _out(json.dumps(dataclasses.asdict(facts), indent=2) + "\n")
+        out(json.dumps(dataclasses.asdict(facts), indent=2) + "\n")
     else:
-        _out(info.text(facts))
-    return _OK
+        out(info.text(facts))
+    return OK
 
 
 def _measure(arguments: argparse.Namespace) -> int:
     try:
         root = _resolve(arguments.path)
     except OSError as error:
-        _complain(f"{_shown(arguments.path)}: {error.strerror}")
-        return _USAGE
+        complain(f"{shown(arguments.path)}: {error.strerror}")
+        return USAGE
     if not (os.path.isdir(root) or os.path.isfile(root)):
-        _complain(f"{_shown(root)}: neither a directory nor a regular file")
-        return _USAGE
+        complain(f"{shown(root)}: neither a directory nor a regular file")
+        return USAGE
 
     if arguments.trace is not None:
         try:
             open(arguments.trace, "w").close()
         except OSError as error:
-            _complain(f"{_shown(arguments.trace)}: {error.strerror}")
-            return _USAGE
+            complain(f"{shown(arguments.trace)}: {error.strerror}")
+            return USAGE
     loops = list(dict.fromkeys(arguments.loops or ()))
     if "uvloop" in loops and importlib.util.find_spec("uvloop") is None:
-        _complain("--loop uvloop: uvloop is not installed")
-        return _USAGE
+        complain("--loop uvloop: uvloop is not installed")
+        return USAGE
 
     from tpool.measure import Measurement
 
@@ -381,39 +247,14 @@ def _measure(arguments: argparse.Namespace) -> int:
         signal.signal(signal.SIGINT, before)
         if progress is not None:
             progress.clear()
-    return _report(run, interrupted, arguments.json)
-
-
-def _report(run: Measurement, interrupted: bool, as_json: bool) -> int:
-    status = _OK
-    for problem in run.unreadable:
-        _complain(f"{_shown(problem.path)}: {problem.reason}")
-        status = _FAILED
-    if status:
-        _complain(f"{len(run.unreadable):,} could not be read")
-    for path in run.changed:
-        _complain(f"{_shown(path)}: changed meanwhile, not compared")
-    for path in run.mismatched:
-        _complain(f"{_shown(path)}: DIGESTS DIFFER although the file did not change")
-        status = _FAILED
-    results = run.results()
-    if interrupted and not results:
-        _complain("interrupted before anything was measured")
-    elif not run.items:
-        _complain(f"{_shown(run.root)}: no regular file to read")
-        status = _FAILED
-    if as_json:
-        _out(_as_json(run, results, interrupted))
-    elif results:
-        _out(_as_table(run, results, interrupted))
-    return _INTERRUPTED if interrupted else status
+    return report(run, interrupted, arguments.json)
 
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
         arguments = _parser().parse_args(argv)
     except SystemExit as stop:  # --help, --version, a wrong argument
-        return stop.code if isinstance(stop.code, int) else _OK
+        return stop.code if isinstance(stop.code, int) else OK
     return _info(arguments) if arguments.command == "info" else _measure(arguments)
 
 
@@ -433,12 +274,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(argv)
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     except OSError as error:
         # Nobody reads standard output any more, or it is full: what is left in
         # its buffer must not fail once more when the interpreter ends.
         if sys.stdout is not None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
-            _complain(error.strerror or str(error))
-        return _FAILED
+            complain(error.strerror or str(error))
+        return FAILED
