@@ -73,6 +73,7 @@ PY_FLOORS = {
     "grid": 2,
     "sweep": 4,
     "points": 5,
+    "advice": 6,
     "peers": 5,
     "measure": 6,
     "report": 7,
