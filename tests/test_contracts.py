@@ -74,6 +74,7 @@ PY_FLOORS = {
     "sweep": 4,
     "points": 5,
     "advice": 6,
+    "plot": 6,
     "peers": 5,
     "measure": 6,
     "report": 7,
