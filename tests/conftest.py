@@ -20,6 +20,7 @@ import pytest
 import tpool
 
 DEADLINE_S = 30.0
+TERMINAL_S = 120.0  # until a child has written something
 ISOLATED = Path(__file__).parent / "isolated"
 
 
@@ -158,6 +159,46 @@ def isolated():
         return result
 
     return run
+
+
+class Terminal:
+    """A pseudo terminal for the standard error of a child."""
+
+    def __init__(self):
+        self.master, self.slave = os.openpty()
+        self.text = b""
+
+    def read_until(self, wanted):
+        """Return when the child wrote `wanted`; None: when it closed."""
+        deadline = time.monotonic() + TERMINAL_S
+        while wanted is None or wanted not in self.text:
+            assert time.monotonic() < deadline, self.text
+            try:
+                chunk = os.read(self.master, 65536)
+            except OSError:  # EIO: no slave is open any more
+                chunk = b""
+            if not chunk:
+                assert wanted is None, self.text
+                return
+            self.text += chunk
+
+    def spawn(self, command, **options):
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self.slave,
+            **options,
+        )
+        os.close(self.slave)
+        return child
+
+
+@pytest.fixture
+def terminal():
+    made = Terminal()
+    yield made
+    os.close(made.master)
 
 
 _failed = pytest.StashKey[bool]()

@@ -10,7 +10,6 @@ import sys
 import sysconfig
 import textwrap
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -416,47 +415,8 @@ def test_names_that_the_output_cannot_hold_are_escaped(tmp_path, name, printed):
     assert printed in result.stdout
 
 
-class Terminal:
-    """A pseudo terminal for the standard error of a child."""
-
-    def __init__(self):
-        self.master, self.slave = os.openpty()
-        self.text = b""
-
-    def read_until(self, wanted):
-        """Return when the child wrote `wanted`; None: when it closed."""
-        deadline = time.monotonic() + TIMEOUT_S
-        while wanted is None or wanted not in self.text:
-            assert time.monotonic() < deadline, self.text
-            try:
-                chunk = os.read(self.master, 65536)
-            except OSError:  # EIO: no slave is open any more
-                chunk = b""
-            if not chunk:
-                assert wanted is None, self.text
-                return
-            self.text += chunk
-
-    def spawn(self, *arguments):
-        child = subprocess.Popen(
-            command(*arguments),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self.slave,
-        )
-        os.close(self.slave)
-        return child
-
-
-@pytest.fixture
-def terminal():
-    made = Terminal()
-    yield made
-    os.close(made.master)
-
-
 def test_on_a_terminal_there_is_progress_and_it_is_wiped_at_the_end(tree, terminal):
-    with terminal.spawn("measure", "--json", tree) as child:
+    with terminal.spawn(command("measure", "--json", tree)) as child:
         terminal.read_until(None)
         out = child.stdout.read()
         assert child.wait(TIMEOUT_S) == 0
@@ -469,7 +429,7 @@ def test_on_a_terminal_there_is_progress_and_it_is_wiped_at_the_end(tree, termin
 @pytest.mark.parametrize("options", [[], ["--json"]])
 @pytest.mark.parametrize("mode", MODES)
 def test_ctrl_c_prints_what_was_measured_and_exits_130(tree, terminal, mode, options):
-    with terminal.spawn("measure", "--rounds", 10**9, *options, tree) as child:
+    with terminal.spawn(command("measure", "--rounds", 10**9, *options, tree)) as child:
         # The third round: so at least two of each are complete.
         terminal.read_until(f"round 3 of 1000000000, {mode}".encode())
         child.send_signal(signal.SIGINT)

@@ -75,10 +75,12 @@ PY_FLOORS = {
     "points": 5,
     "advice": 6,
     "plot": 6,
+    "sweep_report": 7,
     "peers": 5,
     "measure": 6,
     "report": 7,
-    "cli": 8,
+    "bench": 8,
+    "cli": 9,
 }
 
 

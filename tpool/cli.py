@@ -16,6 +16,7 @@ import sysconfig
 import time
 from typing import TYPE_CHECKING
 
+from tpool import bench
 from tpool.console import (
     FAILED,
     INTERRUPTED,
@@ -163,6 +164,15 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     info.add_argument("--json", action="store_true", help="print JSON instead of text")
+    bench.add_arguments(
+        commands.add_parser(
+            "bench",
+            help=bench.HELP,
+            description=bench.DESCRIPTION,
+            epilog=bench.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
     return parser
 
 
@@ -255,7 +265,8 @@ def _run(argv: Sequence[str] | None) -> int:
         arguments = _parser().parse_args(argv)
     except SystemExit as stop:  # --help, --version, a wrong argument
         return stop.code if isinstance(stop.code, int) else OK
-    return _info(arguments) if arguments.command == "info" else _measure(arguments)
+    commands = {"measure": _measure, "info": _info, "bench": bench.run}
+    return commands[arguments.command](arguments)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
