@@ -49,8 +49,8 @@ static bool is_regular(const struct call_source *s,
                        const struct poll_params *params)
 {
     return s->took.mean_ns > params->max_ns &&
-           s->took.mean_ns / NAP_WINDOWS_MAX <= params->max_ns &&
-           s->took.dev_ns <= params->max_ns / 2;
+           s->took.mean_ns / POLL_PAYS_BOUNDS <= params->max_ns &&
+           s->took.dev_ns <= params->max_ns;
 }
 
 /* How long before its expected end the nap before a call's end must be over. */

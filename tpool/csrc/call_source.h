@@ -13,9 +13,6 @@
 #include "clock.h"
 #include "poll_source.h"
 
-/* A call this many windows long gains too little by being polled for. */
-#define NAP_WINDOWS_MAX 32
-
 /* The phase after a nap is not longer: who polls looks for signals as often. */
 #define NAP_POLL_MAX_NS (1 * NS_PER_MS)
 

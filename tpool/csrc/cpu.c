@@ -3,6 +3,7 @@
  * See cpu.h.
  */
 #include "cpu.h"
+#include "clock.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -14,6 +15,11 @@
  */
 #define REFUSED_MIN 2
 #define REFUSED_MAX 4096
+/* A partner that is woken has done a short call by then, and a turn of others has
+ * not ended. */
+#define YIELD_MAX_NS 200000
+/* How long the CPU is then taken for crowded. */
+#define CROWDED_NS (100 * NS_PER_MS)
 
 int cpu_current(void)
 {
@@ -81,12 +87,31 @@ bool cpu_leave(int cpu)
 #endif
 }
 
+void cpu_pair_yield(struct cpu_pair *pair)
+{
+    int64_t begin_ns = clock_now_ns(), end_ns;
+
+    if (begin_ns <
+        atomic_load_explicit(&pair->crowded_ns, memory_order_relaxed)) {
+        return;
+    }
+    sched_yield();
+    end_ns = clock_now_ns();
+    if (end_ns - begin_ns > YIELD_MAX_NS) {
+        /* Relaxed: the other side may yield once more. */
+        atomic_store_explicit(&pair->crowded_ns, end_ns + CROWDED_NS,
+                              memory_order_relaxed);
+    }
+}
+
 void cpu_pair_init(struct cpu_pair *pair)
 {
     atomic_init(&pair->owner, -1);
     atomic_init(&pair->worker, -1);
     atomic_init(&pair->single, cpu_usable() == 1);
     atomic_init(&pair->owner_waits, 0);
+    atomic_init(&pair->worker_comes, 0);
+    atomic_init(&pair->crowded_ns, 0);
     atomic_init(&pair->owner_lag_ns, 0);
     atomic_init(&pair->worker_lag_ns, 0);
 }
@@ -159,4 +184,17 @@ bool cpu_pair_is_shared(struct cpu_pair *pair)
     }
     return owner >= 0 &&
            owner == atomic_load_explicit(&pair->worker, memory_order_relaxed);
+}
+
+bool cpu_pair_worker_comes(struct cpu_pair *pair)
+{
+    return atomic_load_explicit(&pair->worker_comes, memory_order_relaxed) != 0;
+}
+
+void cpu_pair_set_worker_comes(struct cpu_pair *pair, bool comes)
+{
+    /* Written only where it changes: the owner reads the line in its spin. */
+    if (cpu_pair_worker_comes(pair) != comes) {
+        atomic_store_explicit(&pair->worker_comes, comes, memory_order_relaxed);
+    }
 }

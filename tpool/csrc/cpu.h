@@ -36,6 +36,12 @@ struct cpu_pair {
     atomic_bool single; /* one usable CPU: nobody spins */
     _Atomic uint32_t owner_waits; /* 1 while the owner waits without the GIL */
     /*
+     * 1 while a worker that was woken, or started, is on its way: on which CPU it
+     * will be is for the kernel to say, and it may well be that of its waker.
+     */
+    _Atomic uint32_t worker_comes;
+    _Atomic int64_t crowded_ns; /* until then others want the CPU: no yields */
+    /*
      * How long each took to wake for the work it had last, 0 where it polled.
      * The other side takes it off the time it waited itself: had both polled,
      * the work would have come that much sooner.
@@ -45,6 +51,13 @@ struct cpu_pair {
 };
 
 void cpu_pair_init(struct cpu_pair *pair);
+
+/*
+ * Any thread, polling for a partner that has been woken: lets it run, where the
+ * kernel has put it on this CPU.  Not for a while after that has let in somebody
+ * who stayed: a thread that yields waits for its turn, one that is woken does not.
+ */
+void cpu_pair_yield(struct cpu_pair *pair);
 
 /* Owner.  Looks again how many CPUs are usable: costs some microseconds. */
 void cpu_pair_look(struct cpu_pair *pair);
@@ -78,6 +91,12 @@ bool cpu_parting_is_due(struct cpu_parting *parting,
 
 /* Owner, GIL released.  Moves it to another CPU, if there is one. */
 void cpu_pair_part(struct cpu_pair *pair);
+
+/* Any thread.  Whether a worker was woken that has not come yet. */
+bool cpu_pair_worker_comes(struct cpu_pair *pair);
+
+/* Any thread.  One is woken, or has come. */
+void cpu_pair_set_worker_comes(struct cpu_pair *pair, bool comes);
 
 /* Any thread.  Whether waiting busily can only keep the partner from running. */
 bool cpu_pair_is_shared(struct cpu_pair *pair);

@@ -10,6 +10,9 @@
 #include "poll_history.h"
 #include "poll_tuner.h"
 
+/* Work this many bounds long gains too little by what polling saves of it. */
+#define POLL_PAYS_BOUNDS 32
+
 /* Waits that are not polled until one is again: things change. */
 #define POLL_RETRY 256
 

@@ -109,7 +109,7 @@ static int64_t unshared_window_ns(AioContextObject *c, struct wait *w,
     context_gil_take(c, ts);
     w->start_ns = w->end_ns = clock_now_ns();
     /* A block now would bring them together again. */
-    return PARTED_NS;
+    return window_ns > PARTED_NS ? window_ns : PARTED_NS;
 }
 
 void poll_phase_plan(AioContextObject *c, struct wait *w)

@@ -112,11 +112,13 @@ enum queue_need queue_find_looker(struct request_queue *q,
         queue_unpark(q, *wake);
         queue_start_looking(q, *wake);
         q->stats.wakes++;
+        cpu_pair_set_worker_comes(q->cpus, true);
         return QUEUE_WOKEN;
     }
     if (q->threads < q->max_threads && (!q->shutdown || !q->threads)) {
         q->threads++;
         queue_count_looker(q, 1);
+        cpu_pair_set_worker_comes(q->cpus, true);
         return QUEUE_SPAWN;
     }
     return QUEUE_SEEN;

@@ -95,6 +95,9 @@ static bool poll_phase(struct request_queue *q, int64_t begin_ns,
             back = true;
             deadline_ns = deadline_after_ns(now_ns, poll_ns);
         }
+        if (!back) {
+            cpu_pair_yield(q->cpus); /* it may have been woken on this CPU */
+        }
     } while (now_ns < deadline_ns || deadline_ns < 0);
     return false;
 }
@@ -111,7 +114,7 @@ static bool try_poll(struct request_queue *q, struct queue_worker *w,
     }
     w->polled = true; /* once for each wait */
     poll_ns = poll_source_window_ns(&q->poll, &q->params, q->wake_ns);
-    if (!poll_ns) {
+    if (!poll_ns || w->run_ns / POLL_PAYS_BOUNDS > q->params.max_ns) {
         q->stats.poll_skipped += q->params.max_ns > 0;
         return false;
     }
@@ -299,6 +302,7 @@ struct request_node *request_queue_get(struct request_queue *q,
         w->standby = false;
         q->active++;
     }
+    cpu_pair_set_worker_comes(q->cpus, false);
     pthread_mutex_unlock(&q->lock);
     queue_wake_worker(wake);
     return node;
@@ -327,6 +331,7 @@ struct request_node *request_queue_end_call(struct request_queue *q,
 {
     struct request_node *node = NULL;
 
+    w->run_ns = times->run_ns;
     pthread_mutex_lock(&q->lock);
     learn_call(q, times->run_ns);
     q->stats.completed++;

@@ -57,6 +57,7 @@ struct queue_worker {
     /* The waker, before the wake: when the work arrived. */
     _Atomic int64_t wake_ns;
     /* Its thread only. */
+    int64_t run_ns;      /* its last call took */
     int64_t wait_ns;     /* its last wait began; -1: there was none */
     int64_t poll_end_ns; /* of its last poll phase */
     /* Protected by lock. */
