@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import ctypes
+import random
+import signal
+import threading
 import time
 
 import _tuner
 import pytest
+from conftest import wait_blocked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -419,3 +423,63 @@ def test_slow_callable_does_not_end_the_polling_for_a_fast_one(ctx, pool):
     pool.submit(time.monotonic).result()
     if polled:
         assert ctx.poll_ns > 0
+
+
+def test_callable_that_nobody_has_waited_for_leaves_the_window_alone(ctx, background):
+    """It was submitted, by another thread, and is done while another is waited for."""
+    gate = threading.Event()
+    with tpool.ThreadPool(ctx, min_threads=2, max_threads=2) as pool:
+        slow = pool.submit(gate.wait)
+        background(lambda: (wait_blocked(ctx), pool.submit(time.monotonic)))
+        ctx.poll()
+        assert 0 <= ctx.poll_ns <= ctx.poll_max_ns
+        gate.set()
+        assert slow.result()
+
+
+def test_parameters_that_a_signal_handler_sets_during_a_wait_hold_after_it(ctx, pool):
+    ctx.set_poll_params(2_000_000_000)
+    for _ in range(16):
+        pool.submit(sleep, 0.001).result()
+    before = signal.signal(signal.SIGALRM, lambda *_: ctx.set_poll_params(1000))
+    try:
+        request = pool.submit(sleep, 0.05)
+        signal.setitimer(signal.ITIMER_REAL, 0.005)
+        request.result()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert ctx.poll_ns <= ctx.poll_max_ns == 1000
+
+
+def test_calls_that_are_made_while_others_are_submitted_are_counted_at_one_place(pool):
+    """Else places stay in use for ever, and nothing is known of who is there."""
+
+    def fresh(text):
+        names = {"time": time}
+        exec(f"def f(): {text}", names)
+        return names["f"]
+
+    pool.ctx.set_poll_params(1_000_000)
+    others = [fresh("pass") for _ in range(400)]
+    rng = random.Random(1)
+    for _ in range(300):
+        gate, requests = threading.Event(), []
+
+        def arguments(gate=gate, requests=requests):
+            yield ()
+            requests.append(pool.submit(gate.wait))
+            requests += [pool.submit(other) for other in rng.sample(others, 12)]
+            yield ()
+
+        requests += pool.submit_many(rng.choice(others), arguments())
+        gate.set()
+        for request in requests:
+            request.result()
+    regular = [fresh("time.sleep(0.004)") for _ in range(4)]
+    for call in regular:
+        before = pool.ctx.stats().naps
+        for _ in range(60):
+            pool.submit(call).result()
+            if pool.ctx.stats().naps > before:
+                break
+        assert pool.ctx.stats().naps > before

@@ -132,3 +132,17 @@ def test_a_modify_that_fails_leaves_no_key(selector, pair):
     with pytest.raises(OSError, match="Bad file descriptor"):
         selector.modify(fd, selectors.EVENT_WRITE)
     assert fd not in selector.get_map()
+
+
+def test_its_context_polls_longer_by_default_and_the_environment_still_rules(
+    monkeypatch,
+):
+    monkeypatch.delenv("TPOOL_POLL_MAX_NS", raising=False)
+    found = []
+    for text in (None, "1234", "0"):
+        if text is not None:
+            monkeypatch.setenv("TPOOL_POLL_MAX_NS", text)
+        selector = AioSelector()
+        found.append(selector.ctx.poll_max_ns)
+        selector.close()
+    assert found == [65_536, 1234, 0]

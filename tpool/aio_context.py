@@ -20,18 +20,21 @@ __all__ = ["AioContext", "default_poll_max_ns"]
 _VARIABLE = "TPOOL_POLL_MAX_NS"
 
 
-def default_poll_max_ns() -> int:
+def default_poll_max_ns(otherwise: int = _core.POLL_MAX_NS_DEFAULT) -> int:
     """Return the bound of the polling time where none is given.
 
     The environment variable TPOOL_POLL_MAX_NS, nanoseconds, overrides it; 0
     switches polling off.
+
+    Args:
+        otherwise: What it is without the environment variable, nanoseconds.
 
     Raises:
         ValueError: The variable holds something else than a natural number.
     """
     text = os.environ.get(_VARIABLE)
     if text is None:
-        return _core.POLL_MAX_NS_DEFAULT
+        return otherwise
     if not text.isdecimal():
         raise ValueError(f"{_VARIABLE} must be a number of nanoseconds, not {text!r}")
     return int(text)

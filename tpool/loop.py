@@ -130,8 +130,9 @@ class EventLoop(asyncio.SelectorEventLoop):
 
     Args:
         poll_max_ns: Bound of the self-tuned polling time, nanoseconds; 0 turns
-            polling off. Default as for AioContext. For the threads of others,
-            which have to be woken for each call, what a wake-up costs is added.
+            polling off. Default: 65536, or what TPOOL_POLL_MAX_NS says. For the
+            threads of others, which have to be woken for each call, what a
+            wake-up costs is added.
 
     Raises:
         ValueError: poll_max_ns is negative.

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tpool import _core
-from tpool.aio_context import AioContext
+from tpool.aio_context import AioContext, default_poll_max_ns
 from tpool.registry import Registry
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AioSelector"]
 
+# A turn of asyncio takes 10 to 40 us of Python: with a bound as short as a plain
+# context's a worker would give up just before the next call.
+_POLL_MAX_NS = 65_536
 # Longer waits are for ever; the clock's nanoseconds are 64 bits.
 _LONGEST_S = 1e9
 
@@ -26,8 +29,8 @@ class AioSelector(selectors._BaseSelectorImpl):
     """A selector that dispatches an AioContext while it waits.
 
     Args:
-        poll_max_ns: Bound of the context's polling time, nanoseconds; default
-            as for AioContext.
+        poll_max_ns: Bound of the context's polling time, nanoseconds;
+            default: 65536, or what TPOOL_POLL_MAX_NS says.
 
     Attributes:
         ctx: The context. Its poll phase looks at the registered fds too, every
@@ -48,6 +51,8 @@ class AioSelector(selectors._BaseSelectorImpl):
         _selectors.add(self)
 
     def _open(self, poll_max_ns: int | None) -> None:
+        if poll_max_ns is None:
+            poll_max_ns = default_poll_max_ns(_POLL_MAX_NS)
         self.ctx = AioContext(poll_max_ns)
         self.ctx._interleave()
 

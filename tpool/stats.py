@@ -73,7 +73,7 @@ class PoolStats:
         polls_refused: Poll phases not begun: the owner was last seen on the
             worker's CPU, or only one CPU is usable.
         polls_skipped: Poll phases not begun: the window is nothing, they have not
-            paid of late.
+            paid of late; or the worker's last call was long, and they cannot.
         polled_ns: Nanoseconds that workers spent polling.
         missed_ns: The part of polled_ns in which no request came.
         parked_ns: Nanoseconds that workers spent parked.

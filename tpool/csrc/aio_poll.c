@@ -45,9 +45,9 @@ bool aio_poll_phase(struct aio_core *core, int64_t deadline_ns)
             }
             cpu_relax();
         }
-        if (cpu_pair_worker_comes(&core->cpus)) {
-            cpu_pair_yield(&core->cpus);
-        } else if (cpu_pair_is_shared(&core->cpus)) {
+        if (!(cpu_pair_worker_comes(&core->cpus) &&
+              cpu_pair_yield(&core->cpus)) &&
+            cpu_pair_is_shared(&core->cpus)) {
             return false;
         }
     } while (clock_now_ns() < deadline_ns);

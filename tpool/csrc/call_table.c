@@ -12,14 +12,15 @@ void call_table_init(struct call_table *t)
         atomic_init(&p->key, 0);
         atomic_init(&p->in_flight, 0);
         atomic_init(&p->submit_ns, 0);
-        p->source_key = 0;
     }
+    call_table_reset(t);
     atomic_init(&t->last, NULL);
 }
 
 void call_table_reset(struct call_table *t)
 {
     for (int i = 0; i < CALL_PLACES; i++) {
+        call_source_init(&t->places[i].source, 0);
         t->places[i].source_key = 0;
     }
 }

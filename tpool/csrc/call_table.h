@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Call table: the calls in flight by what they call, for the owner that waits
- * for them.  A place is taken by the callable that comes by; one that is in
- * use is shared, which makes its owner know less, not wrong.
+ * for them.  A place is taken by the callable that comes by.  One that is in use
+ * is shared with it: what is learned there is then about both.
  */
 #ifndef TPOOL_CALL_TABLE_H
 #define TPOOL_CALL_TABLE_H

@@ -87,13 +87,13 @@ bool cpu_leave(int cpu)
 #endif
 }
 
-void cpu_pair_yield(struct cpu_pair *pair)
+bool cpu_pair_yield(struct cpu_pair *pair)
 {
     int64_t begin_ns = clock_now_ns(), end_ns;
 
     if (begin_ns <
         atomic_load_explicit(&pair->crowded_ns, memory_order_relaxed)) {
-        return;
+        return false;
     }
     sched_yield();
     end_ns = clock_now_ns();
@@ -102,6 +102,7 @@ void cpu_pair_yield(struct cpu_pair *pair)
         atomic_store_explicit(&pair->crowded_ns, end_ns + CROWDED_NS,
                               memory_order_relaxed);
     }
+    return true;
 }
 
 void cpu_pair_init(struct cpu_pair *pair)
@@ -188,13 +189,14 @@ bool cpu_pair_is_shared(struct cpu_pair *pair)
 
 bool cpu_pair_worker_comes(struct cpu_pair *pair)
 {
-    return atomic_load_explicit(&pair->worker_comes, memory_order_relaxed) != 0;
+    /* Acquire: pairs with the release below, after its CPU was published. */
+    return atomic_load_explicit(&pair->worker_comes, memory_order_acquire) != 0;
 }
 
 void cpu_pair_set_worker_comes(struct cpu_pair *pair, bool comes)
 {
     /* Written only where it changes: the owner reads the line in its spin. */
     if (cpu_pair_worker_comes(pair) != comes) {
-        atomic_store_explicit(&pair->worker_comes, comes, memory_order_relaxed);
+        atomic_store_explicit(&pair->worker_comes, comes, memory_order_release);
     }
 }

@@ -56,8 +56,9 @@ void cpu_pair_init(struct cpu_pair *pair);
  * Any thread, polling for a partner that has been woken: lets it run, where the
  * kernel has put it on this CPU.  Not for a while after that has let in somebody
  * who stayed: a thread that yields waits for its turn, one that is woken does not.
+ * Returns whether it was let in.
  */
-void cpu_pair_yield(struct cpu_pair *pair);
+bool cpu_pair_yield(struct cpu_pair *pair);
 
 /* Owner.  Looks again how many CPUs are usable: costs some microseconds. */
 void cpu_pair_look(struct cpu_pair *pair);

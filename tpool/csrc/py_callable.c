@@ -18,7 +18,9 @@ static PyObject *partial_fn(struct module_state *state, PyObject *partial)
     }
     /* asyncio.to_thread(): Context.run(callable, ...). */
     args = PyObject_GetAttr(partial, state->str_args);
-    if (args && PyTuple_Check(args) && PyTuple_GET_SIZE(args) > 0) {
+    if (!args) {
+        PyErr_Clear();
+    } else if (PyTuple_Check(args) && PyTuple_GET_SIZE(args) > 0) {
         Py_SETREF(fn, Py_NewRef(PyTuple_GET_ITEM(args, 0)));
     }
     Py_XDECREF(args);

@@ -50,24 +50,26 @@ typedef struct {
     int poll_depth; /* polls inside each other */
     uint64_t polls; /* ever begun */
     struct signal_guard signals;
-    struct cpu_parting parting;
     int64_t cpus_ns; /* when the usable CPUs were counted last */
     struct fdmon fdmon;
     struct handler_table handlers;
     struct timer_heap timers;
     struct poll_params params;
     int64_t poll_ns; /* window of the calls that were waited for last */
-    struct sleep_costs sleep;
     /*
      * A foreign loop's own: its poll phase looks at the fds too, so a handler
      * without io_poll does not turn polling off.
      */
     bool interleaved;
     int64_t notify_poll_ns;  /* window of notify(), if interleaved */
-    int64_t looked_ns;       /* when the fds were looked at last */
+    uint32_t notify_missed;  /* waits in a row without one */
     int64_t foreign_wait_ns; /* a foreign loop's wait began so; 0: none did */
 
-    /* Owner only: taken from the completion list, not dispatched. */
+    /* Owner only. */
+    struct cpu_parting parting;
+    struct sleep_costs sleep;
+    int64_t looked_ns; /* when the fds were looked at last */
+    /* Taken from the completion list, not dispatched. */
     struct completion_node *batch_head, *batch_tail;
     struct completion_node *idle_head, *idle_tail; /* idle bottom halves */
 

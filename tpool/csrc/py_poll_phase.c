@@ -11,6 +11,8 @@
 #define PARTED_NS 100000
 /* Between two looks at Python's io_poll callbacks. */
 #define IO_POLL_NS 2000
+/* Waits in a row without a notify() until none is polled for. */
+#define NOTIFY_MISSED_MAX 16
 
 PyThreadState *context_gil_drop(AioContextObject *c)
 {
@@ -29,6 +31,11 @@ void context_gil_take(AioContextObject *c, PyThreadState *ts)
     atomic_store_explicit(&c->core->aio.cpus.owner_waits, 0,
                           memory_order_relaxed);
     PyEval_RestoreThread(ts);
+}
+
+bool context_looks(const AioContextObject *c)
+{
+    return c->interleaved && c->handlers.count > 0;
 }
 
 /* Calls io_poll of every pollable handler: 1 if one said true, -1 fatal. */
@@ -124,12 +131,18 @@ void poll_phase_plan(AioContextObject *c, struct wait *w)
         &core->calls, &c->params, &c->sleep,
         atomic_load_explicit(&core->in_flight, memory_order_relaxed),
         c->poll_ns, w->start_ns);
-    if (w->plan.choice == CALL_HOPELESS) {
-        counter_add(&c->stats.polls_hopeless, 1);
-        trace_emit(c->core->trace, TRACE_POLL_HOPELESS, c, 0);
-    } else if (w->plan.choice == CALL_BLOCK) {
+}
+
+/* No poll phase is begun: why. */
+static void count_none(AioContextObject *c, const struct wait *w)
+{
+    if (w->work && w->plan.choice == CALL_BLOCK) {
         counter_add(&c->stats.polls_skipped, 1);
         trace_emit(c->core->trace, TRACE_POLL_SKIPPED, c, 0);
+    } else if (w->work && w->plan.choice != CALL_POLL) {
+        /* A nap that cannot be, for a timer or a foreign loop, too. */
+        counter_add(&c->stats.polls_hopeless, 1);
+        trace_emit(c->core->trace, TRACE_POLL_HOPELESS, c, 0);
     }
 }
 
@@ -150,8 +163,11 @@ static int64_t poll_window_ns(AioContextObject *c, struct wait *w)
     if (w->plan.choice == CALL_POLL && w->plan.window_ns > window_ns) {
         window_ns = w->plan.window_ns;
     }
-    return unshared_window_ns(c, w,
-                              window_ns > notify_ns ? window_ns : notify_ns);
+    window_ns = window_ns > notify_ns ? window_ns : notify_ns;
+    if (!window_ns) {
+        count_none(c, w);
+    }
+    return unshared_window_ns(c, w, window_ns);
 }
 
 /* How long it may look at nothing but the list, and bare notifications. */
@@ -210,6 +226,7 @@ static int busy_wait(AioContextObject *c, struct wait *w, int64_t deadline_ns)
         if (c->polls != w->poll) {
             return 0; /* a nested poll(): block() looks anew */
         }
+        w->looks = context_looks(c); /* a signal handler may have added one */
         /* An early end means that the partner needs this CPU. */
     } while (w->end_ns >= slice_ns && w->end_ns < deadline_ns);
     return 0;
@@ -247,10 +264,12 @@ int poll_phase_after_nap(AioContextObject *c, struct wait *w)
             return 0;
         }
         cpu_pair_part(cpus);
+        begin_ns = clock_now_ns();
     }
     trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_BEGIN, c,
                   w->plan.window_ns, begin_ns);
-    deadline_ns = begin_ns + w->plan.window_ns;
+    deadline_ns = soonest_timeout_ns(begin_ns + w->plan.window_ns,
+                                     w->deadline_ns);
     w->end_ns = begin_ns;
     do {
         slice_ns = w->end_ns + slice_of(w);
@@ -261,6 +280,7 @@ int poll_phase_after_nap(AioContextObject *c, struct wait *w)
     trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c, hit == 1,
                   w->end_ns);
     count_phase(c, begin_ns, w->end_ns, hit == 1);
+    w->polled_from_ns = begin_ns;
     w->polled_ns = w->end_ns - begin_ns;
     return hit < 0 ? hit : w->n_events;
 }
@@ -332,7 +352,7 @@ static void tune_calls(AioContextObject *c, int64_t block_ns)
         place = request_place(work_of(c->batch_head), c->state);
     }
     verdict = call_table_tune(calls, &c->params, place, block_ns);
-    if (place) {
+    if (place && place->source_key) {
         c->poll_ns = place->source.poll.poll_ns;
         trace_verdict(c, verdict, c->poll_ns);
     }
@@ -348,12 +368,30 @@ static bool handler_fired(const struct wait *w, const struct fd_handler *h)
     return fired;
 }
 
+/*
+ * Nobody says whether a thread of others is at work: after some waits that fds,
+ * or calls, have ended none is expected any more.
+ */
+static void tune_notify(AioContextObject *c, int64_t block_ns)
+{
+    bool fired = notify_is_notified(&c->core->aio.notify);
+
+    c->notify_missed = fired ? 0 : c->notify_missed + 1;
+    if (c->notify_missed >= NOTIFY_MISSED_MAX) {
+        c->notify_poll_ns = 0;
+        return;
+    }
+    c->notify_poll_ns = tune_source(c, c->notify_poll_ns,
+                                    block_ns > 0 ? block_ns : 1, fired);
+}
+
 void poll_phase_tune(AioContextObject *c, struct wait *w)
 {
     struct aio_core *core = &c->core->aio;
     int64_t block_ns, wake_ns = atomic_load_explicit(&core->notify.wake_ns,
                                                      memory_order_relaxed);
 
+    w->arrived = aio_poll_progress(core);
     /* Woken: the work arrived when the poster said so, not when we came to. */
     if (wake_ns < w->start_ns) {
         wake_ns = w->end_ns;
@@ -370,11 +408,7 @@ void poll_phase_tune(AioContextObject *c, struct wait *w)
         h->poll_ns = tune_source(c, h->poll_ns, block_ns, handler_fired(w, h));
     }
     if (polls_for_notify(c)) {
-        int64_t theirs_ns = block_ns - c->sleep.wake_ns;
-
-        c->notify_poll_ns = tune_source(c, c->notify_poll_ns,
-                                        theirs_ns > 0 ? theirs_ns : 1,
-                                        notify_is_notified(&core->notify));
+        tune_notify(c, block_ns - c->sleep.wake_ns);
     }
     block_ns -= atomic_load_explicit(&core->cpus.worker_lag_ns,
                                      memory_order_relaxed);

@@ -19,15 +19,20 @@ struct wait {
     int64_t end_ns;      /* of what was waited last: poll phase or block */
     int64_t deadline_ns; /* -1: none */
     int64_t nap_ns;      /* until then it sleeps, and polls after; 0: none */
-    int64_t polled_ns;   /* how long, then */
-    bool work;           /* completions are expected: requests are in flight */
-    bool looks;          /* at fds while it polls, now and then */
+    int64_t polled_ns;   /* how long, in the block that is being ended */
+    int64_t polled_from_ns;
+    bool work;    /* completions are expected: requests are in flight */
+    bool arrived; /* work came, whatever became of it */
+    bool looks;   /* at fds while it polls, now and then */
     struct call_plan plan;        /* what to do about them */
     struct fd_handler **pollable; /* ended by NULL, or NULL */
     struct fdmon_event events[FDMON_BATCH];
     int n_events;
     uint32_t removals; /* of the handler table when events was filled */
 };
+
+/* Owner.  Whether a poll phase looks at fds now and then. */
+bool context_looks(const AioContextObject *c);
 
 /* Owner.  Drops the GIL for a wait, and tells the workers so. */
 PyThreadState *context_gil_drop(AioContextObject *c);

@@ -24,8 +24,9 @@ typedef struct {
     bool raised; /* outcome is an exception */
     /* Immutable after new. */
     struct pool_core *pool;
-    struct call_place *place; /* of what it calls */
     int64_t submit_ns;
+    /* Immutable after the push. */
+    struct call_place *place; /* of what it calls */
     /* The worker's until it finishes; NULL from then on. */
     PyObject *fn;
     PyObject *kwnames; /* tuple, or NULL */

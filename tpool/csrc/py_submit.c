@@ -211,6 +211,8 @@ static int push_slice(struct pool_core *pool, PyObject *list, Py_ssize_t begin,
                       r->submit_ns);
         Py_INCREF(r); /* the queue's */
         r->work.node.queued = true;
+        /* Counted at one place: others may have claimed that of a later one. */
+        r->place = oldest->place;
         r->work.node.link.next = newest ? &newest->work.node.link : NULL;
         newest = r;
     }

@@ -50,7 +50,7 @@ static bool reported(const struct fdmon_event *events, int n, int fd)
 static int block(AioContextObject *c, struct wait *w)
 {
     struct aio_core *core = &c->core->aio;
-    int64_t begin_ns = clock_now_ns(), blocked_ns;
+    int64_t begin_ns = clock_now_ns();
     int guarded = 0, n = 0;
 
     if (begin_ns - c->cpus_ns > CPUS_LOOK_NS) {
@@ -66,12 +66,13 @@ static int block(AioContextObject *c, struct wait *w)
     }
     if (still_nothing_due(c, w) &&
         notify_may_block(&core->notify, &core->list)) {
+        int64_t until_ns = soonest_timeout_ns(w->deadline_ns,
+                                              w->nap_ns ? w->nap_ns : -1);
         struct lock_hold hold = context_release_all(c);
         PyThreadState *ts = context_gil_drop(c);
 
         n = aio_poll_block(core, &c->fdmon,
-                           remaining_ns(clock_now_ns(), w->deadline_ns),
-                           w->events);
+                           remaining_ns(clock_now_ns(), until_ns), w->events);
         if (n == 0 && w->nap_ns) {
             n = poll_phase_after_nap(c, w);
         }
@@ -88,9 +89,12 @@ static int block(AioContextObject *c, struct wait *w)
     }
     cpu_publish(&core->cpus.owner);
     w->end_ns = clock_now_ns();
-    blocked_ns = w->end_ns - begin_ns - w->polled_ns;
-    trace_emit_at(c->core->trace, TRACE_BLOCK, c, blocked_ns, begin_ns);
-    counter_add(&c->stats.blocked_ns, (uint64_t)blocked_ns);
+    trace_emit_at(c->core->trace, TRACE_BLOCK, c,
+                  (w->polled_ns ? w->polled_from_ns : w->end_ns) - begin_ns,
+                  begin_ns);
+    counter_add(&c->stats.blocked_ns,
+                (uint64_t)(w->end_ns - begin_ns - w->polled_ns));
+    w->polled_ns = 0;
     if (n < 0) {
         raise_errno(n);
         return -1;
@@ -115,7 +119,8 @@ static void begin_wait(AioContextObject *c, struct wait *w, int64_t timeout_ns)
     /* Relaxed: the owner's own submits are in; others come with a node. */
     w->work = polling_is_on(c) &&
               atomic_load_explicit(&core->in_flight, memory_order_relaxed) != 0;
-    w->looks = c->interleaved && c->handlers.count;
+    w->arrived = false;
+    w->looks = context_looks(c);
     cpu_publish(&core->cpus.owner);
 }
 
@@ -129,21 +134,19 @@ static bool naps(AioContextObject *c, const struct wait *w)
 /* Sleeps through most of a call.  1: something came, 0: nothing, -1: exception. */
 static int nap(AioContextObject *c, struct wait *w)
 {
-    int64_t deadline_ns = w->deadline_ns;
     int ret;
 
     counter_add(&c->stats.naps, 1);
     trace_emit(c->core->trace, TRACE_POLL_NAP, c, w->plan.nap_ns);
-    w->n_events = 0;
-    w->nap_ns = w->deadline_ns = w->start_ns + w->plan.nap_ns;
+    w->nap_ns = w->start_ns + w->plan.nap_ns;
     ret = block(c, w);
-    w->nap_ns = w->polled_ns = 0;
-    w->deadline_ns = deadline_ns;
+    w->nap_ns = 0;
     if (ret < 0) {
         return -1;
     }
     return w->n_events > 0 || aio_poll_progress(&c->core->aio) ||
-           due_ns(c) == 0 || c->polls != w->poll;
+           due_ns(c) == 0 || remaining_ns(w->end_ns, w->deadline_ns) == 0 ||
+           c->polls != w->poll;
 }
 
 /* Waits as long as nothing is due.  Returns 0, or -1 with an exception. */
@@ -222,8 +225,8 @@ static int user_events(const struct wait *w)
 static bool nothing_happened(AioContextObject *c, const struct wait *w)
 {
     return !user_events(w) && !notifier_fired(c, w) &&
-           !aio_poll_progress(&c->core->aio) && !c->batch_head &&
-           !c->idle_head && remaining_ns(clock_now_ns(), w->deadline_ns) != 0;
+           !aio_poll_progress(&c->core->aio) && !w->arrived &&
+           remaining_ns(clock_now_ns(), w->deadline_ns) != 0;
 }
 
 /* Who waits for the context gets it between two turns. */
@@ -374,11 +377,10 @@ static int foreign_poll(AioContextObject *c, int64_t timeout_ns)
     int hit;
 
     begin_wait(c, &w, timeout_ns);
-    poll_phase_plan(c, &w);
-    if (w.plan.choice != CALL_POLL) {
-        c->foreign_wait_ns = w.work ? w.start_ns : 0;
+    if (!w.work) {
         return 0;
     }
+    poll_phase_plan(c, &w);
     hit = poll_phase_run(c, &w);
     if (hit > 0) {
         poll_phase_tune(c, &w);

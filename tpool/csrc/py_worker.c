@@ -202,7 +202,6 @@ static RequestObject *deliver_and_get(WorkerObject *w, RequestObject *r)
         return NULL;
     }
     r = taken(w, node);
-    cpu_publish(&core->cpus.worker);
     trace_wait(w);
 #ifndef Py_GIL_DISABLED
     aio_handoff_from_owner(core);

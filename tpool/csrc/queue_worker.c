@@ -160,6 +160,7 @@ static bool park(struct request_queue *q, struct queue_worker *w,
         queue_start_looking(q, w);
         return true;
     }
+    cpu_pair_set_worker_comes(q->cpus, false);
     timeout_ns = remaining_ns(slept_ns,
                               deadline_after_ns(begin_ns, q->idle_timeout_ns));
     if (q->threads <= q->min_threads) {
@@ -302,7 +303,10 @@ struct request_node *request_queue_get(struct request_queue *q,
         w->standby = false;
         q->active++;
     }
-    cpu_pair_set_worker_comes(q->cpus, false);
+    if (!wake) { /* else another one comes in its place */
+        cpu_publish(&q->cpus->worker);
+        cpu_pair_set_worker_comes(q->cpus, false);
+    }
     pthread_mutex_unlock(&q->lock);
     queue_wake_worker(wake);
     return node;

@@ -124,6 +124,7 @@ uint32_t request_queue_spawn_failed(struct request_queue *q)
     pthread_mutex_lock(&q->lock);
     threads = --q->threads;
     queue_count_looker(q, -1);
+    cpu_pair_set_worker_comes(q->cpus, false);
     /* Others may have counted on it; who is parked now was in a call then. */
     if (q->newest && queue_look(q) && !queue_somebody_looks(q)) {
         queue_find_looker(q, &wake);

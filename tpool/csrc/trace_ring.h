@@ -72,7 +72,7 @@ static inline bool trace_is_on(struct trace *trace)
         atomic_load_explicit(&trace->on, memory_order_relaxed), 0);
 }
 
-/* Any thread.  Something that began at time_ns, and has ended by now. */
+/* Any thread.  Something that was, or began, at time_ns. */
 static inline void trace_emit_at(struct trace *trace, enum trace_kind kind,
                                  const void *id, int64_t arg, int64_t time_ns)
 {
@@ -94,8 +94,8 @@ static inline void trace_emit(struct trace *trace, enum trace_kind kind,
 void trace_clear(struct trace *trace);
 
 /*
- * Any thread.  Takes the oldest unread event of any ring into *event; events of
- * one thread come in order, those of several are for the caller to sort.
+ * Any thread.  Takes the oldest unread event of any ring into *event, in the order
+ * in which a thread recorded them; by time they are for the caller to sort.
  */
 bool trace_read(struct trace *trace, struct trace_event *event);
 
