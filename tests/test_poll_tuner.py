@@ -420,7 +420,8 @@ def test_slow_callable_does_not_end_the_polling_for_a_fast_one(ctx, pool):
     assert ctx.poll_ns == 0  # of the calls that were waited for last
     assert ctx.stats().polls_skipped > 0
     assert pool.stats().polls_skipped > 0
-    pool.submit(time.monotonic).result()
+    for _ in range(100):  # one may be done before the owner waits
+        pool.submit(time.monotonic).result()
     if polled:
         assert ctx.poll_ns > 0
 
