@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The wait of one turn, and its poll phase.  For py_turn.c and py_poll_phase.c.
+ * The wait of one turn, and its poll phase.  For py_turn.c,
+ * py_poll_phase.c and py_poll_tune.c.
  */
 #ifndef TPOOL_PY_POLL_PHASE_H
 #define TPOOL_PY_POLL_PHASE_H
@@ -24,7 +25,7 @@ struct wait {
     bool work;    /* completions are expected: requests are in flight */
     bool arrived; /* work came, whatever became of it */
     bool looks;   /* at fds while it polls, now and then */
-    struct call_plan plan;        /* what to do about them */
+    struct call_plan plan;        /* what to do about the calls in flight */
     struct fd_handler **pollable; /* ended by NULL, or NULL */
     struct fdmon_event events[FDMON_BATCH];
     int n_events;
@@ -50,6 +51,14 @@ int poll_phase_run(AioContextObject *c, struct wait *w);
  * fdmon_wait() into w->events.
  */
 int poll_phase_after_nap(AioContextObject *c, struct wait *w);
+
+/*
+ * Owner.  Whether the threads of others are waited for as our workers are.  They
+ * do not poll: each has to be woken for its work, which takes about as long as it
+ * does to wake the owner.  So much is taken off the time that passed, and added
+ * to the window.
+ */
+bool poll_phase_for_notify(const AioContextObject *c);
 
 /* Owner, context acquired.  Self-tuning, for every source that was waited for. */
 void poll_phase_tune(AioContextObject *c, struct wait *w);

@@ -69,8 +69,8 @@ static int reserve(PoolObject *self, uint32_t n)
 }
 
 /*
- * Hands a chain of n reserved requests for one callable over; the chain's references go with it.
- * Returns 0, or -1 with an exception: no worker could be started and none is
+ * Hands a chain of n reserved requests for one callable over; the chain's
+ * references go with it.  Returns 0, or -1 with an exception: no worker could be started and none is
  * there, or a signal handler raised; the caller takes back what it can.
  */
 static int push(struct pool_core *pool, RequestObject *newest,
