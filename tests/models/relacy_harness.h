@@ -37,6 +37,8 @@ using namespace rl;
     (p)->compare_exchange_weak(*(expected), v, __VA_ARGS__)
 
 /* The same in each run: what the checker does must follow from its seed. */
+#define NS_PER_MS                         1000000LL
+#define sched_yield()                     0
 #define sched_getcpu()                    0
 #define sched_getaffinity(pid, size, set) (-1)
 #define sched_setaffinity(pid, size, set) 0
