@@ -28,6 +28,14 @@ def noop() -> None:
     """Do nothing: the request of most benchmarks."""
 
 
+def compute(ns: int) -> int:
+    """Keep the CPU and the GIL for so long; return when it has ended."""
+    until = perf_counter_ns() + ns
+    while (now := perf_counter_ns()) < until:
+        pass
+    return now
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One peer in one round. Times in us; None where it makes no sense."""

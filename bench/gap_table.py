@@ -25,27 +25,20 @@ GAPS_US = [0, 5, 10, 20, 30, 45, 60, 100, 500]
 ON, OFF = "tpool, polling on", "tpool, polling off"
 
 
-def busy(gap_ns: int) -> None:
-    """Work for some time."""
-    until = perf_counter_ns() + gap_ns
-    while perf_counter_ns() < until:
-        pass
-
-
 def spaced(call: Callable[[], object], gap_ns: int, n: int) -> h.Sample:
     """Time `n` calls with other work before each of them."""
     own_cpu = 0
     if gap_ns:
         own_cpu = process_time_ns()
         for _ in range(n):
-            busy(gap_ns)
+            h.compute(gap_ns)
         own_cpu = process_time_ns() - own_cpu
     latencies = [0] * n
     cpu = process_time_ns()
     started = perf_counter_ns()
     for number in range(n):
         if gap_ns:
-            busy(gap_ns)
+            h.compute(gap_ns)
         before = perf_counter_ns()
         call()
         latencies[number] = perf_counter_ns() - before

@@ -39,14 +39,6 @@ def sleep(ns: int) -> int:
     return time.perf_counter_ns()
 
 
-def compute(ns: int) -> int:
-    """Keep the CPU and the GIL; return when it has ended."""
-    until = time.perf_counter_ns() + ns
-    while (now := time.perf_counter_ns()) < until:
-        pass
-    return now
-
-
 def peer(pool: tpool.ThreadPool, n: int, call: Callable[[], object]) -> Any:  # noqa: ANN401
     """Return a peer: `n` calls, one in flight."""
 
@@ -92,7 +84,7 @@ def beside(pool: tpool.ThreadPool, n: int) -> h.Sample:
 
     again(None)
     try:
-        return peer(pool, n, partial(compute, 10_000))()
+        return peer(pool, n, partial(h.compute, 10_000))()
     finally:
         ended = True
         while pool.stats().completed < pool.stats().submitted or pool.ctx.poll(False):
@@ -109,7 +101,7 @@ def fast_and_slow(n: int, rounds: int) -> list[h.Row]:
             for _ in range(2)
         ]
         peers = {
-            ALONE: peer(pools[0], n, partial(compute, 10_000)),
+            ALONE: peer(pools[0], n, partial(h.compute, 10_000)),
             BESIDE: partial(beside, pools[1], n),
         }
         return h.rows("10 us, computing", h.alternate(peers, rounds), ALONE)
@@ -132,7 +124,7 @@ def main() -> None:
             rounds,
         ),
         *compare("300 us, sleeping", partial(sleep, 300_000), every, n, rounds),
-        *compare("300 us, computing", partial(compute, 300_000), every, n, rounds),
+        *compare("300 us, computing", partial(h.compute, 300_000), every, n, rounds),
         *fast_and_slow(2 * n, rounds),
     ]
     h.report(

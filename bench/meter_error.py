@@ -33,19 +33,12 @@ _SOFTWARE, _TASK_CLOCK = 1, 1  # perf_event_attr.type and .config
 _INHERIT = 1 << 1  # threads that are started later are counted too
 
 
-def compute(ns: int) -> None:
-    """Keep the CPU."""
-    until = time.perf_counter_ns() + ns
-    while time.perf_counter_ns() < until:
-        pass
-
-
 def owner_computes(_: tpool.ThreadPool, n: int) -> None:
-    compute(n * 50_000)
+    h.compute(n * 50_000)
 
 
 def workers_compute(pool: tpool.ThreadPool, n: int) -> None:
-    for request in pool.submit_many(compute, [(50_000,)] * n):
+    for request in pool.submit_many(h.compute, [(50_000,)] * n):
         request.result()
 
 
@@ -61,7 +54,7 @@ def sleeping(pool: tpool.ThreadPool, n: int) -> None:
 
 def threads_of_others(_: tpool.ThreadPool, n: int) -> None:
     for _ in range(max(n // 20, 1)):
-        thread = threading.Thread(target=compute, args=(1_000_000,))
+        thread = threading.Thread(target=h.compute, args=(1_000_000,))
         thread.start()
         thread.join()
 

@@ -37,7 +37,7 @@ static void test_places(void)
     for (int i = 0; i < KEYS; i++) {
         call_place_done(shared[i], -1);
     }
-    call_place_forget(a, 1);
+    call_place_forget(a);
     /* Now it is anybody's, and nothing is known of who comes. */
     for (uintptr_t key = 1; atomic_load(&a->key) == 0x1000; key++) {
         call_table_place(&t, key << 20);

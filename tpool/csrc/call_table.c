@@ -69,14 +69,14 @@ void call_table_submitted(struct call_table *t, struct call_place *place,
     }
 }
 
-void call_place_forget(struct call_place *place, uint32_t n)
+void call_place_forget(struct call_place *place)
 {
-    atomic_fetch_sub_explicit(&place->in_flight, n, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&place->in_flight, 1, memory_order_relaxed);
 }
 
 void call_place_done(struct call_place *place, int64_t took_ns)
 {
-    atomic_fetch_sub_explicit(&place->in_flight, 1, memory_order_relaxed);
+    call_place_forget(place);
     if (took_ns >= 0 && place->source_key) {
         moving_add(&place->source.took, took_ns);
     }

@@ -33,10 +33,10 @@ void call_table_init(struct call_table *t);
 /* Any thread.  The place of a callable; key is not 0. */
 struct call_place *call_table_place(struct call_table *t, uintptr_t key);
 
-/* Submitter.  n calls at now_ns; and n of them are not to be, after all. */
+/* Submitter.  n calls at now_ns; and one of them is not to be, after all. */
 void call_table_submitted(struct call_table *t, struct call_place *place,
                           uint32_t n, int64_t now_ns);
-void call_place_forget(struct call_place *place, uint32_t n);
+void call_place_forget(struct call_place *place);
 
 /* Owner.  A call is over; took_ns: from submit to its end, -1: it did not run. */
 void call_place_done(struct call_place *place, int64_t took_ns);

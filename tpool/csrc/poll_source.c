@@ -52,9 +52,7 @@ enum poll_verdict poll_source_tune(struct poll_source *s,
     s->poll_ns = poll_tuner_next_ns(params, before_ns, block_ns, &verdict);
     if (learns(s, params)) {
         s->poll_ns = poll_history_window_ns(&s->history, params->max_ns);
-        verdict = s->poll_ns > before_ns   ? POLL_GROW
-                  : s->poll_ns < before_ns ? POLL_SHRINK
-                                           : POLL_KEEP;
+        verdict = poll_verdict_of(before_ns, s->poll_ns);
     }
     return verdict;
 }

@@ -31,9 +31,7 @@ int64_t poll_tuner_next_ns(const struct poll_params *params, int64_t poll_ns,
     } else if (block_ns > poll_ns) {
         next_ns = grow(params, poll_ns);
     }
-    *verdict = next_ns > poll_ns   ? POLL_GROW
-               : next_ns < poll_ns ? POLL_SHRINK
-                                   : POLL_KEEP;
+    *verdict = poll_verdict_of(poll_ns, next_ns);
     return next_ns;
 }
 

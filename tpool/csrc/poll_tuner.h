@@ -27,6 +27,15 @@ enum poll_verdict {
     POLL_SHRINK
 };
 
+/* What has been done to a window. */
+static inline enum poll_verdict poll_verdict_of(int64_t before_ns,
+                                                int64_t next_ns)
+{
+    return next_ns > before_ns   ? POLL_GROW
+           : next_ns < before_ns ? POLL_SHRINK
+                                 : POLL_KEEP;
+}
+
 /*
  * poll_ns: the window now.  block_ns: time from entry until work arrived,
  * polled and blocked.  Returns the next window and says what was done.

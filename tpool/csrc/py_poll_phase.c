@@ -82,6 +82,14 @@ static int poll_end(struct wait *w, int begun, int hit)
     return hit;
 }
 
+/* A phase cannot begin, beside the worker on one CPU; whether it is time to part. */
+static bool refuse(AioContextObject *c, int64_t window_ns)
+{
+    counter_add(&c->stats.polls_refused, 1);
+    trace_emit(c->core->trace, TRACE_POLL_REFUSED, c, window_ns);
+    return cpu_parting_is_due(&c->parting, &c->core->aio.cpus);
+}
+
 /* Not beside the worker on one CPU: the window, 0, or all there may be. */
 static int64_t unshared_window_ns(AioContextObject *c, struct wait *w,
                                   int64_t window_ns)
@@ -92,9 +100,7 @@ static int64_t unshared_window_ns(AioContextObject *c, struct wait *w,
     if (!window_ns || !cpu_pair_is_shared(cpus)) {
         return window_ns;
     }
-    counter_add(&c->stats.polls_refused, 1);
-    trace_emit(c->core->trace, TRACE_POLL_REFUSED, c, window_ns);
-    if (!cpu_parting_is_due(&c->parting, cpus)) {
+    if (!refuse(c, window_ns)) {
         return 0;
     }
     ts = context_gil_drop(c);
@@ -244,9 +250,7 @@ int poll_phase_after_nap(AioContextObject *c, struct wait *w)
     moving_add(&c->sleep.late, begin_ns - w->nap_ns + 1);
     cpu_publish(&cpus->owner);
     if (cpu_pair_is_shared(cpus)) {
-        counter_add(&c->stats.polls_refused, 1);
-        trace_emit(c->core->trace, TRACE_POLL_REFUSED, c, w->plan.window_ns);
-        if (!cpu_parting_is_due(&c->parting, cpus)) {
+        if (!refuse(c, w->plan.window_ns)) {
             return 0;
         }
         cpu_pair_part(cpus);

@@ -105,7 +105,7 @@ static void take_back(struct pool_core *pool, RequestObject *r)
     if (request_queue_cancel(&pool->queue, &r->work.node)) {
         atomic_fetch_sub_explicit(&pool->core->aio.in_flight, 1,
                                   memory_order_relaxed);
-        call_place_forget(r->place, 1);
+        call_place_forget(r->place);
         atomic_fetch_add_explicit(&pool->taken_back, 1, memory_order_relaxed);
         Py_DECREF(r); /* the queue's */
     }
