@@ -48,7 +48,7 @@ static void learn_call(struct request_queue *q, int64_t call_ns)
 /* Lock held, a request is queued.  See "Short calls" in the header. */
 static bool may_take(struct request_queue *q, struct queue_worker *w)
 {
-    bool stuck = w->standby && w->seen_pops == q->pops;
+    bool stuck = w->standby_ns && w->seen_pops == q->pops;
 
     if (stuck) {
         learn_call(q, STANDBY_NS); /* no end of it has been seen yet */
@@ -56,7 +56,10 @@ static bool may_take(struct request_queue *q, struct queue_worker *w)
     if (!q->active || q->call_ns > SHORT_CALL_NS || stuck) {
         return true;
     }
-    w->standby = true;
+    w->standby_ns = w->standby_ns ? 2 * w->standby_ns : STANDBY_NS;
+    if (w->standby_ns > STANDBY_MAX_NS) {
+        w->standby_ns = STANDBY_MAX_NS;
+    }
     w->standby_empty = 0;
     w->seen_pops = q->pops;
     return false;
@@ -214,19 +217,18 @@ static void tune(struct request_queue *q, struct queue_worker *w,
 static void stand_by(struct request_queue *q, struct queue_worker *w)
 {
     pthread_mutex_unlock(&q->lock);
-    parker_wait(&w->parker, STANDBY_NS);
+    parker_wait(&w->parker, w->standby_ns);
     pthread_mutex_lock(&q->lock);
 }
 
 /* Lock held, nothing queued.  Whether work still flows past a helper. */
 static bool keep_standing_by(struct request_queue *q, struct queue_worker *w)
 {
-    bool flows = w->standby && w->seen_pops != q->pops &&
-                 ++w->standby_empty < STANDBY_EMPTY_MAX;
-
+    if (w->seen_pops == q->pops || ++w->standby_empty >= STANDBY_EMPTY_MAX) {
+        w->standby_ns = 0;
+    }
     w->seen_pops = q->pops;
-    w->standby = flows;
-    return flows;
+    return w->standby_ns > 0;
 }
 
 /*
@@ -300,7 +302,7 @@ struct request_node *request_queue_get(struct request_queue *q,
         node = wait_and_pop(q, w);
     } while (!node && !leave(q, w, &wake));
     if (node) {
-        w->standby = false;
+        w->standby_ns = 0;
         q->active++;
     }
     if (!wake) { /* else another one comes in its place */

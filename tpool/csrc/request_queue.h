@@ -29,7 +29,8 @@
  * Short calls are not fanned out: a looker that finds a request while others
  * run calls that last less than SHORT_CALL_NS stands by, and takes the request
  * only if STANDBY_NS later no worker has taken one.  So a stream of no-ops stays
- * with one warm worker, and a call that blocks holds up nobody for longer.
+ * with one warm worker, and a call that blocks holds up nobody for longer.  While
+ * work flows past the looker it looks ever less often, down to STANDBY_MAX_NS.
  */
 #ifndef TPOOL_REQUEST_QUEUE_H
 #define TPOOL_REQUEST_QUEUE_H
@@ -44,6 +45,8 @@
 #define SHORT_CALL_NS 10000
 /* About the cost of a wake-up: what a helper may come too late. */
 #define STANDBY_NS 50000
+/* Each look takes a CPU from somebody at work: it must stay rare. */
+#define STANDBY_MAX_NS 400000
 
 struct request_node {
     struct completion_node link;
@@ -65,7 +68,7 @@ struct queue_worker {
     int64_t parked_ns;                  /* since when, if parked */
     bool parked;
     bool looking; /* counted in lookers */
-    bool standby;
+    int64_t standby_ns; /* stands by, for so long between looks; 0: does not */
     bool polled;        /* has had its poll phase in this wait */
     int standby_empty;  /* looks in a row that found the queue empty */
     uint64_t seen_pops; /* queue.pops at the last look while standing by */
