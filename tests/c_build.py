@@ -37,6 +37,7 @@ PROGRAMS = {
     "stress_notify": NOTIFY,
     "stress_parker": ("parker",),
     "stress_poll_tuner": TUNER,
+    "stress_queue_standby": tuple(name for name in QUEUE if name != "queue_worker"),
     "stress_request_queue": QUEUE,
     "stress_trace_ring": ("trace_ring",),
     "notify_lockstep": NOTIFY,

@@ -110,7 +110,9 @@ enum queue_need queue_find_looker(struct request_queue *q,
     *wake = q->newest;
     if (*wake) {
         queue_unpark(q, *wake);
-        queue_start_looking(q, *wake);
+        if (!(*wake)->looking) { /* else it stood by */
+            queue_start_looking(q, *wake);
+        }
         q->stats.wakes++;
         cpu_pair_set_worker_comes(q->cpus, true);
         return QUEUE_WOKEN;

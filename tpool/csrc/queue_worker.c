@@ -106,10 +106,9 @@ static bool poll_phase(struct request_queue *q, int64_t begin_ns,
 }
 
 /* Lock held; dropped while it polls.  False: no poll phase was begun. */
-static bool try_poll(struct request_queue *q, struct queue_worker *w,
-                     int64_t begin_ns)
+static bool try_poll(struct request_queue *q, struct queue_worker *w)
 {
-    int64_t poll_ns;
+    int64_t poll_ns, begin_ns = w->wait_ns;
     bool hit;
 
     if (q->polling || q->sentry != w || w->polled) {
@@ -142,33 +141,31 @@ static bool try_poll(struct request_queue *q, struct queue_worker *w,
     return true;
 }
 
-/* Lock held; dropped while it sleeps.  False: idle for too long, leave. */
-static bool park(struct request_queue *q, struct queue_worker *w,
-                 int64_t begin_ns)
+/*
+ * Lock held.  Who worked last is the first to be woken; who was woken for nothing
+ * goes under it, or the two would take turns, each a cold start.
+ */
+static void push_parked(struct request_queue *q, struct queue_worker *w)
 {
-    int64_t slept_ns = clock_now_ns(), timeout_ns;
-    bool woken;
+    struct queue_worker *newer = q->sentry == w ? NULL : q->newest;
 
-    w->older = q->newest;
-    w->newer = NULL;
+    w->newer = newer;
+    w->older = newer ? newer->older : q->newest;
+    *(newer ? &newer->older : &q->newest) = w;
     if (w->older) {
         w->older->newer = w;
     }
-    q->newest = w;
-    w->parked_ns = slept_ns;
+    w->parked_ns = clock_now_ns();
     w->parked = true;
-    queue_stop_looking(q, w);
-    if (queue_look(q)) {
-        queue_unpark(q, w);
-        queue_start_looking(q, w);
-        return true;
-    }
-    cpu_pair_set_worker_comes(q->cpus, false);
-    timeout_ns = remaining_ns(slept_ns,
-                              deadline_after_ns(begin_ns, q->idle_timeout_ns));
-    if (q->threads <= q->min_threads) {
-        timeout_ns = -1;
-    }
+}
+
+/* Lock held; dropped while it sleeps, parked.  Whether it was woken. */
+static bool sleep_parked(struct request_queue *q, struct queue_worker *w,
+                         int64_t timeout_ns)
+{
+    int64_t slept_ns = clock_now_ns();
+    bool woken;
+
     pthread_mutex_unlock(&q->lock);
     woken = parker_wait(&w->parker, timeout_ns);
     pthread_mutex_lock(&q->lock);
@@ -179,7 +176,26 @@ static bool park(struct request_queue *q, struct queue_worker *w,
         parker_wait(&w->parker, -1);
         pthread_mutex_lock(&q->lock);
     }
-    if (!w->parked) {
+    return !w->parked;
+}
+
+static void begin_wait(struct queue_worker *w)
+{
+    if (w->wait_ns < 0) {
+        w->wait_ns = clock_now_ns();
+    }
+}
+
+/* The same, until it is needed.  False: idle for too long, leave. */
+static bool sleep_idle(struct request_queue *q, struct queue_worker *w)
+{
+    int64_t timeout_ns = -1;
+
+    if (q->threads > q->min_threads) {
+        timeout_ns = remaining_ns(
+            clock_now_ns(), deadline_after_ns(w->wait_ns, q->idle_timeout_ns));
+    }
+    if (sleep_parked(q, w, timeout_ns)) {
         return true; /* the waker counts it as a looker */
     }
     queue_unpark(q, w);
@@ -190,10 +206,39 @@ static bool park(struct request_queue *q, struct queue_worker *w,
     return true;
 }
 
-/* Lock held.  The wait that began at begin_ns is over: work arrived. */
-static void tune(struct request_queue *q, struct queue_worker *w,
-                 int64_t begin_ns)
+/*
+ * Lock held, nothing is queued, the caller looks.  Who stands by would see the
+ * next request only when its time is over: it is parked like the rest.
+ */
+static void dismiss_helpers(struct request_queue *q)
 {
+    for (struct queue_worker *w = q->newest; w; w = w->older) {
+        if (w->looking) {
+            w->standby_ns = 0;
+            queue_stop_looking(q, w);
+        }
+    }
+}
+
+/* Lock held; dropped while it sleeps.  False: idle for too long, leave. */
+static bool park(struct request_queue *q, struct queue_worker *w)
+{
+    dismiss_helpers(q);
+    push_parked(q, w);
+    queue_stop_looking(q, w);
+    if (queue_look(q)) {
+        queue_unpark(q, w);
+        queue_start_looking(q, w);
+        return true;
+    }
+    cpu_pair_set_worker_comes(q->cpus, false);
+    return sleep_idle(q, w);
+}
+
+/* Lock held.  Its wait is over: work arrived. */
+static void tune(struct request_queue *q, struct queue_worker *w)
+{
+    int64_t begin_ns = w->wait_ns;
     int64_t wake_ns = atomic_load_explicit(&w->wake_ns, memory_order_relaxed);
     int64_t lag_ns = 0, block_ns;
 
@@ -213,12 +258,22 @@ static void tune(struct request_queue *q, struct queue_worker *w,
     }
 }
 
-/* Lock held; dropped while it sleeps.  A helper gives the others a moment. */
-static void stand_by(struct request_queue *q, struct queue_worker *w)
+/*
+ * Lock held; dropped while it sleeps.  A helper gives the others a moment: parked,
+ * but still a looker.  False: dismissed, and then idle for too long.
+ */
+static bool stand_by(struct request_queue *q, struct queue_worker *w)
 {
-    pthread_mutex_unlock(&q->lock);
-    parker_wait(&w->parker, w->standby_ns);
-    pthread_mutex_lock(&q->lock);
+    push_parked(q, w);
+    if (sleep_parked(q, w, w->standby_ns)) {
+        return true;
+    }
+    if (!w->looking) {
+        begin_wait(w);
+        return sleep_idle(q, w);
+    }
+    queue_unpark(q, w);
+    return true;
 }
 
 /* Lock held, nothing queued.  Whether work still flows past a helper. */
@@ -261,7 +316,10 @@ static bool leave(struct request_queue *q, struct queue_worker *w,
 static struct request_node *wait_and_pop(struct request_queue *q,
                                          struct queue_worker *w)
 {
+    bool stays;
+
     w->wait_ns = -1;
+    w->polled = false;
     for (;;) {
         queue_splice(q);
         if (q->threads > q->max_threads) {
@@ -269,7 +327,7 @@ static struct request_node *wait_and_pop(struct request_queue *q,
         }
         if (q->head && may_take(q, w)) {
             if (w->wait_ns >= 0) {
-                tune(q, w, w->wait_ns);
+                tune(q, w);
             }
             return pop(q);
         }
@@ -277,15 +335,12 @@ static struct request_node *wait_and_pop(struct request_queue *q,
             return NULL;
         }
         if (q->head || keep_standing_by(q, w)) {
-            stand_by(q, w);
-            continue;
+            stays = stand_by(q, w);
+        } else {
+            begin_wait(w);
+            stays = try_poll(q, w) || park(q, w);
         }
-        if (w->wait_ns < 0) {
-            w->wait_ns = clock_now_ns();
-            q->sentry = w;
-            w->polled = false;
-        }
-        if (!try_poll(q, w, w->wait_ns) && !park(q, w, w->wait_ns)) {
+        if (!stays) {
             return NULL;
         }
     }
@@ -349,6 +404,7 @@ struct request_node *request_queue_end_call(struct request_queue *q,
     }
     if (!node) {
         q->active--;
+        q->sentry = w;
         queue_start_looking(q, w);
     }
     pthread_mutex_unlock(&q->lock);

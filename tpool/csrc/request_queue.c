@@ -183,7 +183,9 @@ static struct queue_worker *unpark_all(struct request_queue *q)
 
     for (w = all; w; w = w->older) {
         w->parked = false;
-        queue_start_looking(q, w);
+        if (!w->looking) { /* else it stood by */
+            queue_start_looking(q, w);
+        }
     }
     q->newest = NULL;
     return all;

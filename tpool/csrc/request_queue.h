@@ -3,8 +3,8 @@
  * Request queue: FIFO from any submitter to the workers of one pool.
  *
  * Submitters push without a lock.  Workers take under a short lock; of those
- * that find nothing, one polls for a bounded time and the others park, and the
- * last to park is the first to be woken.
+ * that find nothing, the one that ran a call last polls for a bounded time and the
+ * others park.  It is the first to be woken, then the last of those to park.
  *
  * A worker is a *looker* while it is bound to look at the queue again before it
  * sleeps or calls anything: it polls, stands by, has just been woken, is being
@@ -30,7 +30,8 @@
  * run calls that last less than SHORT_CALL_NS stands by, and takes the request
  * only if STANDBY_NS later no worker has taken one.  So a stream of no-ops stays
  * with one warm worker, and a call that blocks holds up nobody for longer.  While
- * work flows past the looker it looks ever less often, down to STANDBY_MAX_NS.
+ * work flows past the looker it looks ever less often, down to STANDBY_MAX_NS.  It
+ * stands by among the parked, to be a looker no more when the last other one parks.
  */
 #ifndef TPOOL_REQUEST_QUEUE_H
 #define TPOOL_REQUEST_QUEUE_H
@@ -64,10 +65,10 @@ struct queue_worker {
     int64_t wait_ns;     /* its last wait began; -1: there was none */
     int64_t poll_end_ns; /* of its last poll phase */
     /* Protected by lock. */
-    struct queue_worker *newer, *older; /* parked */
+    struct queue_worker *newer, *older; /* of those parked */
     int64_t parked_ns;                  /* since when, if parked */
-    bool parked;
-    bool looking; /* counted in lookers */
+    bool parked;                        /* or stands by */
+    bool looking;                       /* counted in lookers */
     int64_t standby_ns; /* stands by, for so long between looks; 0: does not */
     bool polled;        /* has had its poll phase in this wait */
     int standby_empty;  /* looks in a row that found the queue empty */
@@ -119,7 +120,7 @@ struct request_queue {
     _Alignas(CACHE_LINE) pthread_mutex_t lock;
     struct request_node *head, *tail;
     struct queue_worker *newest; /* parked */
-    struct queue_worker *sentry; /* the last that found nothing to do */
+    struct queue_worker *sentry; /* the last that has run a call */
     bool polling;                /* somebody busy-waits */
     bool shutdown;
     uint64_t pops;

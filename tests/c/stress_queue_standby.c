@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Who stands by, and who is woken first, where a helper's time is never over by
+ * itself: whatever it does here it was told to.
+ */
+#include "queue_pool.h"
+
+#undef STANDBY_NS
+#undef STANDBY_MAX_NS
+#define STANDBY_NS     (3600 * 1000 * NS_PER_MS)
+#define STANDBY_MAX_NS STANDBY_NS
+#include "queue_worker.c"
+
+#define ROUNDS 200
+
+static struct pool pool;
+static struct request requests[3];
+static atomic_bool gate;
+
+static bool is_done(int number)
+{
+    return atomic_load_explicit(&requests[number].done, memory_order_acquire);
+}
+
+/* How many are on the stack; of these, how many are lookers still. */
+static int parked(int *looking)
+{
+    int n = 0;
+
+    *looking = 0;
+    pthread_mutex_lock(&pool.queue.lock);
+    for (struct queue_worker *w = pool.queue.newest; w; w = w->older) {
+        assert(w->parked && (!w->older || w->older->newer == w));
+        n++;
+        *looking += w->looking;
+    }
+    pthread_mutex_unlock(&pool.queue.lock);
+    return n;
+}
+
+static bool helper_stands_by(void)
+{
+    int looking;
+
+    return parked(&looking) == 1 && looking == 1;
+}
+
+static bool all_are_parked(void)
+{
+    int looking;
+
+    return parked(&looking) == 2 && looking == 0;
+}
+
+static bool last_that_worked_is_newest(void)
+{
+    bool is_newest;
+
+    pthread_mutex_lock(&pool.queue.lock);
+    is_newest = pool.queue.sentry && pool.queue.newest == pool.queue.sentry;
+    pthread_mutex_unlock(&pool.queue.lock);
+    return is_newest;
+}
+
+/* The first call is running, the second is queued, and a helper stands by. */
+static void begin(void)
+{
+    memset(requests, 0, sizeof(requests));
+    atomic_store_explicit(&gate, false, memory_order_relaxed);
+    pool_init(&pool, 0, 0, 2, -1);
+    pool.call_ns = 0;
+    pool.queue.call_ns =
+        0; /* short: nobody takes what another will have soon */
+    requests[0].blocked_by = &gate;
+    for (int i = 0; i < 2; i++) {
+        pool_submit(&pool, &requests[i]);
+        WAIT_UNTIL(i == 1 || !queue_somebody_looks(&pool.queue));
+    }
+    WAIT_UNTIL(helper_stands_by());
+}
+
+static void test_helper_is_dismissed_when_nothing_is_queued(void)
+{
+    begin();
+    atomic_store_explicit(&gate, true, memory_order_release);
+    WAIT_UNTIL(is_done(1)); /* by who ran the first: the helper sleeps */
+    WAIT_UNTIL(all_are_parked());
+    assert(last_that_worked_is_newest());
+    pool_submit(&pool, &requests[2]);
+    WAIT_UNTIL(is_done(2));
+    pool_end(&pool);
+}
+
+/* All are woken, and park in any order. */
+static void test_last_that_worked_is_woken_first(void)
+{
+    begin();
+    atomic_store_explicit(&gate, true, memory_order_release);
+    for (int i = 0; i < ROUNDS; i++) {
+        WAIT_UNTIL(all_are_parked());
+        assert(last_that_worked_is_newest());
+        assert(request_queue_set_limits(&pool.queue, 0, 2, -1) == QUEUE_SEEN);
+    }
+    pool_end(&pool);
+}
+
+/* Not when its time is over: the submitter waits for it. */
+static void test_helper_is_called_at_once(void)
+{
+    begin();
+    assert(request_queue_find_another(&pool.queue) == QUEUE_WOKEN);
+    WAIT_UNTIL(is_done(1));
+    assert(!is_done(0));
+    atomic_store_explicit(&gate, true, memory_order_release);
+    pool_end(&pool);
+}
+
+static void test_shutdown_wakes_a_helper(void)
+{
+    begin();
+    request_queue_shutdown(&pool.queue);
+    atomic_store_explicit(&gate, true, memory_order_release);
+    pool_end(&pool);
+    assert(pool.ran == 2);
+}
+
+int main(void)
+{
+    test_helper_is_dismissed_when_nothing_is_queued();
+    test_last_that_worked_is_woken_first();
+    test_helper_is_called_at_once();
+    test_shutdown_wakes_a_helper();
+    printf("queue_standby: %d rounds\n", ROUNDS);
+    return 0;
+}
