@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import selectors
 import socket
 import threading
@@ -101,6 +102,44 @@ def test_an_fd_does_not_turn_polling_off(selector, pair):
             while not request.done():
                 selector.select(None)
     assert ctx.stats().polls_hit + ctx.stats().polls_refused > 0
+
+
+def switches():
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+
+def compute(ns):
+    end_ns = time.perf_counter_ns() + ns
+    while time.perf_counter_ns() < end_ns:
+        pass
+
+
+@pytest.mark.skipif(
+    not hasattr(resource, "RUSAGE_THREAD"), reason="the system counts no switches"
+)
+@pytest.mark.skipif((os.cpu_count() or 1) == 1, reason="nobody polls on one CPU")
+def test_a_poll_phase_never_sleeps_for_the_gil_that_the_call_holds(selector, pair):
+    from tpool import ThreadPool
+
+    calls, ctx = 40, selector.ctx
+    selector.register(pair[0], READ)  # looked at every 10 us
+    ctx.set_poll_params(10**9, 2**40, 1, hybrid=False)
+
+    def run_calls(pool):
+        """Return how many phases found their call done, and how often it slept."""
+        hits, slept = ctx.stats().polls_hit, switches()
+        for _ in range(calls):
+            request = pool.submit(compute, 300_000)
+            while not request.done():
+                selector.select(None)
+        return ctx.stats().polls_hit - hits, switches() - slept
+
+    with ThreadPool(ctx) as pool:
+        for _ in range(50):  # phases are refused, or miss, for what else runs here
+            hits, slept = run_calls(pool)
+            if hits > calls // 2:
+                break
+    assert hits > calls // 2 > slept
 
 
 def test_a_socket_that_is_ready_ends_the_poll_phase(selector, pair):

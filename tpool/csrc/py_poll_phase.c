@@ -162,15 +162,6 @@ static int64_t poll_window_ns(AioContextObject *c, struct wait *w)
     return unshared_window_ns(c, w, window_ns);
 }
 
-/* How long it may look at nothing but the list, and bare notifications. */
-static int64_t slice_of(const struct wait *w)
-{
-    if (w->pollable) {
-        return IO_POLL_NS;
-    }
-    return w->looks ? FD_LOOK_NS : SIGNAL_NS;
-}
-
 /* GIL released.  1: there is progress, 0: none, else -errno. */
 static int busy_slice(AioContextObject *c, struct wait *w, int64_t deadline_ns)
 {
@@ -187,22 +178,41 @@ static int busy_slice(AioContextObject *c, struct wait *w, int64_t deadline_ns)
     return w->n_events > 0 ? 1 : w->n_events;
 }
 
-/* Busy-waits until deadline_ns: 1 progress, 0 none, -1 exception. */
-static int busy_wait(AioContextObject *c, struct wait *w, int64_t deadline_ns)
+/*
+ * The same, looking at the fds now and then: not once with the GIL, for which it
+ * would have to sleep while the call that it waits for runs Python.
+ */
+static int busy_slices(AioContextObject *c, struct wait *w, int64_t deadline_ns)
 {
     int64_t slice_ns;
     int hit;
 
     do {
+        slice_ns = w->looks ? w->end_ns + FD_LOOK_NS : deadline_ns;
+        slice_ns = slice_ns < deadline_ns ? slice_ns : deadline_ns;
+        hit = busy_slice(c, w, slice_ns);
+        /* An early end means that the partner needs this CPU. */
+    } while (!hit && w->end_ns >= slice_ns && w->end_ns < deadline_ns);
+    return hit;
+}
+
+/* Busy-waits until deadline_ns: 1 progress, 0 none, -1 exception. */
+static int busy_wait(AioContextObject *c, struct wait *w, int64_t deadline_ns)
+{
+    int64_t until_ns;
+    int hit;
+
+    do {
         PyThreadState *ts;
 
-        slice_ns = w->end_ns + slice_of(w);
+        until_ns = w->end_ns + (w->pollable ? IO_POLL_NS : SIGNAL_NS);
+        until_ns = until_ns < deadline_ns ? until_ns : deadline_ns;
         hit = call_io_poll(w);
         if (hit) {
             return hit;
         }
         ts = context_gil_drop(c);
-        hit = busy_slice(c, w, slice_ns < deadline_ns ? slice_ns : deadline_ns);
+        hit = busy_slices(c, w, until_ns);
         context_gil_take(c, ts);
         if (hit < 0) {
             w->n_events = 0;
@@ -219,8 +229,7 @@ static int busy_wait(AioContextObject *c, struct wait *w, int64_t deadline_ns)
             return 0; /* a nested poll(): block() looks anew */
         }
         w->looks = context_looks(c); /* a signal handler may have added one */
-        /* An early end means that the partner needs this CPU. */
-    } while (w->end_ns >= slice_ns && w->end_ns < deadline_ns);
+    } while (w->end_ns >= until_ns && w->end_ns < deadline_ns);
     return 0;
 }
 
@@ -241,7 +250,7 @@ static void count_phase(AioContextObject *c, int64_t begin_ns, int64_t end_ns,
 int poll_phase_after_nap(AioContextObject *c, struct wait *w)
 {
     struct cpu_pair *cpus = &c->core->aio.cpus;
-    int64_t begin_ns = clock_now_ns(), slice_ns, deadline_ns;
+    int64_t begin_ns = clock_now_ns(), deadline_ns;
     int hit;
 
     if (begin_ns < w->nap_ns) {
@@ -261,12 +270,7 @@ int poll_phase_after_nap(AioContextObject *c, struct wait *w)
     deadline_ns = soonest_timeout_ns(begin_ns + w->plan.window_ns,
                                      w->deadline_ns);
     w->end_ns = begin_ns;
-    do {
-        slice_ns = w->end_ns + slice_of(w);
-        slice_ns = slice_ns < deadline_ns ? slice_ns : deadline_ns;
-        hit = busy_slice(c, w, slice_ns);
-        /* An early end means that the partner needs this CPU. */
-    } while (!hit && w->end_ns >= slice_ns && w->end_ns < deadline_ns);
+    hit = busy_slices(c, w, deadline_ns);
     trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c, hit == 1,
                   w->end_ns);
     count_phase(c, begin_ns, w->end_ns, hit == 1);
