@@ -109,6 +109,17 @@ static void test_bounds(void)
     assert(core.slow_batches == 1);
     thread_join(thread);
     aio_handoff_from_owner(&core);
+    /* The owner polls: who has notified it leaves it the GIL for a while. */
+    assert(aio_owner_polls(&core));
+    begin_ns = clock_now_ns();
+    aio_handoff_to_owner(&core);
+    assert(clock_now_ns() - begin_ns >= HANDOFF_TAKE_NS);
+    assert(notify_may_block(&core.notify, &core.list));
+    assert(!aio_owner_polls(&core)); /* it sleeps */
+    notify_unblock(&core.notify);
+    atomic_store_explicit(&core.cpus.owner_waits, 0, memory_order_relaxed);
+    assert(!aio_owner_polls(&core)); /* it has the GIL */
+    aio_handoff_to_owner(&core);
 }
 
 int main(int argc, char **argv)

@@ -113,3 +113,17 @@ void aio_handoff_from_owner(struct aio_core *core)
         /* Still submitting: it has more to say before it waits. */
     } while (in_flight != seen && now_ns < end_ns);
 }
+
+bool aio_owner_polls(struct aio_core *core)
+{
+    return atomic_load_explicit(&core->cpus.owner_waits,
+                                memory_order_relaxed) &&
+           !(atomic_load_explicit(&core->notify.state, memory_order_relaxed) &
+             NOTIFY_BLOCKED);
+}
+
+void aio_handoff_to_owner(struct aio_core *core)
+{
+    spin_until(&core->cpus.owner_waits, false,
+               clock_now_ns() + HANDOFF_TAKE_NS);
+}

@@ -19,6 +19,8 @@
 #define HANDOFF_NS 20000
 /* The same, while the owner goes on submitting. */
 #define HANDOFF_MAX_NS 200000
+/* How long who gives the GIL to a polling owner leaves it free for it. */
+#define HANDOFF_TAKE_NS 5000
 
 /* What other threads may touch of a context; outlives it while they do. */
 struct aio_core {
@@ -65,5 +67,11 @@ void aio_handoff_from_worker(struct aio_core *core);
 
 /* Worker with a request, about to ask for the GIL: the owner is about to. */
 void aio_handoff_from_owner(struct aio_core *core);
+
+/* Any thread; a hint.  Whether the owner busy-waits, and does not sleep. */
+bool aio_owner_polls(struct aio_core *core);
+
+/* Poster, GIL released, after it has notified an owner that polls. */
+void aio_handoff_to_owner(struct aio_core *core);
 
 #endif

@@ -303,6 +303,31 @@ static PyObject *context_set_poll_params(AioContextObject *c, PyObject *args,
     Py_RETURN_NONE;
 }
 
+/*
+ * Any thread, GIL held, context open.  An owner that polls would find the GIL
+ * taken, and sleep on it: it is published once the GIL is dropped, and asked for
+ * again when the owner has it.
+ */
+static void notify_owner(AioContextObject *c)
+{
+#ifndef Py_GIL_DISABLED
+    if (aio_owner_polls(&c->core->aio)) {
+        struct py_core *core = py_core_ref(c->core);
+
+        /* As a worker does: close() leaves the notifier to the last of them. */
+        atomic_fetch_add_explicit(&core->workers, 1, memory_order_relaxed);
+        Py_BEGIN_ALLOW_THREADS
+        notify_bare(&core->aio.notify);
+        aio_handoff_to_owner(&core->aio);
+        Py_END_ALLOW_THREADS
+        atomic_fetch_sub_explicit(&core->workers, 1, memory_order_release);
+        py_core_unref(core);
+        return;
+    }
+#endif
+    notify_bare(&c->core->aio.notify);
+}
+
 static PyObject *context_notify(AioContextObject *c,
                                 PyObject *Py_UNUSED(ignored))
 {
@@ -312,7 +337,7 @@ static PyObject *context_notify(AioContextObject *c,
     Py_BEGIN_CRITICAL_SECTION(c);
     ret = context_check_open(c);
     if (ret == 0) {
-        notify_bare(&c->core->aio.notify);
+        notify_owner(c);
     }
     Py_END_CRITICAL_SECTION();
     if (ret < 0) {

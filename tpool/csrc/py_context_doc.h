@@ -118,7 +118,8 @@ PyDoc_STRVAR(notify_doc, "notify($self, /)\n--\n\n"
                          "    RuntimeError: The context is closed.\n"
                          "\n"
                          "Context: Any thread, signal handlers and __del__\n"
-                         "    included.\n"
+                         "    included. Lets go of the GIL for an owner that\n"
+                         "    polls.\n"
                          "Source: QEMU's aio_notify().");
 
 PyDoc_STRVAR(acquire_doc,

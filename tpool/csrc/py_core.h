@@ -14,7 +14,7 @@ struct py_core {
     struct aio_core aio;
     /* Any thread. */
     _Atomic uint32_t refs;
-    _Atomic uint32_t workers; /* that may still deliver */
+    _Atomic uint32_t workers; /* and others that may still write the notifier */
     atomic_bool detached;     /* the context is gone: nobody will dispatch */
     /* Immutable after init. */
     PyObject *context_ref; /* weak reference to the AioContext */
