@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import selectors
 from functools import partial
+from math import ceil
 from typing import TYPE_CHECKING
 
 from tpool import _core
@@ -55,6 +55,7 @@ class AioSelector(selectors._BaseSelectorImpl):
             poll_max_ns = default_poll_max_ns(_POLL_MAX_NS)
         self.ctx = AioContext(poll_max_ns)
         self.ctx._interleave()
+        self._poll_for = self.ctx._poll_for  # found once: select() is hot
 
     def _after_fork(self) -> None:
         """Begin anew in the child, as the parent's fds are not for it to change."""
@@ -123,10 +124,11 @@ class AioSelector(selectors._BaseSelectorImpl):
         ready = self._ready
         ready.clear()
         if timeout is None or timeout > _LONGEST_S:
-            self.ctx._poll_for(-1)
+            self._poll_for(-1)
+        elif timeout <= 0:
+            self._poll_for(0)
         else:
-            # Rounded up: a timer is never early.
-            self.ctx._poll_for(math.ceil(timeout * 1e9) if timeout > 0 else 0)
+            self._poll_for(ceil(timeout * 1e9))  # a timer is never early
         return ready
 
     def close(self) -> None:
