@@ -125,10 +125,10 @@ class AioSelector(selectors._BaseSelectorImpl):
         ready.clear()
         if timeout is None or timeout > _LONGEST_S:
             self._poll_for(-1)
-        elif timeout <= 0:
-            self._poll_for(0)
-        else:
+        elif timeout > 0:
             self._poll_for(ceil(timeout * 1e9))  # a timer is never early
+        else:
+            self._poll_for(0)
         return ready
 
     def close(self) -> None:

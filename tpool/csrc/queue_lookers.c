@@ -73,6 +73,9 @@ void queue_start_looking(struct request_queue *q, struct queue_worker *w)
 {
     uint32_t lookers = atomic_load_explicit(&q->lookers, memory_order_relaxed);
 
+    if (w->looking) {
+        return; /* it stood by */
+    }
     w->looking = true;
     /* Relaxed: who misses it wakes one more than was needed. */
     atomic_store_explicit(&q->lookers, lookers + 1, memory_order_relaxed);
@@ -110,9 +113,7 @@ enum queue_need queue_find_looker(struct request_queue *q,
     *wake = q->newest;
     if (*wake) {
         queue_unpark(q, *wake);
-        if (!(*wake)->looking) { /* else it stood by */
-            queue_start_looking(q, *wake);
-        }
+        queue_start_looking(q, *wake);
         q->stats.wakes++;
         cpu_pair_set_worker_comes(q->cpus, true);
         return QUEUE_WOKEN;

@@ -21,7 +21,7 @@ bool queue_look(struct request_queue *q);
 /* One more, or (A) one less: a worker that starts, or could not be started. */
 void queue_count_looker(struct request_queue *q, int step);
 
-/* w is not one yet. */
+/* Nothing if w is one. */
 void queue_start_looking(struct request_queue *q, struct queue_worker *w);
 
 /* A; the caller looks (K) before it unlocks. */

@@ -183,9 +183,7 @@ static struct queue_worker *unpark_all(struct request_queue *q)
 
     for (w = all; w; w = w->older) {
         w->parked = false;
-        if (!w->looking) { /* else it stood by */
-            queue_start_looking(q, w);
-        }
+        queue_start_looking(q, w);
     }
     q->newest = NULL;
     return all;

@@ -29,8 +29,8 @@
  * Short calls are not fanned out: a looker that finds a request while others
  * run calls that last less than SHORT_CALL_NS stands by, and takes the request
  * only if STANDBY_NS later no worker has taken one.  So a stream of no-ops stays
- * with one warm worker, and a call that blocks holds up nobody for longer.  While
- * work flows past the looker it looks ever less often, down to STANDBY_MAX_NS.  It
+ * with one warm worker.  While work flows past the looker it looks ever less
+ * often, and a call that blocks holds up nobody for longer than STANDBY_MAX_NS.  It
  * stands by among the parked, to be a looker no more when the last other one parks.
  */
 #ifndef TPOOL_REQUEST_QUEUE_H
