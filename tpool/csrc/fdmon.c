@@ -4,6 +4,16 @@
  */
 #include "fdmon.h"
 
+bool fdmon_reported(const struct fdmon_event *events, int n, int fd)
+{
+    for (int i = 0; i < n; i++) {
+        if (events[i].fd == fd) {
+            return true;
+        }
+    }
+    return false;
+}
+
 #ifdef FDMON_EPOLL
 #include <sys/epoll.h>
 #include <sys/syscall.h>

@@ -80,4 +80,7 @@ int fdmon_reset(struct fdmon *m);
 int fdmon_wait(struct fdmon *m, int64_t timeout_ns,
                struct fdmon_event events[FDMON_BATCH]);
 
+/* Whether fd is among n events. */
+bool fdmon_reported(const struct fdmon_event *events, int n, int fd);
+
 #endif

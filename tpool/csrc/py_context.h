@@ -167,6 +167,11 @@ int context_check_open(AioContextObject *c);
 /* A method: in the child of a fork, before anything else is done with it. */
 PyObject *context_after_fork(AioContextObject *c, PyObject *ignored);
 
+extern PyMethodDef context_methods[];
+/* Methods: see close() and _check_idle(). */
+PyObject *context_close(AioContextObject *c, PyObject *ignored);
+PyObject *context_check_idle(AioContextObject *c, PyObject *ignored);
+
 /* Attributes, and the method _stats(). */
 extern PyGetSetDef context_getset[];
 PyObject *context_stats(AioContextObject *c, PyObject *ignored);

@@ -3,176 +3,10 @@
  * A turn of the context: what is due, poll phase, block, accept, dispatch.
  * notify.h has the order and its proof.
  */
-#include "py_poll_phase.h"
+#include "py_wait.h"
 
 /* Polls inside each other; each takes several KiB of the C stack. */
 #define POLL_DEPTH_MAX 200
-
-/* How often the owner counts the CPUs that it may use: an affinity, or the quota
- * of a control group, may change at any time. */
-#define CPUS_LOOK_NS NS_PER_SECOND
-
-/* Whether something is to be done before any wait; else how long until it is. */
-static int64_t due_ns(AioContextObject *c)
-{
-    if (c->batch_head || notify_is_notified(&c->core->aio.notify)) {
-        return 0;
-    }
-    return soonest_timeout_ns(context_idle_timeout_ns(c),
-                              timers_timeout_ns(&c->timers));
-}
-
-/*
- * Callbacks and signal handlers have run since the turn began.  Whether there
- * is still nothing to do; a timer may be due sooner than it was.
- */
-static bool still_nothing_due(AioContextObject *c, struct wait *w)
-{
-    int64_t timeout_ns = due_ns(c);
-
-    w->deadline_ns = soonest_timeout_ns(
-        w->deadline_ns, deadline_after_ns(clock_now_ns(), timeout_ns));
-    /* A nested poll() may have dispatched, or accepted, what was ours. */
-    return timeout_ns != 0 && c->polls == w->poll;
-}
-
-static bool reported(const struct fdmon_event *events, int n, int fd)
-{
-    for (int i = 0; i < n; i++) {
-        if (events[i].fd == fd) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Blocks until something comes.  Returns 0, or -1 with an exception. */
-static int block(AioContextObject *c, struct wait *w)
-{
-    struct aio_core *core = &c->core->aio;
-    int64_t begin_ns = clock_now_ns();
-    int guarded = 0, n = 0;
-
-    if (begin_ns - c->cpus_ns > CPUS_LOOK_NS) {
-        /* Who polls all the time sees the partner on its CPU, and comes here. */
-        c->cpus_ns = begin_ns;
-        cpu_pair_look(&core->cpus);
-    }
-    if (c->owner_is_main) {
-        guarded = signal_guard_enter(&c->signals);
-        if (guarded < 0) {
-            return -1;
-        }
-    }
-    if (still_nothing_due(c, w) &&
-        notify_may_block(&core->notify, &core->list)) {
-        int64_t until_ns = soonest_timeout_ns(w->deadline_ns,
-                                              w->nap_ns ? w->nap_ns : -1);
-        struct lock_hold hold = context_release_all(c);
-        PyThreadState *ts = context_gil_drop(c);
-
-        n = aio_poll_block(core, &c->fdmon,
-                           remaining_ns(clock_now_ns(), until_ns), w->events);
-        if (n == 0 && w->nap_ns) {
-            n = poll_phase_after_nap(c, w);
-        }
-        context_gil_take(c, ts);
-        context_acquire_again(c, hold);
-    }
-    if (guarded) {
-        /* What comes from now on is seen, and drained, in the next wait. */
-        signal_guard_leave(&c->signals,
-                           reported(w->events, n, c->signals.pipe.rfd));
-    } else if (c->owner_is_main &&
-               reported(w->events, n, c->signals.pipe.rfd)) {
-        signal_guard_pass_on(&c->signals);
-    }
-    cpu_publish(&core->cpus.owner);
-    w->end_ns = clock_now_ns();
-    trace_emit_at(c->core->trace, TRACE_BLOCK, c,
-                  (w->polled_ns ? w->polled_from_ns : w->end_ns) - begin_ns,
-                  begin_ns);
-    counter_add(&c->stats.blocked_ns,
-                (uint64_t)(w->end_ns - begin_ns - w->polled_ns));
-    w->polled_ns = 0;
-    if (n < 0) {
-        raise_errno(n);
-        return -1;
-    }
-    w->n_events = n;
-    c->looked_ns = w->end_ns;
-    return c->owner_is_main ? PyErr_CheckSignals() : 0;
-}
-
-static bool polling_is_on(AioContextObject *c)
-{
-    return c->params.max_ns > 0 && (c->interleaved || !c->handlers.blind);
-}
-
-static void begin_wait(AioContextObject *c, struct wait *w, int64_t timeout_ns)
-{
-    struct aio_core *core = &c->core->aio;
-
-    w->start_ns = w->end_ns = clock_now_ns();
-    w->nap_ns = w->polled_ns = 0;
-    w->deadline_ns = deadline_after_ns(w->start_ns, timeout_ns);
-    /* Relaxed: the owner's own submits are in; others come with a node. */
-    w->work = polling_is_on(c) &&
-              atomic_load_explicit(&core->in_flight, memory_order_relaxed) != 0;
-    w->arrived = false;
-    w->looks = context_looks(c);
-    cpu_publish(&core->cpus.owner);
-}
-
-/* Whether the calls in flight are waited for by a nap, and then polling. */
-static bool naps(AioContextObject *c, const struct wait *w)
-{
-    return w->plan.choice == CALL_NAP && !w->pollable && !c->notify_poll_ns &&
-           remaining_ns(w->start_ns + w->plan.nap_ns, w->deadline_ns) != 0;
-}
-
-/* Sleeps through most of a call.  1: something came, 0: nothing, -1: exception. */
-static int nap(AioContextObject *c, struct wait *w)
-{
-    int ret;
-
-    counter_add(&c->stats.naps, 1);
-    trace_emit(c->core->trace, TRACE_POLL_NAP, c, w->plan.nap_ns);
-    w->nap_ns = w->start_ns + w->plan.nap_ns;
-    ret = block(c, w);
-    w->nap_ns = 0;
-    if (ret < 0) {
-        return -1;
-    }
-    return w->n_events > 0 || aio_poll_progress(&c->core->aio) ||
-           due_ns(c) == 0 || remaining_ns(w->end_ns, w->deadline_ns) == 0 ||
-           c->polls != w->poll;
-}
-
-/* Waits as long as nothing is due.  Returns 0, or -1 with an exception. */
-static int wait_for_work(AioContextObject *c, struct wait *w,
-                         int64_t timeout_ns)
-{
-    int hit;
-
-    begin_wait(c, w, timeout_ns);
-    if (polling_is_on(c) && c->handlers.pollable) {
-        w->pollable = handlers_pollable(&c->handlers);
-        if (!w->pollable) {
-            PyErr_NoMemory();
-            return -1;
-        }
-    }
-    poll_phase_plan(c, w);
-    hit = naps(c, w) ? nap(c, w) : poll_phase_run(c, w);
-    if (hit == 0 && block(c, w) < 0) {
-        hit = -1;
-    }
-    if (hit >= 0) {
-        poll_phase_tune(c, w);
-    }
-    return hit < 0 ? -1 : 0;
-}
 
 /* io_poll said so: io_poll_ready, or io_read where there is none. */
 static int dispatch_polled(struct wait *w, bool *progress)
@@ -208,7 +42,7 @@ static int dispatch(AioContextObject *c, struct wait *w, bool *progress)
 /* Whether the wait has reported the notifier. */
 static bool notifier_fired(AioContextObject *c, const struct wait *w)
 {
-    return reported(w->events, w->n_events, c->handlers.notifier_fd);
+    return fdmon_reported(w->events, w->n_events, c->handlers.notifier_fd);
 }
 
 /* How many events are of fds that somebody has registered. */
@@ -337,7 +171,7 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
     }
     context_absorb(c);
     w.removals = c->handlers.removals;
-    timeout_ns = soonest_timeout_ns(timeout_ns, due_ns(c));
+    timeout_ns = soonest_timeout_ns(timeout_ns, wait_due_ns(c));
     if (timeout_ns != 0) {
         ret = wait_for_work(c, &w, timeout_ns);
         if (ret == 0 && nothing_happened(c, &w)) {
@@ -376,7 +210,7 @@ static int foreign_poll(AioContextObject *c, int64_t timeout_ns)
     struct wait w = {.poll = c->polls};
     int hit;
 
-    begin_wait(c, &w, timeout_ns);
+    wait_begin(c, &w, timeout_ns);
     if (!w.work) {
         return 0;
     }
@@ -414,7 +248,7 @@ int context_prepare(AioContextObject *c, int64_t *timeout_ns)
     notify = &c->core->aio.notify;
     foreign_leave(notify);
     context_absorb(c);
-    *timeout_ns = due_ns(c);
+    *timeout_ns = wait_due_ns(c);
     notify_raise(notify, NOTIFY_FOREIGN);
     if (*timeout_ns != 0) {
         hit = foreign_poll(c, *timeout_ns);
@@ -428,7 +262,8 @@ int context_prepare(AioContextObject *c, int64_t *timeout_ns)
     } else if (hit > 0 || !notify_may_block(notify, &c->core->aio.list)) {
         *timeout_ns = 0;
     } else {
-        *timeout_ns = due_ns(c); /* time has passed, signal handlers have run */
+        *timeout_ns = wait_due_ns(
+            c); /* time has passed, signal handlers have run */
     }
     end(c);
     return hit < 0 ? -1 : 0;

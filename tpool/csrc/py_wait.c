@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See py_wait.h.
+ */
+#include "py_wait.h"
+
+/* How often the owner counts the CPUs that it may use: an affinity, or the quota
+ * of a control group, may change at any time. */
+#define CPUS_LOOK_NS NS_PER_SECOND
+
+int64_t wait_due_ns(AioContextObject *c)
+{
+    if (c->batch_head || notify_is_notified(&c->core->aio.notify)) {
+        return 0;
+    }
+    return soonest_timeout_ns(context_idle_timeout_ns(c),
+                              timers_timeout_ns(&c->timers));
+}
+
+/*
+ * Callbacks and signal handlers have run since the turn began.  Whether there
+ * is still nothing to do; a timer may be due sooner than it was.
+ */
+static bool still_nothing_due(AioContextObject *c, struct wait *w)
+{
+    int64_t timeout_ns = wait_due_ns(c);
+
+    w->deadline_ns = soonest_timeout_ns(
+        w->deadline_ns, deadline_after_ns(clock_now_ns(), timeout_ns));
+    /* A nested poll() may have dispatched, or accepted, what was ours. */
+    return timeout_ns != 0 && c->polls == w->poll;
+}
+
+/* Blocks until something comes.  Returns 0, or -1 with an exception. */
+static int block(AioContextObject *c, struct wait *w)
+{
+    struct aio_core *core = &c->core->aio;
+    int64_t begin_ns = clock_now_ns();
+    int guarded = 0, n = 0;
+
+    if (begin_ns - c->cpus_ns > CPUS_LOOK_NS) {
+        /* Who polls all the time sees the partner on its CPU, and comes here. */
+        c->cpus_ns = begin_ns;
+        cpu_pair_look(&core->cpus);
+    }
+    if (c->owner_is_main) {
+        guarded = signal_guard_enter(&c->signals);
+        if (guarded < 0) {
+            return -1;
+        }
+    }
+    if (still_nothing_due(c, w) &&
+        notify_may_block(&core->notify, &core->list)) {
+        int64_t until_ns = soonest_timeout_ns(w->deadline_ns,
+                                              w->nap_ns ? w->nap_ns : -1);
+        struct lock_hold hold = context_release_all(c);
+        PyThreadState *ts = context_gil_drop(c);
+
+        n = aio_poll_block(core, &c->fdmon,
+                           remaining_ns(clock_now_ns(), until_ns), w->events);
+        if (n == 0 && w->nap_ns) {
+            n = poll_phase_after_nap(c, w);
+        }
+        context_gil_take(c, ts);
+        context_acquire_again(c, hold);
+    }
+    if (guarded) {
+        /* What comes from now on is seen, and drained, in the next wait. */
+        signal_guard_leave(&c->signals,
+                           fdmon_reported(w->events, n, c->signals.pipe.rfd));
+    } else if (c->owner_is_main &&
+               fdmon_reported(w->events, n, c->signals.pipe.rfd)) {
+        signal_guard_pass_on(&c->signals);
+    }
+    cpu_publish(&core->cpus.owner);
+    w->end_ns = clock_now_ns();
+    trace_emit_at(c->core->trace, TRACE_BLOCK, c,
+                  (w->polled_ns ? w->polled_from_ns : w->end_ns) - begin_ns,
+                  begin_ns);
+    counter_add(&c->stats.blocked_ns,
+                (uint64_t)(w->end_ns - begin_ns - w->polled_ns));
+    w->polled_ns = 0;
+    if (n < 0) {
+        raise_errno(n);
+        return -1;
+    }
+    w->n_events = n;
+    c->looked_ns = w->end_ns;
+    return c->owner_is_main ? PyErr_CheckSignals() : 0;
+}
+
+static bool polling_is_on(AioContextObject *c)
+{
+    return c->params.max_ns > 0 && (c->interleaved || !c->handlers.blind);
+}
+
+void wait_begin(AioContextObject *c, struct wait *w, int64_t timeout_ns)
+{
+    struct aio_core *core = &c->core->aio;
+
+    w->start_ns = w->end_ns = clock_now_ns();
+    w->nap_ns = w->polled_ns = 0;
+    w->deadline_ns = deadline_after_ns(w->start_ns, timeout_ns);
+    /* Relaxed: the owner's own submits are in; others come with a node. */
+    w->work = polling_is_on(c) &&
+              atomic_load_explicit(&core->in_flight, memory_order_relaxed) != 0;
+    w->arrived = false;
+    w->looks = context_looks(c);
+    cpu_publish(&core->cpus.owner);
+}
+
+/* Whether the calls in flight are waited for by a nap, and then polling. */
+static bool naps(AioContextObject *c, const struct wait *w)
+{
+    return w->plan.choice == CALL_NAP && !w->pollable && !c->notify_poll_ns &&
+           remaining_ns(w->start_ns + w->plan.nap_ns, w->deadline_ns) != 0;
+}
+
+/* Sleeps through most of a call.  1: something came, 0: nothing, -1: exception. */
+static int nap(AioContextObject *c, struct wait *w)
+{
+    int ret;
+
+    counter_add(&c->stats.naps, 1);
+    trace_emit(c->core->trace, TRACE_POLL_NAP, c, w->plan.nap_ns);
+    w->nap_ns = w->start_ns + w->plan.nap_ns;
+    ret = block(c, w);
+    w->nap_ns = 0;
+    if (ret < 0) {
+        return -1;
+    }
+    return w->n_events > 0 || aio_poll_progress(&c->core->aio) ||
+           wait_due_ns(c) == 0 ||
+           remaining_ns(w->end_ns, w->deadline_ns) == 0 || c->polls != w->poll;
+}
+
+int wait_for_work(AioContextObject *c, struct wait *w, int64_t timeout_ns)
+{
+    int hit;
+
+    wait_begin(c, w, timeout_ns);
+    if (polling_is_on(c) && c->handlers.pollable) {
+        w->pollable = handlers_pollable(&c->handlers);
+        if (!w->pollable) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+    poll_phase_plan(c, w);
+    hit = naps(c, w) ? nap(c, w) : poll_phase_run(c, w);
+    if (hit == 0 && block(c, w) < 0) {
+        hit = -1;
+    }
+    if (hit >= 0) {
+        poll_phase_tune(c, w);
+    }
+    return hit < 0 ? -1 : 0;
+}
