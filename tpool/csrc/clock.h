@@ -45,6 +45,17 @@ static inline int64_t remaining_ns(int64_t now_ns, int64_t deadline_ns)
     return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
 }
 
+/* Both from now; the clock is not read where there is no end. */
+static inline int64_t deadline_in_ns(int64_t timeout_ns)
+{
+    return timeout_ns < 0 ? -1 : deadline_after_ns(clock_now_ns(), timeout_ns);
+}
+
+static inline int64_t time_left_ns(int64_t deadline_ns)
+{
+    return deadline_ns < 0 ? -1 : remaining_ns(clock_now_ns(), deadline_ns);
+}
+
 static inline struct timespec timespec_from_ns(int64_t ns)
 {
     return (struct timespec){.tv_sec = ns / NS_PER_SECOND,

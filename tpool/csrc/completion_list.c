@@ -45,17 +45,6 @@ struct completion_node *completion_list_take(struct completion_list *list)
     return oldest;
 }
 
-bool completion_list_peek(struct completion_list *list)
-{
-    struct completion_node *node = atomic_load_explicit(&list->head,
-                                                        memory_order_relaxed);
-
-    if (node) {
-        prefetch_object(node); /* it is about to be taken */
-    }
-    return node != NULL;
-}
-
 bool completion_list_look(struct completion_list *list)
 {
     return atomic_load_explicit(&list->head, memory_order_seq_cst) != NULL;

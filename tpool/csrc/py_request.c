@@ -11,9 +11,7 @@
 /* Owner: polls until the request is done.  Returns 0, or -1 with an exception. */
 static int wait_done(RequestObject *r, const char *method, int64_t timeout_ns)
 {
-    int64_t deadline_ns = timeout_ns < 0
-                              ? -1
-                              : deadline_after_ns(clock_now_ns(), timeout_ns);
+    int64_t deadline_ns = deadline_in_ns(timeout_ns);
     AioContextObject *c = (AioContextObject *)py_core_context(r->pool->core);
     int ret = 0;
 
@@ -37,9 +35,7 @@ static int wait_done(RequestObject *r, const char *method, int64_t timeout_ns)
         ret = -1;
     }
     while (ret == 0 && !request_is_done(r)) {
-        int64_t left_ns = timeout_ns < 0
-                              ? -1
-                              : remaining_ns(clock_now_ns(), deadline_ns);
+        int64_t left_ns = time_left_ns(deadline_ns);
         bool progress;
 
         ret = context_poll(c, left_ns, &progress);

@@ -127,7 +127,7 @@ int64_t timers_timeout_ns(const struct timer_heap *heap)
     if (!heap->used) {
         return -1;
     }
-    return remaining_ns(clock_now_ns(), heap->timers[0]->expire_ns);
+    return time_left_ns(heap->timers[0]->expire_ns);
 }
 
 int timers_dispatch(struct timer_heap *heap, bool *progress)

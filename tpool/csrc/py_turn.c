@@ -60,7 +60,7 @@ static bool nothing_happened(AioContextObject *c, const struct wait *w)
 {
     return !user_events(w) && !notifier_fired(c, w) &&
            !aio_poll_progress(&c->core->aio) && !w->arrived &&
-           remaining_ns(clock_now_ns(), w->deadline_ns) != 0;
+           time_left_ns(w->deadline_ns) != 0;
 }
 
 /* Who waits for the context gets it between two turns. */

@@ -25,8 +25,8 @@ static bool still_nothing_due(AioContextObject *c, struct wait *w)
 {
     int64_t timeout_ns = wait_due_ns(c);
 
-    w->deadline_ns = soonest_timeout_ns(
-        w->deadline_ns, deadline_after_ns(clock_now_ns(), timeout_ns));
+    w->deadline_ns = soonest_timeout_ns(w->deadline_ns,
+                                        deadline_in_ns(timeout_ns));
     /* A nested poll() may have dispatched, or accepted, what was ours. */
     return timeout_ns != 0 && c->polls == w->poll;
 }
@@ -56,8 +56,7 @@ static int block(AioContextObject *c, struct wait *w)
         struct lock_hold hold = context_release_all(c);
         PyThreadState *ts = context_gil_drop(c);
 
-        n = aio_poll_block(core, &c->fdmon,
-                           remaining_ns(clock_now_ns(), until_ns), w->events);
+        n = aio_poll_block(core, &c->fdmon, time_left_ns(until_ns), w->events);
         if (n == 0 && w->nap_ns) {
             n = poll_phase_after_nap(c, w);
         }
