@@ -103,15 +103,24 @@ int context_check_owner(AioContextObject *c, const char *what);
 /* Context acquired.  The same, and the caller is the owner from now on. */
 int context_adopt(AioContextObject *c, const char *what);
 
-/* Any thread. */
-bool context_is_owner(AioContextObject *c);
+/* Any thread.  Relaxed, both: only this thread can have stored its number. */
+static inline bool context_is_owner(AioContextObject *c)
+{
+    return atomic_load_explicit(&c->owner, memory_order_relaxed) ==
+           PyThread_get_thread_ident();
+}
+
+static inline bool context_is_acquired(AioContextObject *c)
+{
+    return atomic_load_explicit(&c->lock_owner, memory_order_relaxed) ==
+           PyThread_get_thread_ident();
+}
 
 /*
  * Any thread.  Whether an event loop above runs it: who waits in it then keeps
  * that loop from seeing the fds that are ready.
  */
 bool context_is_run(AioContextObject *c);
-bool context_is_acquired(AioContextObject *c);
 
 /* Context acquired.  The calling thread is the owner, whoever was. */
 void context_set_owner(AioContextObject *c);
@@ -156,13 +165,25 @@ int context_dispatch_work(AioContextObject *c, bool *progress);
 int context_drain(AioContextObject *c);
 
 /* Owner, context acquired.  Moves what has arrived to the batch. */
-void context_absorb(AioContextObject *c);
+void context_take_arrived(AioContextObject *c);
+
+static inline void context_absorb(AioContextObject *c)
+{
+    if (completion_list_peek(&c->core->aio.list)) {
+        context_take_arrived(c);
+    }
+}
 
 /* Owner, context acquired.  When an idle bottom half is due: -1, 10 ms or 0. */
 int64_t context_idle_timeout_ns(AioContextObject *c);
 
 /* Any thread: 0, or -1 with an exception. */
-int context_check_open(AioContextObject *c);
+int context_raise_closed(AioContextObject *c);
+
+static inline int context_check_open(AioContextObject *c)
+{
+    return c->closed ? context_raise_closed(c) : 0;
+}
 
 /* A method: in the child of a fork, before anything else is done with it. */
 PyObject *context_after_fork(AioContextObject *c, PyObject *ignored);

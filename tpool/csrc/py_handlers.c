@@ -236,7 +236,7 @@ struct fd_handler **handlers_pollable(struct handler_table *t)
 
 void handlers_unref_all(struct fd_handler **handlers)
 {
-    for (int i = 0; handlers && handlers[i]; i++) {
+    for (int i = 0; handlers[i]; i++) {
         handler_unref(handlers[i]);
     }
     PyMem_Free(handlers);

@@ -3,15 +3,14 @@
  * What an event loop that is built on a context needs of it: turns that end in
  * time, sockets seen in the poll phase, and another thread for the next run.
  */
-#include "py_args.h"
 #include "py_context.h"
 
 PyObject *context_poll_for(AioContextObject *c, PyObject *timeout)
 {
-    int64_t timeout_ns;
+    int64_t timeout_ns = PyLong_AsLongLong(timeout);
     bool progress;
 
-    if (arg_int(timeout, "timeout_ns", -1, INT64_MAX, &timeout_ns) < 0 ||
+    if ((timeout_ns == -1 && PyErr_Occurred()) ||
         context_poll(c, timeout_ns, &progress) < 0) {
         return NULL;
     }

@@ -9,11 +9,6 @@
 #include <sys/syscall.h>
 #endif
 
-static unsigned long this_thread(void)
-{
-    return PyThread_get_thread_ident();
-}
-
 /* Takes the lock without touching depth.  -1: a signal handler raised. */
 static int lock_take(AioContextObject *c, bool interruptible)
 {
@@ -35,13 +30,6 @@ static int lock_take(AioContextObject *c, bool interruptible)
     return status == PY_LOCK_ACQUIRED ? 0 : -1;
 }
 
-bool context_is_acquired(AioContextObject *c)
-{
-    /* Relaxed: only this thread can have stored its own number. */
-    return atomic_load_explicit(&c->lock_owner, memory_order_relaxed) ==
-           this_thread();
-}
-
 static void lock_set_owner(AioContextObject *c, unsigned long thread,
                            struct lock_hold hold)
 {
@@ -58,7 +46,8 @@ int context_acquire(AioContextObject *c)
     if (lock_take(c, true) < 0) {
         return -1;
     }
-    lock_set_owner(c, this_thread(), (struct lock_hold){.depth = 1});
+    lock_set_owner(c, PyThread_get_thread_ident(),
+                   (struct lock_hold){.depth = 1});
     return 0;
 }
 
@@ -83,7 +72,7 @@ struct lock_hold context_release_all(AioContextObject *c)
 void context_acquire_again(AioContextObject *c, struct lock_hold hold)
 {
     lock_take(c, false); /* does not fail: no signal handler runs */
-    lock_set_owner(c, this_thread(), hold);
+    lock_set_owner(c, PyThread_get_thread_ident(), hold);
 }
 
 int context_enter(AioContextObject *c)
@@ -98,11 +87,8 @@ int context_enter(AioContextObject *c)
     return 0;
 }
 
-int context_check_open(AioContextObject *c)
+int context_raise_closed(AioContextObject *c)
 {
-    if (!c->closed) {
-        return 0;
-    }
     PyErr_SetString(PyExc_RuntimeError,
                     c->forked ? "the AioContext belongs to the process that "
                                 "was forked, not to its child"
@@ -142,12 +128,6 @@ PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-bool context_is_owner(AioContextObject *c)
-{
-    return atomic_load_explicit(&c->owner, memory_order_relaxed) ==
-           this_thread();
-}
-
 bool context_is_run(AioContextObject *c)
 {
     return c->interleaved &&
@@ -163,7 +143,8 @@ void context_changed(AioContextObject *c)
 
 void context_set_owner(AioContextObject *c)
 {
-    atomic_store_explicit(&c->owner, this_thread(), memory_order_relaxed);
+    atomic_store_explicit(&c->owner, PyThread_get_thread_ident(),
+                          memory_order_relaxed);
 #ifdef __linux__
     c->owner_tid = (int)syscall(SYS_gettid);
     c->owner_is_main = c->owner_tid == getpid();
@@ -204,7 +185,7 @@ int context_check_owner(AioContextObject *c, const char *what)
     PyErr_Format(PyExc_RuntimeError,
                  "%s in thread %lu: the AioContext belongs to thread %lu, "
                  "which has polled it",
-                 what, this_thread(),
+                 what, PyThread_get_thread_ident(),
                  atomic_load_explicit(&c->owner, memory_order_relaxed));
     return -1;
 }

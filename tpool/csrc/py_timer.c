@@ -135,9 +135,6 @@ int timers_dispatch(struct timer_heap *heap, bool *progress)
     int64_t now_ns, outer_ns = heap->dispatch_ns;
     int ret = 0;
 
-    if (!heap->used) {
-        return 0;
-    }
     now_ns = heap->dispatch_ns = clock_now_ns();
     while (ret == 0 && heap->used && heap->timers[0]->expire_ns <= now_ns) {
         TimerObject *t = heap->timers[0];

@@ -9,12 +9,12 @@
 #define POLL_DEPTH_MAX 200
 
 /* io_poll said so: io_poll_ready, or io_read where there is none. */
-static int dispatch_polled(struct wait *w, bool *progress)
+static int dispatch_polled(struct fd_handler **pollable, bool *progress)
 {
     int ret = 0;
 
-    for (int i = 0; w->pollable && w->pollable[i]; i++) {
-        struct fd_handler *h = w->pollable[i];
+    for (int i = 0; pollable[i]; i++) {
+        struct fd_handler *h = pollable[i];
 
         if (h->polled && ret >= 0) {
             *progress = true;
@@ -26,17 +26,29 @@ static int dispatch_polled(struct wait *w, bool *progress)
     return ret < 0 ? -1 : 0;
 }
 
-/* The order is part of the interface: work, then fds, then timers. */
+/*
+ * The order is part of the interface: work, then fds, then timers.  What there is
+ * none of is not asked: in most turns of an event loop each call is a cache miss.
+ */
 static int dispatch(AioContextObject *c, struct wait *w, bool *progress)
 {
+    int ret = 0;
+
     context_absorb(c);
-    if (context_dispatch_work(c, progress) < 0 ||
-        dispatch_polled(w, progress) < 0 ||
-        handlers_dispatch(&c->handlers, &c->fdmon, w->events, w->n_events,
-                          w->removals, progress) < 0) {
-        return -1;
+    if (c->batch_head || c->idle_head) {
+        ret = context_dispatch_work(c, progress);
     }
-    return timers_dispatch(&c->timers, progress);
+    if (ret == 0 && w->pollable) {
+        ret = dispatch_polled(w->pollable, progress);
+    }
+    if (ret == 0 && w->n_events) {
+        ret = handlers_dispatch(&c->handlers, &c->fdmon, w->events, w->n_events,
+                                w->removals, progress);
+    }
+    if (ret == 0 && c->timers.used) {
+        ret = timers_dispatch(&c->timers, progress);
+    }
+    return ret;
 }
 
 /* Whether the wait has reported the notifier. */
@@ -80,13 +92,15 @@ static void yield_to_waiters(AioContextObject *c)
 /* The context is ours: no other thread is in it, and this one may turn it. */
 static int begin(AioContextObject *c)
 {
-    if (context_is_acquired(c) && c->poll_depth >= POLL_DEPTH_MAX) {
+    bool nested = context_is_acquired(c);
+
+    if (nested && c->poll_depth >= POLL_DEPTH_MAX) {
         PyErr_Format(PyExc_RecursionError,
                      "poll() inside of poll() more than %d times",
                      POLL_DEPTH_MAX);
         return -1;
     }
-    if (!context_is_acquired(c)) {
+    if (!nested) {
         yield_to_waiters(c);
     }
     if (context_check_owner(c, "poll()") < 0 || context_enter(c) < 0) {
@@ -190,7 +204,9 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
         counter_add(&c->stats.turns, 1);
         ret = dispatch(c, &w, progress);
     }
-    handlers_unref_all(w.pollable);
+    if (w.pollable) {
+        handlers_unref_all(w.pollable);
+    }
     if (ret == 0) {
         ret = context_check_open(c); /* a callback has forked: the child */
     }

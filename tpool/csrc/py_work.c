@@ -29,13 +29,10 @@ static struct completion_node *take_first(struct completion_node **head)
     return node;
 }
 
-void context_absorb(AioContextObject *c)
+void context_take_arrived(AioContextObject *c)
 {
     struct completion_node *node, *next;
 
-    if (!completion_list_peek(&c->core->aio.list)) {
-        return;
-    }
     for (node = completion_list_take(&c->core->aio.list); node; node = next) {
         PyObject *work = work_of(node);
 
