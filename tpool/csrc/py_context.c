@@ -43,7 +43,7 @@ static PyObject *context_new(PyTypeObject *type, PyObject *args,
     c->state = PyModule_GetState(
         PyType_GetModuleByDef(type, &tpool_core_module));
     context_set_owner(c); /* for now: the first that polls */
-    signal_guard_init(&c->signals);
+    signal_guard_init(&c->signals, c->state);
     cpu_parting_init(&c->parting);
     c->cpus_ns = clock_now_ns();
     c->lock = PyThread_allocate_lock();

@@ -25,7 +25,8 @@ static int module_exec(PyObject *module)
         py_context_add_type(module) < 0 || py_notifier_add_type(module) < 0 ||
         py_bottom_half_add_type(module) < 0 || py_timer_add_type(module) < 0 ||
         py_request_add_type(module) < 0 || py_pool_add_type(module) < 0 ||
-        py_worker_add_type(module) < 0 || py_callable_init(module) < 0) {
+        py_worker_add_type(module) < 0 || py_callable_init(module) < 0 ||
+        py_signals_init(module) < 0) {
         return -1;
     }
     return PyModule_AddIntConstant(module, "POLL_MAX_NS_DEFAULT",
@@ -45,6 +46,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->worker_type);
     Py_VISIT(state->pool_full);
     Py_VISIT(state->partial_type);
+    Py_VISIT(state->set_wakeup_fd);
     return 0;
 }
 
@@ -63,6 +65,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->partial_type);
     Py_CLEAR(state->str_func);
     Py_CLEAR(state->str_args);
+    Py_CLEAR(state->set_wakeup_fd);
     return 0;
 }
 

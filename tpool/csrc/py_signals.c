@@ -9,25 +9,43 @@
 /* There is none to set: not the main interpreter. */
 #define NO_WAKEUP_FD (-2)
 
+int py_signals_init(PyObject *module)
+{
+#if PY_VERSION_HEX < 0x030D0000
+    struct module_state *state = PyModule_GetState(module);
+    PyObject *signals = PyImport_ImportModule("_signal");
+
+    if (signals) {
+        state->set_wakeup_fd = PyObject_GetAttrString(signals, "set_wakeup_fd");
+        Py_DECREF(signals);
+    }
+    return state->set_wakeup_fd ? 0 : -1;
+#else
+    (void)module;
+    return 0;
+#endif
+}
+
 /* Main thread, GIL held.  Sets CPython's wakeup fd; returns the one before. */
-static int set_wakeup_fd(int fd)
+static int set_wakeup_fd(const struct signal_guard *g, int fd)
 {
 #if PY_VERSION_HEX >= 0x030D0000
+    (void)g;
     return PySignal_SetWakeupFd(fd);
 #else
-    /* Declared, but not exported: the way round by the module. */
+    /* PySignal_SetWakeupFd() is declared, but not exported. */
     PyObject *exc = PyErr_Occurred() ? take_exception() : NULL;
-    PyObject *module = PyImport_ImportModule("_signal"), *result = NULL;
+    PyObject *number = PyLong_FromLong(fd), *result = NULL;
     int before = NO_WAKEUP_FD;
 
-    if (module) {
-        result = PyObject_CallMethod(module, "set_wakeup_fd", "i", fd);
+    if (number) {
+        result = PyObject_CallOneArg(g->state->set_wakeup_fd, number);
     }
     if (result) {
         before = (int)PyLong_AsLong(result);
     }
     Py_XDECREF(result);
-    Py_XDECREF(module);
+    Py_XDECREF(number);
     PyErr_Clear(); /* as the C function: it just does not work here */
     if (exc) {
         put_exception(exc);
@@ -36,8 +54,9 @@ static int set_wakeup_fd(int fd)
 #endif
 }
 
-void signal_guard_init(struct signal_guard *g)
+void signal_guard_init(struct signal_guard *g, struct module_state *state)
 {
+    g->state = state;
     g->pipe.rfd = g->pipe.wfd = -1;
     g->set = false;
     g->other = -1;
@@ -93,11 +112,11 @@ int signal_guard_enter(struct signal_guard *g)
     int ret = 0, other;
 
     if (!g->set) {
-        other = set_wakeup_fd(g->pipe.wfd);
+        other = set_wakeup_fd(g, g->pipe.wfd);
         g->set = other == -1;
         g->other = other;
         if (other >= 0) {
-            set_wakeup_fd(other);
+            set_wakeup_fd(g, other);
             /* A signal that came between the two has written to our pipe. */
             signal_guard_pass_on(g);
         }
@@ -115,10 +134,10 @@ int signal_guard_enter(struct signal_guard *g)
 
 void signal_guard_leave(struct signal_guard *g, bool fired)
 {
-    int other = set_wakeup_fd(-1);
+    int other = set_wakeup_fd(g, -1);
 
     if (other >= 0 && other != g->pipe.wfd) {
-        set_wakeup_fd(other); /* a signal handler has set one of its own */
+        set_wakeup_fd(g, other); /* a signal handler has set one of its own */
     }
     g->set = false;
     if (fired) {

@@ -21,13 +21,14 @@
  * that moment waits for the next event, as with select().
  */
 struct signal_guard {
+    struct module_state *state; /* immutable */
     /* Owner, context acquired. */
     struct event_notifier pipe; /* CPython writes single bytes to it */
     bool set;                   /* CPython writes to it */
     int other;                  /* whose it is, where it is not ours */
 };
 
-void signal_guard_init(struct signal_guard *g);
+void signal_guard_init(struct signal_guard *g, struct module_state *state);
 void signal_guard_cleanup(struct signal_guard *g);
 
 /* Main thread of a forked child: the pipe is not CPython's wakeup fd any more. */

@@ -30,6 +30,7 @@ struct module_state {
     PyObject *pool_full;        /* exception */
     PyTypeObject *partial_type; /* functools.partial */
     PyObject *str_func, *str_args;
+    PyObject *set_wakeup_fd; /* signal.set_wakeup_fd, before CPython 3.13 */
     /* Any thread; see trace_ring.h. */
     struct trace trace;
     bool trace_ready;
@@ -99,6 +100,9 @@ int py_timer_add_type(PyObject *module);
 int py_request_add_type(PyObject *module);
 int py_pool_add_type(PyObject *module);
 int py_worker_add_type(PyObject *module);
+
+/* What the signal guard needs.  Returns 0, or -1 with an exception. */
+int py_signals_init(PyObject *module);
 
 /* What callable_key() needs.  Returns 0, or -1 with an exception. */
 int py_callable_init(PyObject *module);
