@@ -29,7 +29,7 @@ MODELS = (notify_model, park_model)
 CLEAN_OPERATIONS = 10_000_000
 MUTANT_OPERATIONS = 50_000
 # Where the moment lies is up to the machine: so many attempts, a seed each.
-MUTANT_ATTEMPTS = 5
+MUTANT_ATTEMPTS = 20
 LOCKSTEP = {
     "notify_lockstep": c_build.NOTIFY_MUTANTS,
     "queue_lockstep": c_build.QUEUE_MUTANTS,

@@ -25,16 +25,16 @@ static void delay_ns(int64_t ns)
 }
 
 /*
- * Most find the worker polling, which is quick; one of 16 falls around the
- * moment in which it parks, and of these one half too late, which costs a wake.
+ * Most find the worker polling, which is quick; three of 16 fall around the
+ * moment in which it parks, and some of these too late, which costs a wake.
  */
 static void submit_delay(struct rng *r)
 {
     uint32_t kind = rng_below(r, 128);
 
-    if (kind < 8) {
+    if (kind < 24) {
         delay_ns(WINDOW_NS - 600 + rng_below(r, 1200));
-    } else if (kind < 9) {
+    } else if (kind < 25) {
         delay_ns(rng_below(r, 8 * WINDOW_NS));
     } else {
         delay_ns(rng_below(r, WINDOW_NS / 4));
