@@ -47,6 +47,7 @@ class PollSource(ctypes.Structure):
     _fields_ = (
         ("poll_ns", _ns),
         ("history", History),
+        ("wake_ns", _ns),
         ("skipped", ctypes.c_uint32),
         ("retried", ctypes.c_bool),
     )
@@ -75,7 +76,7 @@ _PROTOTYPES = {
     "poll_tuner_next_ns": (_ns, _pointer(Params), _ns, _ns, _pointer(ctypes.c_int)),
     "poll_tuner_wake_ns": (_ns, _ns, _ns),
     "poll_history_add": (None, _pointer(History), _ns, _ns),
-    "poll_history_window_ns": (_ns, _pointer(History), _ns),
+    "poll_history_window_ns": (_ns, _pointer(History), _ns, _ns),
     "poll_source_init": (None, _pointer(PollSource), _ns),
     "poll_source_window_ns": (_ns, _pointer(PollSource), _pointer(Params), _ns),
     "poll_source_tune": (ctypes.c_int, _pointer(PollSource), _pointer(Params), _ns),

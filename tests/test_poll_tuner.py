@@ -118,12 +118,12 @@ WAITS = st.lists(st.integers(0, 2**41), min_size=1, max_size=60)
 
 
 @settings(max_examples=300, deadline=None)
-@given(max_ns=BOUND, waits=WAITS)
-def test_history_s_window_is_one_of_those_to_choose_from(tuner, max_ns, waits):
+@given(max_ns=BOUND, waits=WAITS, wake_ns=BOUND)
+def test_history_s_window_is_one_of_those_to_choose_from(tuner, max_ns, waits, wake_ns):
     history = _tuner.History()
     for number, wait_ns in enumerate(waits):
         tuner.poll_history_add(history, max_ns, wait_ns)
-        window_ns = tuner.poll_history_window_ns(history, max_ns)
+        window_ns = tuner.poll_history_window_ns(history, max_ns, wake_ns)
         if number < 7:
             assert window_ns == -1
         else:
@@ -133,17 +133,52 @@ def test_history_s_window_is_one_of_those_to_choose_from(tuner, max_ns, waits):
 
 
 @settings(max_examples=300, deadline=None)
-@given(max_ns=BOUND, waits=WAITS, shorter=st.integers(0, 2**41))
+@given(max_ns=BOUND, waits=WAITS, shorter=st.integers(0, 2**41), wake_ns=BOUND)
 def test_history_s_shorter_waits_never_speak_against_polling(
-    tuner, max_ns, waits, shorter
+    tuner, max_ns, waits, shorter, wake_ns
 ):
     """Monotonous: where it polls, it polls too if no wait had been longer."""
     one, other = _tuner.History(), _tuner.History()
     for wait_ns in [*waits, *waits, *waits, *waits, *waits, *waits, *waits, *waits]:
         tuner.poll_history_add(one, max_ns, wait_ns)
         tuner.poll_history_add(other, max_ns, min(wait_ns, shorter))
-    if tuner.poll_history_window_ns(one, max_ns) > 0:
-        assert tuner.poll_history_window_ns(other, max_ns) > 0
+    if tuner.poll_history_window_ns(one, max_ns, wake_ns) > 0:
+        assert tuner.poll_history_window_ns(other, max_ns, wake_ns) > 0
+
+
+@settings(max_examples=300, deadline=None)
+@given(max_ns=BOUND, waits=WAITS, cheap=BOUND, dear=BOUND)
+def test_history_s_cheaper_wake_ups_never_speak_for_polling(
+    tuner, max_ns, waits, cheap, dear
+):
+    """Monotonous too: what does not pay for dear ones does not for cheap ones."""
+    history = _tuner.History()
+    for wait_ns in [*waits, *waits, *waits, *waits, *waits, *waits, *waits, *waits]:
+        tuner.poll_history_add(history, max_ns, wait_ns)
+    cheap, dear = sorted((cheap, dear))
+    if tuner.poll_history_window_ns(history, max_ns, cheap) > 0:
+        assert tuner.poll_history_window_ns(history, max_ns, dear) > 0
+
+
+@pytest.mark.parametrize(
+    ("wait_ns", "wake_ns", "polls"),
+    [
+        (20_000, 0, True),  # unknown: taken to be dear
+        (20_000, 45_000, True),
+        (20_000, 16_384, True),
+        (20_000, 7_000, False),  # twice as much would be spent as is saved
+        (5_000, 7_000, True),
+        (1_000, 3_000, True),
+        (30_000, 5_000, False),
+    ],
+)
+def test_history_s_window_is_none_where_to_be_woken_is_cheaper(
+    tuner, wait_ns, wake_ns, polls
+):
+    history = _tuner.History()
+    for _ in range(10):
+        tuner.poll_history_add(history, 32768, wait_ns)
+    assert (tuner.poll_history_window_ns(history, 32768, wake_ns) > 0) == polls
 
 
 @settings(max_examples=200, deadline=None)
@@ -157,8 +192,11 @@ def test_source_s_equal_waits_do_not_swing_the_window(tuner, max_ns, wait_ns, wa
         tuner.poll_source_tune(source, params, wait_ns)
     assert windows[0] == 0
     assert len(set(windows[8:])) == 1
-    assert (windows[-1] >= wait_ns) == (wait_ns <= max_ns)
-    assert windows[-1] in ((0,) if wait_ns > max_ns else range(1, max_ns + 1))
+    window = windows[-1]
+    if wait_ns > max_ns:
+        assert window == 0
+    elif window or not 0 < wake_ns < 16_384:  # to be woken may be cheaper
+        assert window in range(max(wait_ns, 1), max_ns + 1)
 
 
 @settings(max_examples=200, deadline=None)
@@ -411,6 +449,25 @@ def test_owner_does_not_poll_for_a_call_that_takes_longer(ctx, pool):
     ctx.set_poll_params(1_000_000, shrink=1)
     assert called(ctx, pool, 0, until=lambda _: ctx.poll_ns > 0)
     assert called(ctx, pool, 0.02, until=lambda stats: stats.polls_hopeless > 5)
+
+
+def test_worker_that_polls_long_is_woken_now_and_then_to_see_what_it_takes(ctx, pool):
+    ctx.set_poll_params(4_000_000)
+
+    def one():
+        until = time.monotonic_ns() + 1_200_000
+        while time.monotonic_ns() < until:
+            pass
+        pool.submit(int).result()
+
+    for _ in range(20):
+        one()  # its history grows
+    before = pool.stats()
+    for _ in range(270):
+        one()
+    after = pool.stats()
+    assert after.polls_hit - before.polls_hit > 20
+    assert after.wakeups - before.wakeups >= 2
 
 
 def test_slow_callable_does_not_end_the_polling_for_a_fast_one(ctx, pool):

@@ -44,10 +44,20 @@ void poll_history_add(struct poll_history *h, int64_t max_ns, int64_t wait_ns)
     }
 }
 
-int64_t poll_history_window_ns(const struct poll_history *h, int64_t max_ns)
+/* Of a wake-up, as a fraction of the bound. */
+static int64_t worth_of(int64_t wake_ns)
+{
+    return wake_ns > 0 && wake_ns < POLL_HISTORY_DEAR_NS
+               ? wake_ns * ONE / POLL_HISTORY_DEAR_NS
+               : ONE;
+}
+
+int64_t poll_history_window_ns(const struct poll_history *h, int64_t max_ns,
+                               int64_t wake_ns)
 {
     int64_t cost[POLL_HISTORY_WINDOWS], polled = 0, hits = 0;
-    int64_t least = ONE; /* of not polling: a wake-up for each wait */
+    int64_t worth = worth_of(wake_ns);
+    int64_t least = worth; /* of not polling: a wake-up for each wait */
     int64_t best = 0;
 
     if (h->waits < POLL_HISTORY_MIN) {
@@ -56,11 +66,11 @@ int64_t poll_history_window_ns(const struct poll_history *h, int64_t max_ns)
     for (int i = 0; i < POLL_HISTORY_WINDOWS; i++) {
         hits += h->share[i];
         polled += h->share[i] * middle(i) / ONE;
-        cost[i] = polled + (ONE - hits) * (window(i) + ONE) / ONE;
+        cost[i] = polled + (ONE - hits) * (window(i) + worth) / ONE;
         least = cost[i] < least ? cost[i] : least;
     }
     for (int i = 0; i < POLL_HISTORY_WINDOWS; i++) {
-        if (cost[i] < ONE && cost[i] <= least + (ONE >> SLACK_SHIFT)) {
+        if (cost[i] < worth && cost[i] <= least + (worth >> SLACK_SHIFT)) {
             best = window(i);
         }
     }

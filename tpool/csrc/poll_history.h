@@ -7,12 +7,19 @@
  * long ones alternate it polls in vain for each long one, and sleeps through
  * each short one.  The cost of a window w is the time polled, min(wait, w), and
  * a wake-up for each wait that is longer.  A wake-up is taken to be worth the
- * bound of the window: so much its user would have spent to save one.
+ * bound of the window: so much its user would have spent to save one.  Where it
+ * takes less than POLL_HISTORY_DEAR_NS it is worth less, in proportion.
  */
 #ifndef TPOOL_POLL_HISTORY_H
 #define TPOOL_POLL_HISTORY_H
 
 #include "osdep.h"
+
+/*
+ * A round trip of nothing that saves two wake-ups saves about twice as much CPU
+ * as one of them takes: half of the default bound.
+ */
+#define POLL_HISTORY_DEAR_NS 16384
 
 /* Windows that can be chosen: an 8th, a 4th and half of the bound, and all. */
 #define POLL_HISTORY_WINDOWS 4
@@ -27,7 +34,11 @@ struct poll_history {
 
 void poll_history_add(struct poll_history *h, int64_t max_ns, int64_t wait_ns);
 
-/* The best window, 0: not to poll at all; -1: too little was seen. */
-int64_t poll_history_window_ns(const struct poll_history *h, int64_t max_ns);
+/*
+ * The best window, 0: not to poll at all; -1: too little was seen.  wake_ns: what
+ * a wake-up takes, 0: unknown, it is taken to be dear.
+ */
+int64_t poll_history_window_ns(const struct poll_history *h, int64_t max_ns,
+                               int64_t wake_ns);
 
 #endif

@@ -21,6 +21,7 @@ int64_t poll_source_window_ns(struct poll_source *s,
                               const struct poll_params *params, int64_t wake_ns)
 {
     s->retried = false;
+    s->wake_ns = wake_ns;
     if (!learns(s, params)) {
         return poll_tuner_window_ns(params, s->poll_ns, wake_ns);
     }
@@ -51,7 +52,8 @@ enum poll_verdict poll_source_tune(struct poll_source *s,
     poll_history_add(&s->history, params->max_ns, block_ns);
     s->poll_ns = poll_tuner_next_ns(params, before_ns, block_ns, &verdict);
     if (learns(s, params)) {
-        s->poll_ns = poll_history_window_ns(&s->history, params->max_ns);
+        s->poll_ns = poll_history_window_ns(&s->history, params->max_ns,
+                                            s->wake_ns);
         verdict = poll_verdict_of(before_ns, s->poll_ns);
     }
     return verdict;

@@ -19,6 +19,7 @@
 struct poll_source {
     int64_t poll_ns; /* the window now */
     struct poll_history history;
+    int64_t wake_ns;  /* what a wake-up takes, as was known before the wait */
     uint32_t skipped; /* waits in a row for which the history was against it */
     bool retried;     /* the wait now is polled although it is */
 };

@@ -13,6 +13,12 @@
 #define STANDBY_EMPTY_MAX 2
 /* The longest that a poll phase waits for the owner to wake. */
 #define WAKE_MAX_NS 100000
+/*
+ * Poll phases in a row that hit until one is left out where they are long, over a
+ * fraction of the bound: what a wake-up takes may have changed since the last.
+ */
+#define UNMEASURED_MAX 128
+#define LONG_FRACTION  4
 /* Weight of the newest call in the moving average: 1/8. */
 #define CALL_NS_SHIFT 3
 
@@ -105,6 +111,14 @@ static bool poll_phase(struct request_queue *q, int64_t begin_ns,
     return false;
 }
 
+/* Lock held.  Whether it parks to see what a wake-up takes. */
+static bool is_to_measure(struct request_queue *q)
+{
+    return !q->params.grow && !q->params.shrink &&
+           q->polled_ns > q->params.max_ns / LONG_FRACTION &&
+           ++q->unmeasured >= UNMEASURED_MAX;
+}
+
 /* Lock held; dropped while it polls.  False: no poll phase was begun. */
 static bool try_poll(struct request_queue *q, struct queue_worker *w)
 {
@@ -116,7 +130,8 @@ static bool try_poll(struct request_queue *q, struct queue_worker *w)
     }
     w->polled = true; /* once for each wait */
     poll_ns = poll_source_window_ns(&q->poll, &q->params, q->wake_ns);
-    if (!poll_ns || w->run_ns / POLL_PAYS_BOUNDS > q->params.max_ns) {
+    if (!poll_ns || w->run_ns / POLL_PAYS_BOUNDS > q->params.max_ns ||
+        is_to_measure(q)) {
         q->stats.poll_skipped += q->params.max_ns > 0;
         return false;
     }
@@ -131,7 +146,8 @@ static bool try_poll(struct request_queue *q, struct queue_worker *w)
     w->poll_end_ns = clock_now_ns();
     pthread_mutex_lock(&q->lock);
     q->polling = false;
-    q->stats.polled_ns += (uint64_t)(w->poll_end_ns - begin_ns);
+    q->polled_ns = w->poll_end_ns - begin_ns;
+    q->stats.polled_ns += (uint64_t)q->polled_ns;
     if (hit) {
         q->stats.poll_hits++;
     } else {
@@ -245,6 +261,7 @@ static void tune(struct request_queue *q, struct queue_worker *w)
     if (wake_ns >= begin_ns) {
         lag_ns = clock_now_ns() - wake_ns;
         q->wake_ns = poll_tuner_wake_ns(q->wake_ns, lag_ns);
+        q->unmeasured = 0;
     } else { /* it was not woken, it polled */
         wake_ns = w->poll_end_ns > begin_ns ? w->poll_end_ns : begin_ns;
     }

@@ -130,7 +130,9 @@ struct request_queue {
     int64_t call_ns; /* how long calls take, a moving average */
     struct poll_params params;
     struct poll_source poll;
-    int64_t wake_ns; /* what it costs to wake a worker */
+    int64_t wake_ns;     /* what it costs to wake a worker */
+    uint32_t unmeasured; /* long poll phases since one was woken */
+    int64_t polled_ns;   /* how long the last poll phase was */
     struct queue_stats stats;
 };
 
