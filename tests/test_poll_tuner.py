@@ -165,7 +165,7 @@ def test_history_s_cheaper_wake_ups_never_speak_for_polling(
     [
         (20_000, 0, True),  # unknown: taken to be dear
         (20_000, 45_000, True),
-        (20_000, 16_384, True),
+        (20_000, 32_768, True),
         (20_000, 7_000, False),  # twice as much would be spent as is saved
         (5_000, 7_000, True),
         (1_000, 3_000, True),
@@ -195,7 +195,7 @@ def test_source_s_equal_waits_do_not_swing_the_window(tuner, max_ns, wait_ns, wa
     window = windows[-1]
     if wait_ns > max_ns:
         assert window == 0
-    elif window or not 0 < wake_ns < 16_384:  # to be woken may be cheaper
+    elif window or not 0 < wake_ns < 32_768:  # to be woken may be cheaper
         assert window in range(max(wait_ns, 1), max_ns + 1)
 
 
@@ -220,7 +220,7 @@ def tuned(tuner, waits, max_ns=32768):
     params, source = _tuner.Params(max_ns, 0, 0, True), _tuner.PollSource()
     tuner.poll_source_init(source, 0)
     for wait_ns in waits:
-        tuner.poll_source_window_ns(source, params, 20_000)
+        tuner.poll_source_window_ns(source, params, 45_000)
         tuner.poll_source_tune(source, params, wait_ns)
     return source, params
 
@@ -246,7 +246,7 @@ def test_source_that_was_given_up_is_tried_again_and_may_come_back(tuner):
     source, params = tuned(tuner, [60_000] * 20)
     windows = []
     for _ in range(600):
-        windows.append(tuner.poll_source_window_ns(source, params, 20_000))
+        windows.append(tuner.poll_source_window_ns(source, params, 45_000))
         tuner.poll_source_tune(source, params, 5000 if windows[-1] else 60_000)
         if source.poll_ns:
             break
@@ -264,7 +264,7 @@ def planned(tuner, took, age_ns, *, hybrid=True, late=(20_000, 2000), waits=()):
     source.poll = poll
     for ns in took:
         tuner.moving_add(source.took, ns)
-    costs.wake_ns, costs.late = 20_000, _tuner.Moving(*late)
+    costs.wake_ns, costs.late = 45_000, _tuner.Moving(*late)
     return tuner.call_source_plan(source, params, costs, age_ns)
 
 

@@ -15,11 +15,8 @@
 
 #include "osdep.h"
 
-/*
- * A round trip of nothing that saves two wake-ups saves about twice as much CPU
- * as one of them takes: half of the default bound.
- */
-#define POLL_HISTORY_DEAR_NS 16384
+/* As much as the default bound: to be woken takes about as much CPU as time. */
+#define POLL_HISTORY_DEAR_NS 32768
 
 /* Windows that can be chosen: an 8th, a 4th and half of the bound, and all. */
 #define POLL_HISTORY_WINDOWS 4
