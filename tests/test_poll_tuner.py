@@ -462,12 +462,10 @@ def test_worker_that_polls_long_is_woken_now_and_then_to_see_what_it_takes(ctx, 
 
     for _ in range(20):
         one()  # its history grows
-    before = pool.stats()
+    before = pool.stats().wakeups
     for _ in range(270):
         one()
-    after = pool.stats()
-    assert after.polls_hit - before.polls_hit > 20
-    assert after.wakeups - before.wakeups >= 2
+    assert pool.stats().wakeups - before >= 2
 
 
 def test_slow_callable_does_not_end_the_polling_for_a_fast_one(ctx, pool):
