@@ -37,6 +37,13 @@ def wait_until(condition, turn=None, deadline_s=DEADLINE_S):
     return result
 
 
+def spin(ns):
+    """Keep the CPU, and the GIL where there is one, for so long."""
+    end = time.perf_counter_ns() + ns
+    while time.perf_counter_ns() < end:
+        pass
+
+
 def poll_until(ctx, condition):
     """Turn ctx, without blocking, until condition() is true."""
     return wait_until(condition, turn=lambda: ctx.poll(False))

@@ -15,7 +15,7 @@ import threading
 import time
 
 import pytest
-from conftest import poll_until, wait_blocked, wait_until
+from conftest import poll_until, spin, wait_blocked, wait_until
 
 import tpool
 
@@ -273,9 +273,7 @@ def test_f29_cancel_that_races_with_the_start_leaves_one_outcome(ctx, pool, back
     def cancel():
         for ns in delays:
             turn.acquire()
-            end = time.perf_counter_ns() + ns
-            while time.perf_counter_ns() < end:
-                pass
+            spin(ns)
             answers.append(box[0].cancel())
             answered.release()
 

@@ -8,17 +8,11 @@ import threading
 import time
 
 import pytest
-from conftest import is_blocked, wait_blocked, wait_until
+from conftest import is_blocked, spin, wait_blocked, wait_until
 
 import tpool
 
 pytestmark = pytest.mark.timeout(30)
-
-
-def spin(ns):
-    end = time.perf_counter_ns() + ns
-    while time.perf_counter_ns() < end:
-        pass
 
 
 def test_l_post_before_poll_keeps_it_from_blocking(ctx, background):

@@ -11,7 +11,7 @@ import time
 
 import _tuner
 import pytest
-from conftest import wait_blocked
+from conftest import spin, wait_blocked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -139,7 +139,7 @@ def test_history_s_shorter_waits_never_speak_against_polling(
 ):
     """Monotonous: where it polls, it polls too if no wait had been longer."""
     one, other = _tuner.History(), _tuner.History()
-    for wait_ns in [*waits, *waits, *waits, *waits, *waits, *waits, *waits, *waits]:
+    for wait_ns in waits * 8:
         tuner.poll_history_add(one, max_ns, wait_ns)
         tuner.poll_history_add(other, max_ns, min(wait_ns, shorter))
     if tuner.poll_history_window_ns(one, max_ns, wake_ns) > 0:
@@ -153,7 +153,7 @@ def test_history_s_cheaper_wake_ups_never_speak_for_polling(
 ):
     """Monotonous too: what does not pay for dear ones does not for cheap ones."""
     history = _tuner.History()
-    for wait_ns in [*waits, *waits, *waits, *waits, *waits, *waits, *waits, *waits]:
+    for wait_ns in waits * 8:
         tuner.poll_history_add(history, max_ns, wait_ns)
     cheap, dear = sorted((cheap, dear))
     if tuner.poll_history_window_ns(history, max_ns, cheap) > 0:
@@ -166,7 +166,7 @@ def test_history_s_cheaper_wake_ups_never_speak_for_polling(
         (20_000, 0, True),  # unknown: taken to be dear
         (20_000, 45_000, True),
         (20_000, 32_768, True),
-        (20_000, 7_000, False),  # twice as much would be spent as is saved
+        (20_000, 7_000, False),  # more would be spent than is saved
         (5_000, 7_000, True),
         (1_000, 3_000, True),
         (30_000, 5_000, False),
@@ -455,9 +455,7 @@ def test_worker_that_polls_long_is_woken_now_and_then_to_see_what_it_takes(ctx, 
     ctx.set_poll_params(4_000_000)
 
     def one():
-        until = time.monotonic_ns() + 1_200_000
-        while time.monotonic_ns() < until:
-            pass
+        spin(1_200_000)
         pool.submit(int).result()
 
     for _ in range(20):

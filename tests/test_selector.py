@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+from conftest import spin
 
 from tpool.selector import AioSelector
 
@@ -108,12 +109,6 @@ def switches():
     return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
 
 
-def compute(ns):
-    end_ns = time.perf_counter_ns() + ns
-    while time.perf_counter_ns() < end_ns:
-        pass
-
-
 CALLS = 40
 counts_switches = pytest.mark.skipif(
     not hasattr(resource, "RUSAGE_THREAD"), reason="the system counts no switches"
@@ -146,7 +141,7 @@ def test_a_poll_phase_never_sleeps_for_the_gil_that_the_call_holds(selector, pai
 
     def run_calls():
         for _ in range(CALLS):
-            request = pool.submit(compute, 300_000)
+            request = pool.submit(spin, 300_000)
             while not request.done():
                 selector.select(None)
 
@@ -165,7 +160,7 @@ def test_notify_gives_the_gil_to_an_owner_that_polls(selector, background):
             while len(turns) < turn or not ctx.notify_me:
                 time.sleep(0)
             ctx.notify()
-            compute(300_000)
+            spin(300_000)
 
     def run_calls():
         turns.clear()

@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import random
 import threading
-import time
 
 import pytest
-from conftest import wait_until
+from conftest import spin, wait_until
 
 import tpool
 
@@ -21,12 +20,6 @@ ROUND_TRIPS = 50_000 * SOAK  # for each of two: 100,000 in all
 REQUESTS = 200_000 * SOAK
 SUBMITTERS, WORKERS = 4, 8
 pytestmark = pytest.mark.timeout(600 * SOAK)
-
-
-def spin(ns):
-    end = time.perf_counter_ns() + ns
-    while time.perf_counter_ns() < end:
-        pass
 
 
 @pytest.mark.parametrize("max_ns", [0, 32_768])

@@ -97,7 +97,7 @@ int fdmon_reset(struct fdmon *m)
     return m->outer < 0 ? 0 : watch_inner(m);
 }
 
-/* epoll_pwait2() is dearer, by 0.15 us: only where milliseconds are too coarse. */
+/* epoll_pwait2() is dearer, by 0.15 us: only for a wait of some length. */
 static int wait_ns(struct fdmon *m, struct epoll_event *events,
                    int64_t timeout_ns)
 {

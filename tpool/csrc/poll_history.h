@@ -13,10 +13,10 @@
 #ifndef TPOOL_POLL_HISTORY_H
 #define TPOOL_POLL_HISTORY_H
 
-#include "osdep.h"
+#include "poll_tuner.h"
 
 /* As much as the default bound: to be woken takes about as much CPU as time. */
-#define POLL_HISTORY_DEAR_NS 32768
+#define POLL_HISTORY_DEAR_NS POLL_MAX_NS_DEFAULT
 
 /* Windows that can be chosen: an 8th, a 4th and half of the bound, and all. */
 #define POLL_HISTORY_WINDOWS 4

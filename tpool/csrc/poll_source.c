@@ -9,12 +9,10 @@ void poll_source_init(struct poll_source *s, int64_t poll_ns)
     *s = (struct poll_source){.poll_ns = poll_ns};
 }
 
-/* Slopes that somebody has set are obeyed to the letter. */
 static bool learns(const struct poll_source *s,
                    const struct poll_params *params)
 {
-    return !params->grow && !params->shrink &&
-           s->history.waits >= POLL_HISTORY_MIN;
+    return !poll_slopes_are_set(params) && s->history.waits >= POLL_HISTORY_MIN;
 }
 
 int64_t poll_source_window_ns(struct poll_source *s,

@@ -21,6 +21,12 @@ struct poll_params {
     bool hybrid;    /* naps before long regular calls, see call_source.h */
 };
 
+/* Slopes that somebody has set are obeyed to the letter: nothing is learned. */
+static inline bool poll_slopes_are_set(const struct poll_params *params)
+{
+    return params->grow || params->shrink;
+}
+
 enum poll_verdict {
     POLL_KEEP,
     POLL_GROW,

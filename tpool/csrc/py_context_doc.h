@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Docstrings of AioContext's methods, for py_context.c only.
+ * Docstrings of AioContext's methods, for py_context_methods.c only.
  */
 #ifndef TPOOL_PY_CONTEXT_DOC_H
 #define TPOOL_PY_CONTEXT_DOC_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The wait of one turn, and its poll phase.  For py_turn.c,
+ * The wait of one turn, and its poll phase.  For py_turn.c, py_wait.c,
  * py_poll_phase.c and py_poll_tune.c.
  */
 #ifndef TPOOL_PY_POLL_PHASE_H

@@ -114,7 +114,7 @@ static bool poll_phase(struct request_queue *q, int64_t begin_ns,
 /* Lock held.  Whether it parks to see what a wake-up takes. */
 static bool is_to_measure(struct request_queue *q)
 {
-    return !q->params.grow && !q->params.shrink &&
+    return !poll_slopes_are_set(&q->params) &&
            q->polled_ns > q->params.max_ns / LONG_FRACTION &&
            ++q->unmeasured >= UNMEASURED_MAX;
 }

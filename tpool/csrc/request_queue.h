@@ -95,8 +95,8 @@ struct queue_stats {
     uint64_t wakes;           /* parked workers woken */
     uint64_t poll_hits;       /* poll phases that found a request */
     uint64_t poll_misses;
-    uint64_t
-        poll_skipped; /* the window is nothing, or the last call was long */
+    /* The window is nothing, the last call was long, or it parks to measure. */
+    uint64_t poll_skipped;
     uint64_t poll_refused; /* partner on the same CPU, or one usable CPU */
     uint64_t polled_ns, missed_ns, parked_ns;
     int64_t poll_ns; /* the window now */
