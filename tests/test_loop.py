@@ -520,6 +520,19 @@ def test_a_request_can_be_awaited_on_any_loop_and_from_an_iothread(run):
         assert run(main()) == [str(i) for i in range(100)]
 
 
+def test_a_done_request_can_be_awaited_when_its_context_is_closed(run):
+    with tpool.IOThread() as thread:
+        done = threading.Event()
+        request = thread.pool.submit(int)
+        request.add_done_callback(lambda _: done.set())
+        assert done.wait(30)
+
+    async def main():
+        return await request
+
+    assert run(main()) == 0
+
+
 def test_a_child_that_a_call_starts_can_be_terminated(run):
     async def main():
         child = await asyncio.to_thread(subprocess.Popen, ["sleep", "100"])

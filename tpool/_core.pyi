@@ -179,6 +179,9 @@ class ThreadPool:
     def submit(
         self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
     ) -> Request[_T]: ...
+    def _submit_bare(
+        self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Request[_T]: ...
     def submit_many(
         self, fn: Callable[..., _T], argtuples: Iterable[tuple[Any, ...]], /
     ) -> list[Request[_T]]: ...

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextvars
 import os
 import threading
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeAlias, TypeVar
 
 from tpool.aio_context import AioContext
 from tpool.selector import AioSelector
@@ -33,23 +32,30 @@ _OURS: dict[type[BaseException], type[BaseException]] = {
 }
 
 
-class _RequestFuture(asyncio.Future[_T]):
-    """The future of a request: cancelling it cancels the request too."""
+def _cancel(request: Request[_T], future: asyncio.Future[_T]) -> None:
+    """Cancel the request of a cancelled future, as asyncio does: a turn later.
 
-    _request: Request[_T]
-
-    def cancel(self, msg: object = None) -> bool:
-        """Cancel; a call that runs already goes on, its result is dropped."""
-        if not super().cancel(msg):
-            return False
-        self._request.cancel()
-        return True
+    A call that runs already goes on, its result is dropped.
+    """
+    if future.cancelled():
+        request.cancel()
 
 
-def _settle(future: _RequestFuture[_T], request: Request[_T]) -> None:
-    """Give the future what became of its request. In the future's loop."""
-    if future.done() or future.get_loop().is_closed():
-        return  # nobody waits for it any more
+_Cancel: TypeAlias = "Callable[[asyncio.Future[_T]], None]"
+
+
+def _settle(
+    future: asyncio.Future[_T], cancel: _Cancel[_T], request: Request[_T]
+) -> None:
+    """Give the future what became of its request, in the future's loop."""
+    loop = future.get_loop()
+    if asyncio._get_running_loop() is not loop:
+        if not loop.is_closed():  # or nobody waits any more
+            loop.call_soon_threadsafe(_settle, future, cancel, request)
+        return
+    if future.done():
+        return  # it was cancelled
+    future.remove_done_callback(cancel)
     if request.cancelled():
         future.cancel()
         return
@@ -71,33 +77,24 @@ def _settle(future: _RequestFuture[_T], request: Request[_T]) -> None:
         future.set_exception(exc)
 
 
-def _settle_from_elsewhere(
-    loop: asyncio.AbstractEventLoop,
-    future: _RequestFuture[_T],
-    request: Request[_T],
-) -> None:
-    """The same, from the thread that owns the request's context."""
-    if asyncio._get_running_loop() is loop:
-        _settle(future, request)
-    elif not loop.is_closed():  # or nobody waits any more
-        loop.call_soon_threadsafe(_settle, future, request)
-
-
-def _future_of(request: Request[_T]) -> _RequestFuture[_T]:
-    """Return a future of the running loop for a request of any context."""
-    loop = asyncio.get_running_loop()
-    future: _RequestFuture[_T] = _RequestFuture(loop=loop)
-    future._request = request
-    if request.done():
-        _settle(future, request)
+def _future_of(
+    request: Request[_T], loop: asyncio.AbstractEventLoop
+) -> asyncio.Future[_T]:
+    """Return a future of a loop, its thread's, for a request of any context."""
+    # None of a class of ours: asyncio has shorter ways for its own.
+    future: asyncio.Future[_T] = loop.create_future()
+    cancel = partial(_cancel, request)
+    future.add_done_callback(cancel)
+    if request.done():  # perhaps of a context that nobody turns any more
+        _settle(future, cancel, request)
     else:
-        request.add_done_callback(partial(_settle_from_elsewhere, loop, future))
+        request.add_done_callback(partial(_settle, future, cancel))
     return future
 
 
 def _await_request(request: Request[_T]) -> Generator[Any, None, _T]:
     """Implement Request.__await__."""
-    return _future_of(request).__await__()
+    return _future_of(request, asyncio.get_running_loop()).__await__()
 
 
 class _LoopPool(ThreadPool):
@@ -143,6 +140,7 @@ class EventLoop(asyncio.SelectorEventLoop):
 
     _closed = True  # until BaseEventLoop has made it: for __del__
     _selector: AioSelector
+    _debug: bool  # of BaseEventLoop
     _default_executor: Any  # of BaseEventLoop
     _pool: ThreadPool | None
 
@@ -174,8 +172,9 @@ class EventLoop(asyncio.SelectorEventLoop):
         Raises:
             RuntimeError: The loop is closed.
         """
+        self._check_closed()  # type: ignore[attr-defined]
         pool = self._pool
-        if pool is None or pool.ctx is not self.ctx:
+        if pool is None or pool.ctx is not self._selector.ctx:
             pool = self._new_pool()
         return pool
 
@@ -224,16 +223,12 @@ class EventLoop(asyncio.SelectorEventLoop):
             executor = self._default_executor
         if executor is not None and executor is not self._pool:
             return super().run_in_executor(executor, func, *args)
-        self._check_closed()  # type: ignore[attr-defined]
-        if self.get_debug():
+        pool = self.pool
+        if self._debug:
             self._check_callback(func, "run_in_executor")  # type: ignore[attr-defined]
         self._check_default_executor()  # type: ignore[attr-defined]
         # As in the stock loop: the call sees none of the caller's variables.
-        request = contextvars.Context().run(self.pool.submit, func, *args)
-        future: _RequestFuture[_T] = _RequestFuture(loop=self)
-        future._request = request
-        request.add_done_callback(partial(_settle, future))
-        return future
+        return _future_of(pool._submit_bare(func, *args), self)
 
     def _write_to_self(self) -> None:
         """Wake the loop where it blocks; see notify.h. Any thread."""
@@ -353,6 +348,5 @@ async def to_thread(fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
 
     Context: A coroutine.
     """
-    return await _future_of(
-        _pool_of(asyncio.get_running_loop()).submit(fn, *args, **kwargs)
-    )
+    loop = asyncio.get_running_loop()
+    return await _future_of(_pool_of(loop).submit(fn, *args, **kwargs), loop)

@@ -31,6 +31,10 @@ PyDoc_STRVAR(
     "included: no lock is taken while Python code can run.\n"
     "Source: QEMU's thread_pool_submit_aio().");
 
+PyDoc_STRVAR(submit_bare_doc,
+             "_submit_bare($self, fn, /, *args, **kwargs)\n--\n\n"
+             "As submit(); but the call runs in an empty context.");
+
 PyDoc_STRVAR(
     submit_many_doc,
     "submit_many($self, fn, argtuples, /)\n--\n\n"
@@ -342,6 +346,8 @@ static void pool_dealloc(PoolObject *self)
 static PyMethodDef pool_methods[] = {
     {"submit", (PyCFunction)(void (*)(void))pool_submit,
      METH_FASTCALL | METH_KEYWORDS, submit_doc},
+    {"_submit_bare", (PyCFunction)(void (*)(void))pool_submit_bare,
+     METH_FASTCALL | METH_KEYWORDS, submit_bare_doc},
     {"submit_many", (PyCFunction)pool_submit_many, METH_VARARGS,
      submit_many_doc},
     {"set_threads", (PyCFunction)(void (*)(void))pool_set_threads,

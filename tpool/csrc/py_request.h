@@ -59,9 +59,10 @@ static inline bool request_is_done(RequestObject *r)
 
 /*
  * Any thread, GIL held.  nargs positional arguments and then a value for each
- * name in kwnames (NULL: none).
+ * name in kwnames (NULL: none).  Runs in a copy of the caller's context, or, bare,
+ * in an empty one.
  */
-RequestObject *request_new(struct pool_core *pool, PyObject *fn,
+RequestObject *request_new(struct pool_core *pool, bool bare, PyObject *fn,
                            PyObject *const *args, Py_ssize_t nargs,
                            PyObject *kwnames);
 

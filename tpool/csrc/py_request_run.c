@@ -31,12 +31,12 @@ void request_drop_context(RequestObject *r)
     Py_CLEAR(r->context);
 }
 
-RequestObject *request_new(struct pool_core *pool, PyObject *fn,
+RequestObject *request_new(struct pool_core *pool, bool bare, PyObject *fn,
                            PyObject *const *args, Py_ssize_t nargs,
                            PyObject *kwnames)
 {
     Py_ssize_t n = nargs + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
-    PyObject *context = PyContext_CopyCurrent();
+    PyObject *context = bare ? PyContext_New() : PyContext_CopyCurrent();
     RequestObject *r;
 
     if (!context) {

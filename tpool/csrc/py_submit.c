@@ -127,8 +127,8 @@ static void fail_the_others(struct pool_core *pool)
     put_exception(exc);
 }
 
-PyObject *pool_submit(PoolObject *self, PyObject *const *args, Py_ssize_t nargs,
-                      PyObject *kwnames)
+static PyObject *submit(PoolObject *self, bool bare, PyObject *const *args,
+                        Py_ssize_t nargs, PyObject *kwnames)
 {
     RequestObject *r;
     PyObject *fn;
@@ -140,7 +140,7 @@ PyObject *pool_submit(PoolObject *self, PyObject *const *args, Py_ssize_t nargs,
     if (arg_callable(args[0], "fn", false, &fn) < 0) {
         return NULL;
     }
-    r = request_new(self->pool, fn, args + 1, nargs - 1, kwnames);
+    r = request_new(self->pool, bare, fn, args + 1, nargs - 1, kwnames);
     if (!r) {
         return NULL;
     }
@@ -162,6 +162,18 @@ PyObject *pool_submit(PoolObject *self, PyObject *const *args, Py_ssize_t nargs,
     return (PyObject *)r;
 }
 
+PyObject *pool_submit(PoolObject *self, PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames)
+{
+    return submit(self, false, args, nargs, kwnames);
+}
+
+PyObject *pool_submit_bare(PoolObject *self, PyObject *const *args,
+                           Py_ssize_t nargs, PyObject *kwnames)
+{
+    return submit(self, true, args, nargs, kwnames);
+}
+
 /* A list of requests for fn, one for each tuple.  NULL with an exception. */
 static PyObject *requests_new(PoolObject *self, PyObject *fn,
                               PyObject *argtuples)
@@ -181,7 +193,7 @@ static PyObject *requests_new(PoolObject *self, PyObject *fn,
                          "argtuples must hold tuples of arguments, not %R",
                          item);
         } else {
-            r = request_new(self->pool, fn, &PyTuple_GET_ITEM(item, 0),
+            r = request_new(self->pool, false, fn, &PyTuple_GET_ITEM(item, 0),
                             PyTuple_GET_SIZE(item), NULL);
         }
         Py_DECREF(item);
