@@ -74,6 +74,7 @@ class Plan(ctypes.Structure):
 _pointer = ctypes.POINTER
 _PROTOTYPES = {
     "poll_tuner_next_ns": (_ns, _pointer(Params), _ns, _ns, _pointer(ctypes.c_int)),
+    "poll_tuner_wait_ns": (_ns, _ns, _ns, _ns),
     "poll_tuner_wake_ns": (_ns, _ns, _ns),
     "poll_history_add": (None, _pointer(History), _ns, _ns),
     "poll_history_window_ns": (_ns, _pointer(History), _ns, _ns),

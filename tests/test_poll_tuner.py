@@ -113,6 +113,31 @@ def test_equal_waits_settle(rule, max_ns, block_ns):
 
 # What is beyond QEMU's rule: the history of a source, and naps before long calls.
 
+
+@pytest.mark.parametrize(
+    ("wait_ns", "lag_ns", "wake_ns", "result"),
+    [
+        (30_000, 0, 20_000, 30_000),  # the partner polled
+        (30_000, 15_000, 20_000, 15_000),
+        (30_000, 26_000, 8_000, 22_000),  # no more than a wake-up saves
+        (30_000, 26_000, 0, 4_000),  # nobody knows what that is
+        (30_000, 30_000, 40_000, 1),  # never nothing
+        (30_000, 35_000, 0, 1),
+        (0, 0, 0, 1),
+    ],
+)
+def test_partner_s_waking_is_taken_off_a_wait(tuner, wait_ns, lag_ns, wake_ns, result):
+    assert tuner.poll_tuner_wait_ns(wait_ns, lag_ns, wake_ns) == result
+
+
+@given(wait_ns=NS, lag_ns=NS, wake_ns=NS, more=NS)
+def test_wait_counts_more_the_longer_it_is(tuner, wait_ns, lag_ns, wake_ns, more):
+    longer = min(wait_ns + more, MAX)
+    counts = tuner.poll_tuner_wait_ns(wait_ns, lag_ns, wake_ns)
+    assert 1 <= counts <= max(wait_ns, 1)
+    assert counts <= tuner.poll_tuner_wait_ns(longer, lag_ns, wake_ns)
+
+
 BOUND = st.integers(1, 2**40)
 WAITS = st.lists(st.integers(0, 2**41), min_size=1, max_size=60)
 

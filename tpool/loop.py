@@ -8,7 +8,7 @@ import os
 import threading
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from tpool.aio_context import AioContext
 from tpool.selector import AioSelector
@@ -41,11 +41,10 @@ def _cancel(request: Request[_T], future: asyncio.Future[_T]) -> None:
         request.cancel()
 
 
-_Cancel: TypeAlias = "Callable[[asyncio.Future[_T]], None]"
-
-
 def _settle(
-    future: asyncio.Future[_T], cancel: _Cancel[_T], request: Request[_T]
+    future: asyncio.Future[_T],
+    cancel: Callable[[asyncio.Future[_T]], object],
+    request: Request[_T],
 ) -> None:
     """Give the future what became of its request, in the future's loop."""
     loop = future.get_loop()

@@ -43,6 +43,15 @@ int64_t poll_tuner_window_ns(const struct poll_params *params, int64_t poll_ns,
     return poll_ns && poll_ns < least_ns ? least_ns : poll_ns;
 }
 
+int64_t poll_tuner_wait_ns(int64_t wait_ns, int64_t lag_ns, int64_t wake_ns)
+{
+    if (wake_ns && lag_ns > wake_ns) {
+        lag_ns = wake_ns;
+    }
+    /* No time at all would be the sweet spot of no polling. */
+    return wait_ns > lag_ns ? wait_ns - lag_ns : 1;
+}
+
 int64_t poll_tuner_wake_ns(int64_t wake_ns, int64_t lag_ns)
 {
     return wake_ns ? wake_ns + ((lag_ns - wake_ns) >> WAKE_SHIFT) : lag_ns;

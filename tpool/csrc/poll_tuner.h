@@ -57,6 +57,14 @@ int64_t poll_tuner_next_ns(const struct poll_params *params, int64_t poll_ns,
 int64_t poll_tuner_window_ns(const struct poll_params *params, int64_t poll_ns,
                              int64_t wake_ns);
 
+/*
+ * What a wait of wait_ns teaches, of which the partner spent lag_ns being woken:
+ * had it polled too, the work would have come that much sooner.  No more than
+ * wake_ns, what a wake-up costs the waiting side (0: unknown), is taken off: a
+ * partner that is always asleep must not be polled for longer than that saves.
+ */
+int64_t poll_tuner_wait_ns(int64_t wait_ns, int64_t lag_ns, int64_t wake_ns);
+
 /* What a wake-up costs on this machine, a moving average; 0: none was seen. */
 int64_t poll_tuner_wake_ns(int64_t wake_ns, int64_t lag_ns);
 

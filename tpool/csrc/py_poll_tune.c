@@ -108,10 +108,11 @@ void poll_phase_tune(AioContextObject *c, struct wait *w)
     if (poll_phase_for_notify(c)) {
         tune_notify(c, block_ns - c->sleep.wake_ns);
     }
-    block_ns -= atomic_load_explicit(&core->cpus.worker_lag_ns,
-                                     memory_order_relaxed);
-    /* At least 1: no time at all would be the sweet spot of no polling. */
     if (w->work) {
-        tune_calls(c, block_ns > 0 ? block_ns : 1);
+        tune_calls(c, poll_tuner_wait_ns(
+                          block_ns,
+                          atomic_load_explicit(&core->cpus.worker_lag_ns,
+                                               memory_order_relaxed),
+                          c->sleep.wake_ns));
     }
 }

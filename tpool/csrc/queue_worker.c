@@ -256,7 +256,7 @@ static void tune(struct request_queue *q, struct queue_worker *w)
 {
     int64_t begin_ns = w->wait_ns;
     int64_t wake_ns = atomic_load_explicit(&w->wake_ns, memory_order_relaxed);
-    int64_t lag_ns = 0, block_ns;
+    int64_t lag_ns = 0, wait_ns;
 
     if (wake_ns >= begin_ns) {
         lag_ns = clock_now_ns() - wake_ns;
@@ -266,12 +266,12 @@ static void tune(struct request_queue *q, struct queue_worker *w)
         wake_ns = w->poll_end_ns > begin_ns ? w->poll_end_ns : begin_ns;
     }
     cpu_publish_lag(&q->cpus->worker_lag_ns, lag_ns);
-    block_ns = wake_ns - begin_ns -
-               atomic_load_explicit(&q->cpus->owner_lag_ns,
-                                    memory_order_relaxed);
-    /* At least 1: no time at all would be the sweet spot of no polling. */
+    wait_ns = poll_tuner_wait_ns(
+        wake_ns - begin_ns,
+        atomic_load_explicit(&q->cpus->owner_lag_ns, memory_order_relaxed),
+        q->wake_ns);
     if (q->params.max_ns > 0 && q->sentry == w) {
-        poll_source_tune(&q->poll, &q->params, block_ns > 0 ? block_ns : 1);
+        poll_source_tune(&q->poll, &q->params, wait_ns);
     }
 }
 
