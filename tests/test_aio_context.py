@@ -6,12 +6,13 @@ import os
 import pickle
 import select
 import signal
+import sys
 import threading
 import time
 import weakref
 
 import pytest
-from conftest import poll_until, wait_blocked, wait_until
+from conftest import poll_until, spin, wait_blocked, wait_until
 
 import tpool
 from tpool.aio_context import default_poll_max_ns
@@ -155,7 +156,9 @@ def test_release_in_a_callback_cannot_undo_that_of_poll(ctx):
 
 def test_context_belongs_to_the_first_thread_that_polls(ctx, background):
     background(ctx.poll, False).finish()
-    with pytest.raises(RuntimeError, match=r"poll\(\) in thread \d+.*belongs"):
+    with pytest.raises(
+        RuntimeError, match=r"thread \d+ cannot turn.*belongs to thread \d+"
+    ):
         ctx.poll(False)
     assert ctx.notify_me == 0
 
@@ -439,3 +442,31 @@ def test_set_poll_params_starts_to_learn_anew(ctx):
     ctx.set_poll_params(2000)
     assert (ctx.poll_max_ns, ctx.poll_grow, ctx.poll_shrink) == (2000, 0, 0)
     assert ctx.poll_ns == 0
+
+
+def test_signal_after_the_wait_leaves_nothing_that_ends_all_others(ctx, background):
+    """It comes while the owner, awake again, waits for the GIL."""
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    interval = sys.getswitchinterval()
+
+    def signal_when_awake():
+        wait_blocked(ctx)
+        ctx.notify()
+        spin(50_000_000)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        spin(50_000_000)
+
+    try:
+        sys.setswitchinterval(0.5)
+        background(signal_when_awake)
+        ctx.poll()
+    finally:
+        sys.setswitchinterval(interval)
+        signal.signal(signal.SIGUSR1, before)
+    readable = 0
+    for _ in range(10):
+        ctx.prepare()
+        readable += bool(select.select([ctx.fileno()], [], [], 0)[0])
+        ctx.check()
+        ctx.dispatch()
+    assert readable <= 1

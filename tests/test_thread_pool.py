@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import poll_until, task_state, wait_until
+from conftest import DEADLINE_S, poll_until, task_state, wait_blocked, wait_until
 
 import tpool
 
@@ -368,3 +368,96 @@ def test_several_pools_share_one_context(ctx, pool, single):
     assert single.ctx is ctx
     requests = [p.submit(int, i) for i in range(50) for p in (pool, single)]
     assert [req.result() for req in requests] == [i for i in range(50) for _ in (0, 1)]
+
+
+def test_shut_down_pool_that_blocks_takes_no_more_of_submit_many(ctx):
+    pool = tpool.ThreadPool(ctx, max_pending=100, on_full="block")
+
+    def argtuples():
+        yield (1,)
+        pool.shutdown()
+        yield (2,)
+
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        pool.submit_many(str, argtuples())
+    assert pool.stats().threads == 0
+
+
+def test_owner_that_shuts_down_hears_that_a_submit_was_taken_back(
+    ctx, background, monkeypatch
+):
+    spawning = threading.Event()
+
+    def spawn(*_):
+        spawning.set()
+        wait_blocked(ctx)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(tpool.thread_pool, "spawn", spawn)
+    pool = tpool.ThreadPool(ctx)
+
+    def submit():
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            pool.submit(int)
+
+    submitter = background(submit)
+    assert spawning.wait(DEADLINE_S)
+    pool.shutdown()
+    submitter.finish()
+
+
+def test_thread_that_started_a_worker_is_not_taken_to_start_one_for_ever(
+    ctx, monkeypatch
+):
+    """Two spawn at once, and the one that began first ends first."""
+    spawn, main = tpool.thread_pool.spawn, threading.current_thread()
+    second, first_is_over = threading.Event(), threading.Event()
+    spawns = []
+
+    def overlapping(*args):
+        spawn(*args)
+        spawns.append(threading.current_thread())
+        if len(spawns) == 1:
+            assert second.wait(DEADLINE_S)
+        elif len(spawns) == 2:
+            second.set()
+            assert first_is_over.wait(DEADLINE_S)
+
+    monkeypatch.setattr(tpool.thread_pool, "spawn", overlapping)
+    pool = tpool.ThreadPool(ctx, max_threads=32)
+    gate = threading.Event()
+    calls = pool.submit_many(gate.wait, [()] * 2)
+    first_is_over.set()
+    wait_until(lambda: pool.stats().running == 2)
+    gate.set()
+    for request in calls:
+        request.result()
+    assert spawns[0] is main
+    assert spawns[1] is not main
+    for _ in range(100):
+        for request in [pool.submit(int) for _ in range(50)]:
+            request.result()
+    assert pool.stats().threads < 16
+
+
+def test_callbacks_are_added_while_another_thread_cancels(ctx, background):
+    for _ in range(5):
+        pool = tpool.ThreadPool(ctx, max_threads=1)
+        gate = threading.Event()
+        pool.submit(gate.wait)
+        queued = pool.submit_many(int, [()] * 5000)
+        ran, both = [], threading.Barrier(2)
+
+        def add(queued=queued, ran=ran, both=both):
+            both.wait(DEADLINE_S)
+            for number, request in enumerate(queued):
+                request.add_done_callback(lambda _, number=number: ran.append(number))
+
+        adder = background(add)
+        both.wait(DEADLINE_S)
+        pool.shutdown(wait=False, cancel_futures=True)
+        adder.finish()
+        gate.set()
+        poll_until(ctx, lambda ran=ran: len(ran) == 5000)
+        assert sorted(ran) == list(range(5000))
+        pool.shutdown()

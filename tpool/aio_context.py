@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["AioContext", "default_poll_max_ns"]
 
 _VARIABLE = "TPOOL_POLL_MAX_NS"
+_DIGITS_MAX = 18  # what fits an int64, whatever the digits
 
 
 def default_poll_max_ns(otherwise: int = _core.POLL_MAX_NS_DEFAULT) -> int:
@@ -35,7 +36,7 @@ def default_poll_max_ns(otherwise: int = _core.POLL_MAX_NS_DEFAULT) -> int:
     text = os.environ.get(_VARIABLE)
     if text is None:
         return otherwise
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > _DIGITS_MAX:
         raise ValueError(f"{_VARIABLE} must be a number of nanoseconds, not {text!r}")
     return int(text)
 
@@ -43,11 +44,11 @@ def default_poll_max_ns(otherwise: int = _core.POLL_MAX_NS_DEFAULT) -> int:
 class AioContext(_core.AioContext):
     """An event loop owned by one thread: fds, bottom halves, timers, completions.
 
-    The owner is the thread that made it, or the first one that polls it.
+    The owner is the first thread that polls it; until one does, who made it.
 
     Args:
         poll_max_ns: Bound of the self-tuned polling time, nanoseconds; 0 turns
-            polling off. Default: default_poll_max_ns().
+            polling off. Default: 32768, or what TPOOL_POLL_MAX_NS says.
         poll_grow: Factor by which the polling time grows; 0: 2.
         poll_shrink: Divisor by which it shrinks; 0: to nothing.
         poll_hybrid: Whether the owner sleeps through most of a call that is longer
@@ -60,7 +61,7 @@ class AioContext(_core.AioContext):
     code: a slow one does not end the polling for a fast one.
 
     Raises:
-        ValueError: A parameter is negative.
+        ValueError: A parameter is negative, or TPOOL_POLL_MAX_NS no number.
         OverflowError: A parameter does not fit an int64.
         OSError: The system gives no fd.
 
@@ -133,7 +134,7 @@ class AioContext(_core.AioContext):
 
         Raises:
             RuntimeError: It is being polled, by a callback of its own or
-                another thread.
+                another thread; or it is an EventLoop's, which closes it.
 
         Context: Any thread.
         """

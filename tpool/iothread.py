@@ -91,9 +91,18 @@ class IOThread:
 
         Raises:
             RuntimeError: Called by the thread itself.
+            TypeError, ValueError: timeout is no number, negative or NaN.
 
         Context: Any other thread.
         """
+        if timeout is not None:
+            if not isinstance(timeout, (int, float)):
+                raise TypeError(
+                    f"timeout must be a number of seconds or None, not {timeout!r}"
+                )
+            if not timeout >= 0:
+                raise ValueError(f"timeout must be at least 0, not {timeout!r}")
+            timeout = min(timeout, threading.TIMEOUT_MAX)
         self._thread.join(timeout)
         return not self._thread.is_alive()
 

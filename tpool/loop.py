@@ -132,6 +132,7 @@ class EventLoop(asyncio.SelectorEventLoop):
 
     Raises:
         ValueError: poll_max_ns is negative.
+        OverflowError: poll_max_ns does not fit an int64.
         OSError: The system gives no fd.
 
     Context: As every asyncio loop: one thread at a time.

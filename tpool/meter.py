@@ -86,8 +86,10 @@ class CpuUsage:
         """Return all seconds divided by the number of operations.
 
         Raises:
-            ValueError: operations is not positive.
+            TypeError, ValueError: operations is not a positive int.
         """
+        if not isinstance(operations, int):
+            raise TypeError(f"operations must be an int, not {operations!r}")
         if operations < 1:
             raise ValueError(f"operations must be positive, not {operations!r}")
         by = operations
@@ -162,15 +164,10 @@ class CpuMeter:
         ctx: The context whose owner and workers are told apart; None: the owner
             is the thread that starts the meter, and there are no workers.
 
-    Attributes:
-        usage: What the last stop() returned.
-
     Context: Any thread; also a context manager. Workers that start or end while
         it runs are counted. Calls and waits count in the phases once they have
         ended; a pool that was dropped meanwhile does not.
     """
-
-    usage: CpuUsage
 
     def __init__(self, ctx: AioContext | None = None) -> None:
         """Make a meter; see the class."""
@@ -179,6 +176,18 @@ class CpuMeter:
         self._ctx = ctx
         self._owner = 0
         self._begin: _Reading | None = None
+        self._usage: CpuUsage | None = None
+
+    @property
+    def usage(self) -> CpuUsage:
+        """What the last stop() returned.
+
+        Raises:
+            RuntimeError: There was none.
+        """
+        if self._usage is None:
+            raise RuntimeError("usage of a CpuMeter that was not stopped")
+        return self._usage
 
     def start(self) -> None:
         """Begin to measure, once more if it did already.
@@ -207,7 +216,7 @@ class CpuMeter:
         owner_ns = max(now.owner_ns - then.owner_ns, 0)
         workers_ns = now.workers_ns - then.workers_ns
         process_ns = now.process_ns - then.process_ns
-        self.usage = CpuUsage(
+        self._usage = CpuUsage(
             wall_s=wall_ns * _S,
             owner_s=owner_ns * _S,
             workers_s=workers_ns * _S,
@@ -220,7 +229,7 @@ class CpuMeter:
             else None,
             workers=_worker_phases(then, now) if then.stats else None,
         )
-        return self.usage
+        return self._usage
 
     def __enter__(self) -> Self:
         """Start it."""

@@ -55,6 +55,7 @@ class ThreadPool(_core.ThreadPool):
     Raises:
         ValueError: A number is negative, or min_threads exceeds max_threads.
         TypeError: An argument has the wrong type; it is named.
+        OverflowError: A number is too large; it is named.
         RuntimeError: The context is closed, or the interpreter exits.
 
     Context: Any thread; also a context manager, which shuts it down.
@@ -189,6 +190,7 @@ def _shutdown_at_exit() -> None:
 
 def _after_fork_in_child() -> None:
     """Refuse requests: the threads are in the parent."""
+    _core._after_fork()
     for pool in _pools:
         pool._close(_FORK, False)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+
+from tpool.registry import Registry
 
 if TYPE_CHECKING:
     from tpool import _core
@@ -61,6 +64,12 @@ class Workers:
         # A thread's end, and who counts. Reentrant: a collection in the middle
         # may run code that starts a thread in vain.
         self._lock = threading.RLock()
+        _sets.add(self)
+
+    def _after_fork(self) -> None:
+        """Begin anew in the child: a thread of the parent may have the lock."""
+        self._threads.clear()
+        self._lock = threading.RLock()
 
     def add(self, thread: WorkerThread) -> None:
         """Take a thread in."""
@@ -87,6 +96,17 @@ class Workers:
             for thread in others:
                 thread.join()
                 self._threads.discard(thread)
+
+
+_sets: Registry[Workers] = Registry()
+
+
+def _after_fork_in_child() -> None:
+    for threads in _sets:
+        threads._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class _Started(threading.Event):

@@ -176,6 +176,37 @@ def child_has_no_wakeup_fd_of_its_parent():
         assert statuses == [0]
 
 
+def child_of_a_dropped_pool_cancels_nothing():
+    """One of the parent's workers may have held the lock of the queue."""
+    with tpool.AioContext() as ctx:
+        gate, running = threading.Event(), threading.Event()
+        pool = tpool.ThreadPool(ctx, max_threads=1)
+        pool.submit(lambda: (running.set(), gate.wait()))
+        queued = pool.submit(int)
+        assert running.wait(30)
+        del pool
+
+        def child():
+            assert queued.cancel() is False
+
+        assert in_child(child) == 0
+        assert queued.cancel()
+        gate.set()
+
+
+def call_that_forks_and_returns_ends_the_child():
+    """Nobody there is to get its result, and no request will come."""
+    for min_threads in (0, 1):
+        with tpool.AioContext() as ctx:
+            pool = tpool.ThreadPool(ctx, min_threads, idle_timeout=None)
+            pid = pool.submit(os.fork).result()
+            try:
+                spin_until(lambda pid=pid: os.waitpid(pid, os.WNOHANG)[0])
+            except BaseException:
+                os.kill(pid, signal.SIGKILL)
+                raise
+
+
 def blocked(ctx):
     ctx.acquire()
     try:

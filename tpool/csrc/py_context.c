@@ -120,7 +120,8 @@ static int close_acquired(AioContextObject *c)
     }
     Py_BEGIN_CRITICAL_SECTION(c);
     atomic_store_explicit(&c->closed, true, memory_order_relaxed);
-    if (!atomic_load_explicit(&c->core->workers, memory_order_acquire)) {
+    notify_unblock(&c->core->aio.notify); /* a foreign loop may have waited */
+    if (py_core_is_quiet(c->core)) {
         /* Nobody will write it: not left to the last pool object. */
         notify_cleanup(&c->core->aio.notify);
     }
@@ -154,6 +155,11 @@ PyObject *context_check_idle(AioContextObject *c, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     ret = c->closed ? 0 : polled_by_nobody(c);
+    if (ret == 0 && c->interleaved) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the AioContext is an event loop's: close the loop");
+        ret = -1;
+    }
     context_release(c);
     if (ret < 0) {
         return NULL;

@@ -98,10 +98,10 @@ void context_changed(AioContextObject *c);
  * Any thread.  0 if the caller owns the context, or nobody has polled it yet;
  * -1 with an exception.
  */
-int context_check_owner(AioContextObject *c, const char *what);
+int context_check_owner(AioContextObject *c);
 
 /* Context acquired.  The same, and the caller is the owner from now on. */
-int context_adopt(AioContextObject *c, const char *what);
+int context_adopt(AioContextObject *c);
 
 /* Any thread.  Relaxed, both: only this thread can have stored its number. */
 static inline bool context_is_owner(AioContextObject *c)

@@ -108,13 +108,12 @@ static void notify_owner(AioContextObject *c)
     if (aio_owner_polls(&c->core->aio)) {
         struct py_core *core = py_core_ref(c->core);
 
-        /* As a worker does: close() leaves the notifier to the last of them. */
-        atomic_fetch_add_explicit(&core->workers, 1, memory_order_relaxed);
+        py_core_enter(core);
         Py_BEGIN_ALLOW_THREADS
         notify_bare(&core->aio.notify);
         aio_handoff_to_owner(&core->aio);
         Py_END_ALLOW_THREADS
-        atomic_fetch_sub_explicit(&core->workers, 1, memory_order_release);
+        py_core_leave(core);
         py_core_unref(core);
         return;
     }

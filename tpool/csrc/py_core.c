@@ -16,7 +16,7 @@ struct py_core *py_core_new(struct module_state *state, PyObject *context)
         return NULL;
     }
     atomic_init(&core->refs, 1);
-    atomic_init(&core->workers, 0);
+    atomic_init(&core->posters, 0);
     atomic_init(&core->detached, false);
     core->trace = &state->trace;
     core->context_ref = PyWeakref_NewRef(context, NULL);

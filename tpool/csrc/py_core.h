@@ -14,7 +14,7 @@ struct py_core {
     struct aio_core aio;
     /* Any thread. */
     _Atomic uint32_t refs;
-    _Atomic uint32_t workers; /* and others that may still write the notifier */
+    _Atomic uint32_t posters; /* that may write the notifier, workers say */
     atomic_bool detached;     /* the context is gone: nobody will dispatch */
     /* Immutable after init. */
     PyObject *context_ref; /* weak reference to the AioContext */
@@ -24,6 +24,31 @@ struct py_core {
 /* GIL held.  NULL with an exception. */
 struct py_core *py_core_new(struct module_state *state, PyObject *context);
 struct py_core *py_core_ref(struct py_core *core);
+
+/*
+ * Any thread but the owner, before and after it may write the notifier: meanwhile
+ * close() leaves it open, see py_core_is_quiet().
+ */
+static inline void py_core_enter(struct py_core *core)
+{
+    /* Acquire-release: pairs with the one in py_core_is_quiet(). */
+    atomic_fetch_add_explicit(&core->posters, 1, memory_order_acq_rel);
+}
+
+static inline void py_core_leave(struct py_core *core)
+{
+    /* Release: the write is done. */
+    atomic_fetch_sub_explicit(&core->posters, 1, memory_order_release);
+}
+
+/*
+ * Owner, not blocked.  Whether nobody writes the notifier any more: who enters
+ * later finds, by the order of the two increments, that there is no need.
+ */
+static inline bool py_core_is_quiet(struct py_core *core)
+{
+    return !atomic_fetch_add_explicit(&core->posters, 0, memory_order_acq_rel);
+}
 
 /* GIL held: the last one drops what nobody has dispatched. */
 void py_core_unref(struct py_core *core);

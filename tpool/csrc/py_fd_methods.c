@@ -5,6 +5,23 @@
 #include "py_args.h"
 #include "py_context.h"
 
+/* -errno of fd, which is named.  NULL. */
+static PyObject *raise_fd(int err, int fd)
+{
+    PyObject *name;
+
+    if (err == -ENOMEM) {
+        return PyErr_NoMemory();
+    }
+    name = PyUnicode_FromFormat("fd %d", fd);
+    if (name) {
+        errno = -err;
+        PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, name);
+        Py_DECREF(name);
+    }
+    return NULL;
+}
+
 /* Common end of set_fd_handler() and set_event_notifier(). */
 static PyObject *set_handler(AioContextObject *c, int fd,
                              PyObject *const callbacks[HANDLER_CALLBACKS],
@@ -23,18 +40,8 @@ static PyObject *set_handler(AioContextObject *c, int fd,
     ret = handlers_set(&c->handlers, &c->fdmon, fd, callbacks, keep);
     context_changed(c);
     context_release(c);
-    if (ret == -ENOMEM) {
-        return PyErr_NoMemory();
-    }
     if (ret < 0) {
-        PyObject *name = PyUnicode_FromFormat("fd %d", fd);
-
-        if (name) {
-            errno = -ret;
-            PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, name);
-            Py_DECREF(name);
-        }
-        return NULL;
+        return raise_fd(ret, fd);
     }
     Py_RETURN_NONE;
 }
@@ -121,7 +128,7 @@ PyObject *context_set_fd_poll(AioContextObject *c, PyObject *args,
                             callbacks[IO_POLL_END]);
     context_release(c);
     if (ret < 0) {
-        return raise_errno(ret);
+        return raise_fd(ret, fd);
     }
     Py_RETURN_NONE;
 }

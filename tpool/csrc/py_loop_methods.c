@@ -19,7 +19,7 @@ PyObject *context_poll_for(AioContextObject *c, PyObject *timeout)
 
 PyObject *context_disown(AioContextObject *c, PyObject *Py_UNUSED(ignored))
 {
-    if (context_check_owner(c, "_disown()") < 0 || context_enter(c) < 0) {
+    if (context_check_owner(c) < 0 || context_enter(c) < 0) {
         return NULL;
     }
     if (c->poll_depth) {

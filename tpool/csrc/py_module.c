@@ -85,7 +85,19 @@ static PyObject *cpus_usable(PyObject *Py_UNUSED(module),
     return PyLong_FromLong(cpu_usable());
 }
 
+static PyObject *after_fork(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    struct module_state *state = PyModule_GetState(module);
+
+    /* Relaxed: a child has one thread. */
+    atomic_fetch_add_explicit(&state->forks, 1, memory_order_relaxed);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef module_methods[] = {
+    {"_after_fork", after_fork, METH_NOARGS,
+     "_after_fork($module, /)\n--\n\n"
+     "In the child of a fork: the pools there are have no thread here."},
     {"cpus_usable", cpus_usable, METH_NOARGS,
      "cpus_usable($module, /)\n--\n\n"
      "CPUs that the calling thread may use at once: its affinity mask, bounded\n"

@@ -176,21 +176,21 @@ void context_give_back(AioContextObject *c, const struct ownership *before)
     atomic_store_explicit(&c->adopted, before->adopted, memory_order_release);
 }
 
-int context_check_owner(AioContextObject *c, const char *what)
+int context_check_owner(AioContextObject *c)
 {
     if (!atomic_load_explicit(&c->adopted, memory_order_acquire) ||
         context_is_owner(c)) {
         return 0;
     }
     PyErr_Format(PyExc_RuntimeError,
-                 "%s in thread %lu: the AioContext belongs to thread %lu, "
-                 "which has polled it",
-                 what, PyThread_get_thread_ident(),
+                 "thread %lu cannot turn the AioContext: it belongs to thread "
+                 "%lu, which has polled it",
+                 PyThread_get_thread_ident(),
                  atomic_load_explicit(&c->owner, memory_order_relaxed));
     return -1;
 }
 
-int context_adopt(AioContextObject *c, const char *what)
+int context_adopt(AioContextObject *c)
 {
     if (!atomic_load_explicit(&c->adopted, memory_order_relaxed)) {
         int ret = 0;
@@ -206,5 +206,5 @@ int context_adopt(AioContextObject *c, const char *what)
         /* Release: pairs with the acquire in context_check_owner(). */
         atomic_store_explicit(&c->adopted, true, memory_order_release);
     }
-    return context_check_owner(c, what);
+    return context_check_owner(c);
 }

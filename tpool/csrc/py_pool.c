@@ -109,6 +109,7 @@ PyDoc_STRVAR(
     "Raises:\n"
     "    ValueError: min_threads is negative or above max_threads, or\n"
     "        max_threads is less than 1.\n"
+    "    OverflowError: A number is too large; it is named.\n"
     "    RuntimeError: The pool was shut down.\n"
     "\n"
     "Context: Any thread.");
@@ -175,12 +176,16 @@ static PyObject *pool_close(PoolObject *self, PyObject *args)
     if (self->down == why_down[WHY_FORKED] || why == WHY_FORKED) {
         /* No worker is here, and one may have held the queue's lock. */
         self->down = why_down[WHY_FORKED];
-        atomic_store_explicit(&self->pool->forked, true, memory_order_relaxed);
         Py_RETURN_FALSE;
     }
     self->down = why_down[why];
     while (cancel && (node = request_queue_cancel_oldest(&self->pool->queue))) {
-        request_deliver_cancelled((RequestObject *)work_of(&node->link));
+        RequestObject *r = (RequestObject *)work_of(&node->link);
+
+        Py_BEGIN_CRITICAL_SECTION(r);
+        request_set_cancelled(r);
+        Py_END_CRITICAL_SECTION();
+        request_deliver(r);
     }
     request_queue_shutdown(&self->pool->queue);
     Py_RETURN_TRUE;

@@ -25,8 +25,8 @@ struct pool_core {
     PyObject *name_prefix;
     uint32_t max_pending;
     bool block_signals; /* in the workers */
-    /* Any thread: set in the child of a fork, where nobody may have the lock. */
-    atomic_bool forked;
+    uint32_t forks;     /* of the module, when it was made */
+    /* Any thread. */
     _Atomic unsigned long spawner; /* thread that starts a worker now, or 0 */
     /* Any thread, rarely: submitters that wait for room. */
     _Atomic uint32_t waiters;
@@ -42,6 +42,16 @@ typedef struct {
     bool block;       /* a full pool blocks instead of raising */
     const char *down; /* why nothing can be submitted any more, or NULL */
 } PoolObject;
+
+/*
+ * Any thread.  Whether this is the child of a fork since it was made: its workers
+ * are in the parent, and one of them may have held a lock.
+ */
+static inline bool pool_is_forked(struct pool_core *pool)
+{
+    return atomic_load_explicit(&pool->state->forks, memory_order_relaxed) !=
+           pool->forks;
+}
 
 /* GIL held, context acquired.  NULL with an exception. */
 struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
@@ -76,7 +86,10 @@ void pool_worker_lost(struct pool_core *pool);
 /* GIL held.  No thread is there and none can be had: who waits is told so. */
 void pool_fail_queued(struct pool_core *pool);
 
-/* Worker.  A request has left the queue: somebody may wait for its place. */
+/* GIL held.  The owner may wait in poll() for something that has changed. */
+void pool_wake_owner(struct pool_core *pool);
+
+/* Any thread.  A request has left the queue: somebody may wait for its place. */
 void pool_room(struct pool_core *pool);
 
 /* Any thread, GIL held: 0 while requests are accepted, or -1 with an exception. */

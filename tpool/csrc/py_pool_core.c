@@ -59,6 +59,8 @@ struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
     atomic_init(&pool->refs, 1);
     pool->core = py_core_ref(context->core);
     pool->state = context->state;
+    pool->forks = atomic_load_explicit(&pool->state->forks,
+                                       memory_order_relaxed);
     pool->spawn = Py_NewRef(spawn);
     pool->name_prefix = Py_NewRef(name_prefix);
     pool->max_pending = max_pending;
@@ -91,9 +93,10 @@ bool pool_is_spawning(struct pool_core *pool)
 
 int pool_spawn(struct pool_core *pool, uint32_t *left)
 {
+    unsigned long me = PyThread_get_thread_ident();
     /* Relaxed: of several threads that spawn at once one is known, a hint. */
-    unsigned long outer = atomic_exchange_explicit(
-        &pool->spawner, PyThread_get_thread_ident(), memory_order_relaxed);
+    bool nested = atomic_exchange_explicit(&pool->spawner, me,
+                                           memory_order_relaxed) == me;
     PyObject *worker = worker_new(pool), *result = NULL;
 
     *left = 1;
@@ -109,7 +112,11 @@ int pool_spawn(struct pool_core *pool, uint32_t *left)
     if (!result && (!worker || worker_revoke(worker))) {
         *left = count_lost(pool);
     }
-    atomic_store_explicit(&pool->spawner, outer, memory_order_relaxed);
+    if (!nested) {
+        /* Another's number is left to it: what it forgets stays for ever. */
+        atomic_compare_exchange_strong_explicit(
+            &pool->spawner, &me, 0, memory_order_relaxed, memory_order_relaxed);
+    }
     Py_XDECREF(worker);
     Py_XDECREF(result);
     return result ? 0 : -1;
@@ -136,6 +143,13 @@ int pool_spawn_helper(struct pool_core *pool)
     return 0;
 }
 
+void pool_wake_owner(struct pool_core *pool)
+{
+    py_core_enter(pool->core);
+    notify_bare(&pool->core->aio.notify);
+    py_core_leave(pool->core);
+}
+
 void pool_room(struct pool_core *pool)
 {
     /* Relaxed: a waiter looks again every ROOM_WAIT_NS. */
@@ -145,5 +159,5 @@ void pool_room(struct pool_core *pool)
     pthread_mutex_lock(&pool->room_lock);
     pthread_cond_broadcast(&pool->room);
     pthread_mutex_unlock(&pool->room_lock);
-    notify_bare(&pool->core->aio.notify); /* the owner waits in poll() */
+    pool_wake_owner(pool);
 }

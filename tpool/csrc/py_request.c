@@ -8,6 +8,8 @@
 #include "py_pool.h"
 #include "py_request_doc.h"
 
+#include <structmember.h>
+
 /* Owner: polls until the request is done.  Returns 0, or -1 with an exception. */
 static int wait_done(RequestObject *r, const char *method, int64_t timeout_ns)
 {
@@ -136,19 +138,21 @@ static PyObject *request_cancelled(RequestObject *r,
 
 static PyObject *request_cancel(RequestObject *r, PyObject *Py_UNUSED(ignored))
 {
-    bool cancelled;
+    bool cancelled, mine;
 
     Py_BEGIN_CRITICAL_SECTION(r);
     cancelled = request_is_cancelled(r);
-    if (!cancelled &&
-        !atomic_load_explicit(&r->pool->forked, memory_order_relaxed) &&
-        request_queue_cancel(&r->pool->queue, &r->work.node)) {
-        cancelled = true;
-        pool_room(r->pool);
-        request_deliver_cancelled(r); /* with the queue's reference */
+    mine = !cancelled && !pool_is_forked(r->pool) &&
+           request_queue_cancel(&r->pool->queue, &r->work.node);
+    if (mine) {
+        request_set_cancelled(r);
     }
     Py_END_CRITICAL_SECTION();
-    return PyBool_FromLong(cancelled);
+    if (mine) {
+        pool_room(r->pool);
+        request_deliver(r); /* with the queue's reference */
+    }
+    return PyBool_FromLong(cancelled || mine);
 }
 
 /* Critical section.  Returns 0, or -1 with an exception. */
@@ -279,6 +283,9 @@ static void request_dealloc(RequestObject *r)
     PyTypeObject *type = Py_TYPE(r);
 
     PyObject_GC_UnTrack(r);
+    if (r->weakrefs) {
+        PyObject_ClearWeakRefs((PyObject *)r);
+    }
     /* A chain of requests, each the outcome of the next, is not recursed into. */
     Py_TRASHCAN_BEGIN(r, request_dealloc) request_clear(r);
     pool_core_unref(r->pool);
@@ -316,14 +323,21 @@ static PyMethodDef request_methods[] = {
     {NULL},
 };
 
+static PyMemberDef request_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(RequestObject, weakrefs),
+     READONLY, NULL},
+    {NULL},
+};
+
 static PyType_Slot request_slots[] = {
-    {Py_tp_doc, "One call handed to a ThreadPool; see ThreadPool.submit()."},
+    {Py_tp_doc, (void *)request_doc},
     {Py_tp_repr, request_repr},
     {Py_am_await, request_await},
     {Py_tp_traverse, request_traverse},
     {Py_tp_clear, request_clear},
     {Py_tp_dealloc, request_dealloc},
     {Py_tp_methods, request_methods},
+    {Py_tp_members, request_members},
     {0, NULL},
 };
 

@@ -36,6 +36,7 @@ typedef struct {
     int64_t
         took_ns; /* from submit to the end of the call; -1: it did not run */
     /* Critical section of the object. */
+    PyObject *weakrefs;
     PyObject *callbacks;      /* NULL, one callable, or a list */
     Py_ssize_t callbacks_run; /* of the list */
     PyObject *scratch;        /* PY_VECTORCALL_ARGUMENTS_OFFSET: is args[-1] */
@@ -72,11 +73,11 @@ RequestObject *request_new(struct pool_core *pool, bool bare, PyObject *fn,
  */
 void request_run(RequestObject *r, struct call_times *times);
 
-/*
- * Any thread, GIL held; the request is in no queue any more, and the caller's
- * reference goes with it to the owner.
- */
-void request_deliver_cancelled(RequestObject *r);
+/* Critical section.  It is in no queue any more, and will not run. */
+void request_set_cancelled(RequestObject *r);
+
+/* Any thread, GIL held.  The caller's reference goes with it to the owner. */
+void request_deliver(RequestObject *r);
 
 /* The same, for want of a thread: its outcome is a RuntimeError. */
 void request_deliver_failed(RequestObject *r);
@@ -94,7 +95,7 @@ void request_drop_context(RequestObject *r);
 /* Where calls like this one are counted; NULL: the work is no request. */
 struct call_place *request_place(PyObject *work, struct module_state *state);
 
-/* GIL held.  Has the garbage collector know of it, if there is a reason. */
+/* Critical section.  Has the garbage collector know of it, if there is a reason. */
 void request_track(RequestObject *r);
 
 /* Owner.  Returns 0, or -1 with an exception that must leave poll(). */

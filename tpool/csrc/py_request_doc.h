@@ -8,6 +8,17 @@
 #include "py_state.h"
 
 PyDoc_STRVAR(
+    request_doc,
+    "One call handed to a ThreadPool; see ThreadPool.submit().\n"
+    "\n"
+    "It is done once the owner of the pool's AioContext has dispatched it. Its\n"
+    "methods are those of a concurrent.futures.Future, which it is not: wait()\n"
+    "and as_completed() do not know it.\n"
+    "\n"
+    "A coroutine in any asyncio loop may await it. Somebody has to turn the\n"
+    "context meanwhile: an IOThread, or the loop itself.");
+
+PyDoc_STRVAR(
     result_doc,
     "result($self, /, timeout=None)\n--\n\n"
     "Return what the call returned, or raise what it raised.\n"

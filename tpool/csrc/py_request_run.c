@@ -63,6 +63,7 @@ RequestObject *request_new(struct pool_core *pool, bool bare, PyObject *fn,
     r->context = context;
     r->outcome = NULL;
     r->took_ns = -1;
+    r->weakrefs = NULL;
     r->callbacks = NULL;
     r->callbacks_run = 0;
     r->scratch = NULL;
@@ -80,6 +81,14 @@ void request_drop_call(RequestObject *r)
     for (Py_ssize_t i = 0; i < Py_SIZE(r); i++) {
         Py_CLEAR(r->args[i]);
     }
+}
+
+static void set_finished(RequestObject *r)
+{
+    Py_BEGIN_CRITICAL_SECTION(r);
+    atomic_store_explicit(&r->state, REQUEST_FINISHED, memory_order_relaxed);
+    request_track(r);
+    Py_END_CRITICAL_SECTION();
 }
 
 void request_run(RequestObject *r, struct call_times *times)
@@ -107,20 +116,19 @@ void request_run(RequestObject *r, struct call_times *times)
     times->run_ns = clock_now_ns() - begin_ns;
     r->took_ns = times->wait_ns + times->run_ns;
     request_drop_call(r);
-    request_track(r);
     trace_emit_at(&r->pool->state->trace, TRACE_THREAD_POOL_COMPLETE, r, 0,
                   begin_ns + times->run_ns);
-    atomic_store_explicit(&r->state, REQUEST_FINISHED, memory_order_relaxed);
+    set_finished(r);
 }
 
-/* GIL held.  Hands r over, for whoever took it out of the queue. */
-static void deliver(RequestObject *r)
+void request_deliver(RequestObject *r)
 {
     struct py_core *core = py_core_ref(r->pool->core);
 
-    request_track(r);
     Py_INCREF(r);
+    py_core_enter(core);
     aio_core_post(&core->aio, &r->work.node.link);
+    py_core_leave(core);
     py_core_drop_undelivered(core);
     py_core_unref(core);
     /* After the post: this can run code that waits for it. */
@@ -128,12 +136,12 @@ static void deliver(RequestObject *r)
     Py_DECREF(r);
 }
 
-void request_deliver_cancelled(RequestObject *r)
+void request_set_cancelled(RequestObject *r)
 {
     trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_CANCEL, r, 0);
     atomic_fetch_add_explicit(&r->pool->cancelled, 1, memory_order_relaxed);
     atomic_store_explicit(&r->cancelled, true, memory_order_relaxed);
-    deliver(r);
+    request_track(r);
 }
 
 void request_deliver_failed(RequestObject *r)
@@ -142,8 +150,8 @@ void request_deliver_failed(RequestObject *r)
                     "no thread could be started for this request");
     r->outcome = take_exception();
     r->raised = true;
-    atomic_store_explicit(&r->state, REQUEST_FINISHED, memory_order_relaxed);
-    deliver(r);
+    set_finished(r);
+    request_deliver(r);
 }
 
 struct call_place *request_place(PyObject *work, struct module_state *state)

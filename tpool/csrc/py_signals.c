@@ -70,7 +70,7 @@ void signal_guard_cleanup(struct signal_guard *g)
 void signal_guard_abandon(struct signal_guard *g)
 {
     if (g->set) {
-        signal_guard_leave(g, false);
+        signal_guard_leave(g);
     }
     signal_guard_cleanup(g);
 }
@@ -99,6 +99,9 @@ void signal_guard_pass_on(struct signal_guard *g)
     char numbers[64];
     ssize_t n;
 
+    if (g->set) {
+        return; /* it has to end the wait of an outer poll() */
+    }
     while ((n = read(g->pipe.rfd, numbers, sizeof(numbers))) > 0) {
         /* A full fd loses signals, as it does when CPython writes to it. */
         if (g->other >= 0 && write(g->other, numbers, (size_t)n) < 0) {
@@ -125,14 +128,15 @@ int signal_guard_enter(struct signal_guard *g)
     /* After it is set: what came before is seen here, what comes later writes. */
     if (PyErr_CheckSignals() < 0) {
         if (ret) {
-            signal_guard_leave(g, true);
+            signal_guard_leave(g);
+            signal_guard_pass_on(g);
         }
         return -1;
     }
     return ret;
 }
 
-void signal_guard_leave(struct signal_guard *g, bool fired)
+void signal_guard_leave(struct signal_guard *g)
 {
     int other = set_wakeup_fd(g, -1);
 
@@ -140,7 +144,4 @@ void signal_guard_leave(struct signal_guard *g, bool fired)
         set_wakeup_fd(g, other); /* a signal handler has set one of its own */
     }
     g->set = false;
-    if (fired) {
-        event_notifier_test_and_clear(&g->pipe);
-    }
 }

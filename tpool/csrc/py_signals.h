@@ -44,13 +44,14 @@ int signal_guard_open(struct signal_guard *g, struct fdmon *m);
  */
 int signal_guard_enter(struct signal_guard *g);
 
-/*
- * GIL held, after signal_guard_enter() returned 1.  fired: the wait has reported
- * the pipe, which is then drained.
- */
-void signal_guard_leave(struct signal_guard *g, bool fired);
+/* GIL held, after signal_guard_enter() returned 1. */
+void signal_guard_leave(struct signal_guard *g);
 
-/* Main thread: passes on what was meant for the wakeup fd of somebody else. */
+/*
+ * Owner, whichever thread it is, when a look at the fds has reported the pipe.
+ * Drains it, of what may have come after the wait too, or every look would find it
+ * ready; and passes on what was meant for the wakeup fd of somebody else.
+ */
 void signal_guard_pass_on(struct signal_guard *g);
 
 /* After fdmon_reset().  Returns 0 or -errno. */

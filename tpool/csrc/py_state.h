@@ -31,6 +31,8 @@ struct module_state {
     PyTypeObject *partial_type; /* functools.partial */
     PyObject *str_func, *str_args;
     PyObject *set_wakeup_fd; /* signal.set_wakeup_fd, before CPython 3.13 */
+    /* Any thread: how often this process is the child of a fork. */
+    _Atomic uint32_t forks;
     /* Any thread; see trace_ring.h. */
     struct trace trace;
     bool trace_ready;

@@ -107,7 +107,8 @@ static void take_back(struct pool_core *pool, RequestObject *r)
                                   memory_order_relaxed);
         call_place_forget(r->place);
         atomic_fetch_add_explicit(&pool->taken_back, 1, memory_order_relaxed);
-        Py_DECREF(r); /* the queue's */
+        pool_wake_owner(pool); /* it may wait for r, to close the pool */
+        Py_DECREF(r);          /* the queue's */
     }
 }
 
@@ -180,6 +181,11 @@ static PyObject *requests_new(PoolObject *self, PyObject *fn,
 {
     PyObject *iterator, *item, *list = NULL;
 
+    if (!Py_TYPE(argtuples)->tp_iter && !PySequence_Check(argtuples)) {
+        PyErr_Format(PyExc_TypeError, "argtuples must be iterable, not %R",
+                     argtuples);
+        return NULL;
+    }
     iterator = PyObject_GetIter(argtuples);
     if (!iterator) {
         return NULL;
@@ -240,6 +246,9 @@ static Py_ssize_t reserve_slice(PoolObject *self, Py_ssize_t n)
     n = n < THREADS_MAX ? n : THREADS_MAX;
     if (!self->block) {
         return reserve(self, (uint32_t)n) < 0 ? -1 : n;
+    }
+    if (pool_check_up(self) < 0) {
+        return -1;
     }
     some = request_queue_reserve_some(&pool->queue, (uint32_t)n,
                                       pool->max_pending);

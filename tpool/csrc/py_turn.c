@@ -57,6 +57,15 @@ static bool notifier_fired(AioContextObject *c, const struct wait *w)
     return fdmon_reported(w->events, w->n_events, c->handlers.notifier_fd);
 }
 
+/* What the wait has reported of the context's own fds. */
+static void accept_events(AioContextObject *c, const struct wait *w)
+{
+    notify_accept(&c->core->aio.notify, notifier_fired(c, w));
+    if (fdmon_reported(w->events, w->n_events, c->signals.pipe.rfd)) {
+        signal_guard_pass_on(&c->signals);
+    }
+}
+
 /* How many events are of fds that somebody has registered. */
 static int user_events(const struct wait *w)
 {
@@ -103,10 +112,10 @@ static int begin(AioContextObject *c)
     if (!nested) {
         yield_to_waiters(c);
     }
-    if (context_check_owner(c, "poll()") < 0 || context_enter(c) < 0) {
+    if (context_check_owner(c) < 0 || context_enter(c) < 0) {
         return -1;
     }
-    if (context_adopt(c, "poll()") < 0) {
+    if (context_adopt(c) < 0) {
         context_release(c);
         return -1;
     }
@@ -199,7 +208,7 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
     if (blocking) {
         notify_lower(notify, NOTIFY_STEP);
     }
-    notify_accept(notify, notifier_fired(c, &w));
+    accept_events(c, &w);
     if (ret == 0) {
         counter_add(&c->stats.turns, 1);
         ret = dispatch(c, &w, progress);
@@ -299,7 +308,7 @@ int context_check(AioContextObject *c, bool *ready)
         raise_errno(w.n_events);
         return -1;
     }
-    notify_accept(&c->core->aio.notify, notifier_fired(c, &w));
+    accept_events(c, &w);
     if (!c->handlers.count && user_events(&w)) {
         /* dispatch() looks at no fd then, and the foreign loop would spin. */
         handlers_drop_ghosts(&c->handlers, &c->fdmon);

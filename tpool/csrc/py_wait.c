@@ -64,12 +64,7 @@ static int block(AioContextObject *c, struct wait *w)
         context_acquire_again(c, hold);
     }
     if (guarded) {
-        /* What comes from now on is seen, and drained, in the next wait. */
-        signal_guard_leave(&c->signals,
-                           fdmon_reported(w->events, n, c->signals.pipe.rfd));
-    } else if (c->owner_is_main &&
-               fdmon_reported(w->events, n, c->signals.pipe.rfd)) {
-        signal_guard_pass_on(&c->signals);
+        signal_guard_leave(&c->signals);
     }
     cpu_publish(&core->cpus.owner);
     w->end_ns = clock_now_ns();

@@ -39,8 +39,7 @@ PyObject *worker_new(struct pool_core *pool)
 
     if (w) {
         w->pool = pool_core_ref(pool);
-        atomic_fetch_add_explicit(&pool->core->workers, 1,
-                                  memory_order_relaxed);
+        py_core_enter(pool->core);
         request_queue_worker_init(&w->queue_worker);
         atomic_init(&w->state, WORKER_STARTING);
         w->batching = false;
@@ -130,7 +129,10 @@ static RequestObject *taken(WorkerObject *w, struct request_node *node)
     return r;
 }
 
-/* Runs r and what is queued behind it; returns the last, not delivered yet. */
+/*
+ * Runs r and what is queued behind it; returns the last, not delivered yet.  NULL:
+ * it has forked, and this is the child, where nothing is its own.
+ */
 static RequestObject *run_batch(WorkerObject *w, RequestObject *r)
 {
     struct pool_core *pool = w->pool;
@@ -142,6 +144,9 @@ static RequestObject *run_batch(WorkerObject *w, RequestObject *r)
         struct call_times times;
 
         request_run(r, &times);
+        if (pool_is_forked(pool)) {
+            return NULL;
+        }
         spent_ns += times.run_ns;
         next = request_queue_end_call(&pool->queue, &w->queue_worker, &times,
                                       spent_ns < BATCH_NS);
@@ -227,13 +232,10 @@ static void loop(WorkerObject *w)
             PyErr_WriteUnraisable(NULL); /* no signal handler runs here */
         }
         r = run_batch(w, r);
+        if (!r) {
+            return;
+        }
     }
-}
-
-/* It delivers no more.  Release: its last write of the notifier is done. */
-static void leave(WorkerObject *w)
-{
-    atomic_fetch_sub_explicit(&w->pool->core->workers, 1, memory_order_release);
 }
 
 PyDoc_STRVAR(run_doc, "run($self, /)\n--\n\n"
@@ -250,7 +252,7 @@ static PyObject *worker_run(WorkerObject *w, PyObject *Py_UNUSED(ignored))
         inherit_affinity(w->pool);
         name_thread(w->pool->name_prefix);
         loop(w);
-        leave(w);
+        py_core_leave(w->pool->core);
     }
     Py_RETURN_NONE;
 }
@@ -273,7 +275,7 @@ static void worker_dealloc(WorkerObject *w)
     PyTypeObject *type = Py_TYPE(w);
     int state = atomic_load_explicit(&w->state, memory_order_relaxed);
 
-    if (atomic_load_explicit(&w->pool->forked, memory_order_relaxed)) {
+    if (pool_is_forked(w->pool)) {
         /* The thread, and perhaps the queue's lock, are the parent's. */
         PyObject_Free(w);
         Py_DECREF(type);
@@ -283,7 +285,7 @@ static void worker_dealloc(WorkerObject *w)
         pool_worker_lost(w->pool); /* there is no thread of it */
     }
     if (state != WORKER_RUNNING) {
-        leave(w);
+        py_core_leave(w->pool->core);
     }
     request_queue_worker_cleanup(&w->queue_worker);
     pool_core_unref(w->pool);

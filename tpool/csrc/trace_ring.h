@@ -12,7 +12,7 @@
 #include <pthread.h>
 
 /* Events a thread can keep until they are read; a power of two. */
-#define TRACE_RING_EVENTS 8192
+#define TRACE_RING_EVENTS 65536
 
 enum trace_kind {
     TRACE_RUN_POLL_HANDLERS_BEGIN, /* id: context, arg: max_ns */
