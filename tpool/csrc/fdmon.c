@@ -292,9 +292,14 @@ int fdmon_wait(struct fdmon *m, int64_t timeout_ns,
     if (n < 0) {
         n = errno == EINTR ? 0 : -errno;
     }
-    for (int i = 0; i < used && stored < n && stored < FDMON_BATCH; i++) {
+    for (int k = 0, first = m->next; k < used; k++) {
+        int i = (first + k) % used;
         short ev = fds[i].revents;
 
+        if (ev && stored == FDMON_BATCH) {
+            m->next = i;
+            break;
+        }
         if (ev) {
             events[stored++] = (struct fdmon_event){
                 .fd = fds[i].fd,

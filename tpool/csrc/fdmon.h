@@ -46,6 +46,7 @@ struct fdmon {
     struct pollfd *fds;
     uint32_t *gens;
     int used, size;
+    int next; /* owner: where the next wait begins to look, for all are seen */
 #endif
 };
 

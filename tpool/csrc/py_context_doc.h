@@ -236,7 +236,8 @@ PyDoc_STRVAR(fileno_doc,
              "\n"
              "Raises:\n"
              "    RuntimeError: The context is closed.\n"
-             "    OSError: The system has no such fd (ENOSYS: no epoll).");
+             "    OSError: The system has no such fd for fd handlers (ENOSYS: no\n"
+             "        epoll), and the context has some.");
 
 PyDoc_STRVAR(poll_for_doc,
              "_poll_for($self, timeout_ns, /)\n--\n\n"

@@ -141,6 +141,35 @@ void context_changed(AioContextObject *c)
     }
 }
 
+#ifndef __linux__
+/* Whether signal handlers run in this thread.  Where that cannot be told: yes. */
+static bool is_main_thread(void)
+{
+    PyObject *exc = PyErr_Occurred() ? take_exception() : NULL;
+    PyObject *module = PyImport_ImportModule("threading"), *main = NULL;
+    PyObject *ident = NULL;
+    bool is_main = true;
+
+    if (module) {
+        main = PyObject_CallMethod(module, "main_thread", NULL);
+    }
+    if (main) {
+        ident = PyObject_GetAttrString(main, "ident");
+    }
+    if (ident) {
+        is_main = PyLong_AsUnsignedLong(ident) == PyThread_get_thread_ident();
+    }
+    PyErr_Clear();
+    Py_XDECREF(ident);
+    Py_XDECREF(main);
+    Py_XDECREF(module);
+    if (exc) {
+        put_exception(exc);
+    }
+    return is_main;
+}
+#endif
+
 void context_set_owner(AioContextObject *c)
 {
     atomic_store_explicit(&c->owner, PyThread_get_thread_ident(),
@@ -149,7 +178,7 @@ void context_set_owner(AioContextObject *c)
     c->owner_tid = (int)syscall(SYS_gettid);
     c->owner_is_main = c->owner_tid == getpid();
 #else
-    c->owner_is_main = true; /* looks for signals where there are none */
+    c->owner_is_main = is_main_thread();
 #endif
 }
 
