@@ -458,8 +458,9 @@ def test_signal_after_the_wait_leaves_nothing_that_ends_all_others(ctx, backgrou
 
     try:
         sys.setswitchinterval(0.5)
-        background(signal_when_awake)
+        other = background(signal_when_awake)
         ctx.poll()
+        other.finish()
     finally:
         sys.setswitchinterval(interval)
         signal.signal(signal.SIGUSR1, before)

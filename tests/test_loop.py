@@ -17,7 +17,7 @@ import threading
 import time
 
 import pytest
-from conftest import ISOLATED, wait_until
+from conftest import DEADLINE_S, ISOLATED, wait_until
 
 import tpool
 
@@ -531,6 +531,72 @@ def test_a_done_request_can_be_awaited_when_its_context_is_closed(run):
         return await request
 
     assert run(main()) == 0
+
+
+def test_a_request_of_a_context_that_nobody_turns_can_be_awaited(run, ctx, pool):
+    async def main():
+        one = await pool.submit(sum, [1, 2])
+        many = await asyncio.gather(*[await_it(pool.submit(int, i)) for i in range(99)])
+        with pytest.raises(KeyError):
+            await pool.submit(raiser, KeyError("x"))
+        await asyncio.sleep(0)
+        return one, many
+
+    async def await_it(request):
+        return await request
+
+    for _ in range(2):  # in one loop after the other
+        assert run(main()) == (3, list(range(99)))
+    assert ctx.notify_me == 0
+    assert pool.submit(int, 7).result() == 7
+
+
+def test_a_context_is_awaited_in_the_loop_after_one_that_has_ended(
+    run, ctx, pool, gate
+):
+    requests = []
+
+    async def give_up():
+        requests.append(pool.submit(gate.wait))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.ensure_future(await_it()), 0.001)
+        assert ctx.notify_me == 1
+
+    async def await_it():
+        return await requests[0]
+
+    async def release_and_await():
+        asyncio.get_running_loop().call_later(0.001, gate.set)
+        return await requests[0], await pool.submit(int)
+
+    run(give_up())
+    assert run(release_and_await()) == (True, 0)
+
+
+def test_a_context_that_is_closed_while_awaited_leaves_no_fd_in_the_loop(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        with tpool.AioContext() as ctx:
+            pool = tpool.ThreadPool(ctx)
+            task = asyncio.ensure_future(await_it(pool.submit(int)))
+            await asyncio.sleep(0)
+            fd = ctx.fileno()
+        read, write = os.pipe()
+        os.dup2(read, fd)  # the number stands for another file now
+        got = asyncio.Event()
+        loop.add_reader(fd, got.set)
+        os.write(write, b"x")
+        await asyncio.wait_for(got.wait(), DEADLINE_S)
+        assert loop.remove_reader(fd)
+        for number in {read, write, fd}:
+            os.close(number)
+        return await asyncio.gather(task, return_exceptions=True)
+
+    async def await_it(request):
+        return await request
+
+    result = run(main())[0]
+    assert result == 0 or isinstance(result, asyncio.CancelledError)
 
 
 def test_a_child_that_a_call_starts_can_be_terminated(run):

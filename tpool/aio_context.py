@@ -13,6 +13,7 @@ from tpool.worker_thread import Workers
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from tpool.loop import _Visitor
     from tpool.thread_pool import ThreadPool
 
 __all__ = ["AioContext", "default_poll_max_ns"]
@@ -72,6 +73,7 @@ class AioContext(_core.AioContext):
     _pools: Registry[ThreadPool]
     _threads: Workers
     _closing: bool
+    _visitor: _Visitor | None  # has its fileno() in an asyncio loop
 
     def __new__(
         cls,
@@ -90,6 +92,7 @@ class AioContext(_core.AioContext):
         self._pools = Registry()
         self._threads = Workers()
         self._closing = False
+        self._visitor = None
         _contexts.add(self)
         return self
 
@@ -148,6 +151,8 @@ class AioContext(_core.AioContext):
             while self._owned and not self.closed and self._in_flight:
                 self.poll()  # what a pool that was dropped has left
             self._threads.join()
+            if self._owned and self._visitor is not None:
+                self._visitor.leave()
             super().close()
         finally:
             self._closing = False

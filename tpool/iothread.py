@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from tpool.aio_context import AioContext
 from tpool.thread_pool import ThreadPool
+from tpool.worker_thread import check_threads
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -53,6 +54,7 @@ class IOThread:
         """Start the thread; see the class."""
         if _exiting.is_set():
             raise RuntimeError("cannot start an IOThread after interpreter shutdown")
+        check_threads()
         self.ctx = AioContext(poll_max_ns)
         self.pool = ThreadPool(self.ctx)
         self._stopping = threading.Event()

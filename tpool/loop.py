@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["EventLoop", "new_event_loop", "run", "to_thread"]
 
+# In AioContext.notify_me: some loop waits for its fileno().
+_FOREIGN = 1
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -91,9 +94,14 @@ def _future_of(
     return future
 
 
-def _await_request(request: Request[_T]) -> Generator[Any, None, _T]:
-    """Implement Request.__await__."""
-    return _future_of(request, asyncio.get_running_loop()).__await__()
+def _await_request(
+    request: Request[_T], ctx: AioContext | None
+) -> Generator[Any, None, _T]:
+    """Implement Request.__await__. ctx: its context, if it is this thread's own."""
+    loop = asyncio.get_running_loop()
+    if ctx is not None:
+        _visit(loop, ctx)
+    return _future_of(request, loop).__await__()
 
 
 class _LoopPool(ThreadPool):
@@ -271,17 +279,19 @@ def run(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
 
 
 class _Guest:
-    """A context and its pool that hang in a loop of somebody else."""
+    """A context that hangs in a loop which does not turn it by itself."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, ctx: AioContext) -> None:
         self._loop = weakref.ref(loop)
         self._turn_is_due = False
-        self.ctx = AioContext()
-        self.pool = _LoopPool(self.ctx, thread_name_prefix="asyncio")
-        self._fd = self.ctx.fileno()
+        self.ctx = ctx
+        self._fd = ctx.fileno()
         loop.add_reader(self._fd, self._turn)
-        self.ctx.prepare()
-        self.ctx._disown()
+        self._prepare()
+
+    def is_in(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it hangs in this loop."""
+        return self._loop() is loop
 
     def leave(self) -> None:
         """Have the loop forget it."""
@@ -302,6 +312,8 @@ class _Guest:
         prepare() polls, before control goes back to the loop.
         """
         self._turn_is_due = False
+        if self.ctx.closed:
+            return
         try:
             self.ctx.check()
             self.ctx.dispatch()
@@ -309,13 +321,60 @@ class _Guest:
                 self.ctx.check()
                 self.ctx.dispatch()
         finally:  # a callback may raise KeyboardInterrupt
-            if self.ctx.prepare() == 0:
-                self.turn_soon()
-            self.ctx._disown()  # the loop may run in another thread next time
+            self._prepare()
+
+    def _prepare(self) -> None:
+        if self.ctx.prepare() == 0:
+            self.turn_soon()
+
+
+class _Lodger(_Guest):
+    """The context of to_thread(): it stays as long as the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        ctx = AioContext()
+        self.pool = _LoopPool(ctx, thread_name_prefix="asyncio")
+        super().__init__(loop, ctx)
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self.ctx._disown()  # the loop may run in another thread next time
+
+
+class _Visitor(_Guest):
+    """A user's context: it stays as long as requests of it are in flight."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ctx: AioContext) -> None:
+        ctx._visitor = self
+        super().__init__(loop, ctx)
+
+    def leave(self) -> None:
+        """Have the loop forget it."""
+        super().leave()
+        self.ctx.check()  # the loop waits for it no more
+        self.ctx._visitor = None
+
+    def _prepare(self) -> None:
+        if self.ctx._in_flight:
+            super()._prepare()
+        else:
+            self.leave()
+
+
+def _visit(loop: asyncio.AbstractEventLoop, ctx: AioContext) -> None:
+    """Have the loop turn a context of its thread, unless somebody sees to it."""
+    visitor = ctx._visitor
+    if visitor is not None:
+        if visitor.is_in(loop):
+            return
+        visitor.leave()  # that loop has ended
+    elif ctx.notify_me & _FOREIGN:
+        return
+    _Visitor(loop, ctx)
 
 
 # The loop's reader keeps a guest alive: from here it would keep its loop alive.
-_guests: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[_Guest]]
+_guests: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[_Lodger]]
 _guests = weakref.WeakKeyDictionary()
 
 
@@ -329,7 +388,7 @@ def _pool_of(loop: asyncio.AbstractEventLoop) -> ThreadPool:
         guest.leave()
         guest = None
     if guest is None:
-        guest = _Guest(loop)
+        guest = _Lodger(loop)
         _guests[loop] = weakref.ref(guest)
     guest.turn_soon()
     return guest.pool

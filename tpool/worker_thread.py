@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import itertools
 import os
 import sys
 import threading
 import time
+import types
 from typing import TYPE_CHECKING, Any
 
 from tpool.registry import Registry
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "WorkerThread",
     "Workers",
+    "check_threads",
     "spawn",
     "thread_cpu_ns",
 ]
@@ -35,6 +38,19 @@ def _no_context() -> dict[str, Any]:
     import contextvars
 
     return {"context": contextvars.Context()}
+
+
+def check_threads() -> None:
+    """Refuse what stands for threads and is none: its wait would hold up all.
+
+    Raises:
+        RuntimeError: gevent or eventlet has put its greenlets there.
+    """
+    if not isinstance(_thread.start_new_thread, types.BuiltinFunctionType):
+        raise RuntimeError(
+            "threads have been replaced by greenlets, and a worker needs a real one: "
+            "gevent.monkey.patch_all(thread=False)"
+        )
 
 
 def thread_cpu_ns(native_id: int) -> int:
@@ -199,4 +215,5 @@ class WorkerThread(threading.Thread):
 
 def spawn(sets: tuple[Workers, ...], name_prefix: str, worker: _core.Worker) -> None:
     """Start a thread on worker."""
+    check_threads()
     WorkerThread(worker, f"{name_prefix}_{next(_numbers)}", sets).start()

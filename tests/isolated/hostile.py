@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import importlib.util
 import os
 import select
 import signal
@@ -399,6 +400,25 @@ def io_thread_that_is_left_by_every_callback():
     go_on.set()
     assert io.join(30)
     assert io.ctx.closed
+
+
+def greenlets_for_threads_are_refused():
+    """They would hold up the thread that waits for them."""
+    if importlib.util.find_spec("gevent") is None:
+        print("gevent is not installed")
+        sys.exit(77)
+    from gevent import monkey
+
+    monkey.patch_all()
+    with tpool.AioContext() as ctx:
+        pool = tpool.ThreadPool(ctx)
+        for make in (lambda: pool.submit(int), tpool.IOThread):
+            try:
+                make()
+            except RuntimeError as error:
+                assert "patch_all(thread=False)" in str(error)
+            else:
+                raise AssertionError(make)
 
 
 if __name__ == "__main__":

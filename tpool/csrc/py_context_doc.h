@@ -229,15 +229,16 @@ PyDoc_STRVAR(
     "Context: Any thread; waits for the context.\n"
     "Source: QEMU's aio_set_fd_poll().");
 
-PyDoc_STRVAR(fileno_doc,
-             "fileno($self, /)\n--\n\n"
-             "The fd that is readable when the context has work, for a\n"
-             "foreign loop: see prepare().\n"
-             "\n"
-             "Raises:\n"
-             "    RuntimeError: The context is closed.\n"
-             "    OSError: The system has no such fd for fd handlers (ENOSYS: no\n"
-             "        epoll), and the context has some.");
+PyDoc_STRVAR(
+    fileno_doc,
+    "fileno($self, /)\n--\n\n"
+    "The fd that is readable when the context has work, for a\n"
+    "foreign loop: see prepare().\n"
+    "\n"
+    "Raises:\n"
+    "    RuntimeError: The context is closed.\n"
+    "    OSError: The system has no such fd for fd handlers (ENOSYS: no\n"
+    "        epoll), and the context has some.");
 
 PyDoc_STRVAR(poll_for_doc,
              "_poll_for($self, timeout_ns, /)\n--\n\n"

@@ -297,12 +297,21 @@ static void request_dealloc(RequestObject *r)
 /* In the asyncio loop that runs: what awaits needs it anyway. */
 static PyObject *request_await(PyObject *self)
 {
-    PyObject *module = PyImport_ImportModule("tpool.loop"), *result;
+    RequestObject *r = (RequestObject *)self;
+    PyObject *module = PyImport_ImportModule("tpool.loop"), *context, *result;
 
     if (!module) {
         return NULL;
     }
-    result = PyObject_CallMethod(module, "_await_request", "O", self);
+    context = py_core_context(r->pool->core);
+    if (context &&
+        (request_is_done(r) || !context_is_owner((AioContextObject *)context) ||
+         context_is_run((AioContextObject *)context))) {
+        Py_CLEAR(context);
+    }
+    result = PyObject_CallMethod(module, "_await_request", "OO", self,
+                                 context ? context : Py_None);
+    Py_XDECREF(context);
     Py_DECREF(module);
     return result;
 }
