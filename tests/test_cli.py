@@ -338,6 +338,7 @@ def test_an_empty_folder_is_a_clear_message(tmp_path, options):
         ["measure", "--rounds", "0"],
         ["measure", "--rounds", "x"],
         ["measure", "--threads", "-1"],
+        ["measure", "--threads", "2147483648"],
         ["measure", "a", "b"],
     ],
 )

@@ -74,22 +74,10 @@ def test_on_one_cpu_nobody_polls():
     assert "one CPU is usable" in said.stdout
 
 
-def test_trace_of_a_measurement_is_written(tmp_path, capsys):
-    tree = tmp_path / "tree"
-    tree.mkdir()
-    for number in range(20):
-        (tree / str(number)).write_bytes(b"x" * number)
-    path = tmp_path / "trace.json"
-    options = ["--rounds", "1", "--trace", str(path)]
-    assert cli.main(["measure", *options, str(tree)]) == 0
-    document = json.loads(path.read_text())
-    calls = [e for e in document["traceEvents"] if e.get("name") == "call"]
-    assert len(calls) == 2 * 20  # polling off and on; the stock pool has no events
-    assert document["otherData"]["lost"] == 0
-
-
-def test_trace_that_cannot_be_written_is_said(tmp_path, capsys):
-    (tmp_path / "file").write_bytes(b"x")
-    path = tmp_path / "nowhere" / "trace.json"
-    assert cli.main(["measure", "--trace", str(path), str(tmp_path)]) == 2
-    assert capsys.readouterr().err == f"tpool: {path}: No such file or directory\n"
+@pytest.mark.parametrize("text", ["many", "", "-1", "9" * 30])
+def test_environment_variable_of_no_use_is_named(monkeypatch, capsys, text):
+    monkeypatch.setenv("TPOOL_POLL_MAX_NS", text)
+    assert cli.main(["info"]) == 2
+    said = capsys.readouterr().err
+    assert "TPOOL_POLL_MAX_NS" in said
+    assert repr(text) in said

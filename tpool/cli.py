@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tpool import bench
+from tpool.aio_context import default_poll_max_ns
 from tpool.console import (
     FAILED,
     INTERRUPTED,
@@ -31,7 +32,7 @@ from tpool.console import (
 from tpool.report import report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from _typeshed import SupportsWrite
 
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 _PROGRESS_NS = 100_000_000  # no more than ten lines a second
+_MOST = 2**31 - 1  # threads of a pool, and more rounds than anybody waits for
 
 _DESCRIPTION = """\
 Hash every regular file below PATH (stat, read, SHA-256 for each) with tpool,
@@ -96,13 +98,15 @@ class _Progress:
         sys.stderr.flush()
 
 
-def _at_least_one(text: str) -> int:
+def _some(text: str) -> int:
     try:
         number = int(text)
     except ValueError:
         number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"not a whole number from 1 up: {text!r}")
+    if not 1 <= number <= _MOST:
+        raise argparse.ArgumentTypeError(
+            f"not a whole number from 1 to {_MOST:,}: {text!r}"
+        )
     return number
 
 
@@ -129,14 +133,14 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument(
         "--rounds",
         metavar="N",
-        type=_at_least_one,
+        type=_some,
         default=3,
         help="rounds to measure (default: 3)",
     )
     measure.add_argument(
         "--threads",
         metavar="N",
-        type=_at_least_one,
+        type=_some,
         default=min(32, usable_cpus() + 4),
         help="workers of each pool, at most (default here: %(default)s)",
     )
@@ -187,18 +191,35 @@ def _resolve(path: str) -> str:
     return os.path.realpath(path, strict=True)
 
 
-@contextlib.contextmanager
-def _traced(path: str | None) -> Iterator[None]:
-    """Record what happens inside, if a file is given."""
+def _cannot_trace(path: str, root: str) -> str | None:
+    """Return why the trace cannot be written to path."""
+    try:
+        if os.path.exists(path) and os.path.samefile(path, root):
+            return "is what is to be measured"
+        open(path, "ab").close()
+    except OSError as error:
+        return error.strerror
+    return None
+
+
+def _traced(path: str | None, run: Callable[[], None]) -> int:
+    """Run it, recorded if a file is given; return the exit status of that."""
     if path is None:
-        yield
-        return
+        run()
+        return OK
     from tpool import trace
 
-    with trace.record(path) as recording:
-        yield
+    with contextlib.ExitStack() as stack:
+        recording = stack.enter_context(trace.record(path))
+        run()
+        try:
+            stack.close()  # writes it
+        except OSError as error:
+            complain(f"--trace {shown(path)}: {error.strerror}")
+            return FAILED
     if recording.lost:
         complain(f"{shown(path)}: {recording.lost:,} events were lost")
+    return OK
 
 
 def _info(arguments: argparse.Namespace) -> int:
@@ -222,16 +243,15 @@ def _measure(arguments: argparse.Namespace) -> int:
         complain(f"{shown(root)}: neither a directory nor a regular file")
         return USAGE
 
-    if arguments.trace is not None:
-        try:
-            open(arguments.trace, "w").close()
-        except OSError as error:
-            complain(f"{shown(arguments.trace)}: {error.strerror}")
-            return USAGE
     loops = list(dict.fromkeys(arguments.loops or ()))
     if "uvloop" in loops and importlib.util.find_spec("uvloop") is None:
         complain("--loop uvloop: uvloop is not installed")
         return USAGE
+    if arguments.trace is not None:
+        reason = _cannot_trace(arguments.trace, root)
+        if reason is not None:
+            complain(f"--trace {shown(arguments.trace)}: {reason}")
+            return USAGE
 
     from tpool.measure import Measurement
 
@@ -245,19 +265,19 @@ def _measure(arguments: argparse.Namespace) -> int:
         loops=loops,
     )
     interrupted = False
+    traced = OK
     before = signal.getsignal(signal.SIGINT)
     try:
         if before is signal.default_int_handler:  # else a shell said to ignore it
             signal.signal(signal.SIGINT, run.interrupt.handler)
-        with _traced(arguments.trace):
-            run.run()
+        traced = _traced(arguments.trace, run.run)
     except KeyboardInterrupt:
         interrupted = True
     finally:
         signal.signal(signal.SIGINT, before)
         if progress is not None:
             progress.clear()
-    return report(run, interrupted, arguments.json)
+    return report(run, interrupted, arguments.json) or traced
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -265,6 +285,11 @@ def _run(argv: Sequence[str] | None) -> int:
         arguments = _parser().parse_args(argv)
     except SystemExit as stop:  # --help, --version, a wrong argument
         return stop.code if isinstance(stop.code, int) else OK
+    try:
+        default_poll_max_ns()
+    except ValueError as error:
+        complain(str(error))
+        return USAGE
     commands = {"measure": _measure, "info": _info, "bench": bench.run}
     return commands[arguments.command](arguments)
 
