@@ -520,6 +520,15 @@ def test_a_request_can_be_awaited_on_any_loop_and_from_an_iothread(run):
         assert run(main()) == [str(i) for i in range(100)]
 
 
+def test_what_is_not_callable_fails_as_in_the_stock_loop(run):
+    async def main():
+        future = asyncio.get_running_loop().run_in_executor(None, 3)
+        with pytest.raises(TypeError, match="'int' object is not callable"):
+            await future
+
+    run(main())
+
+
 def test_a_done_request_can_be_awaited_when_its_context_is_closed(run):
     with tpool.IOThread() as thread:
         done = threading.Event()

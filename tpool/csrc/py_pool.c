@@ -33,7 +33,8 @@ PyDoc_STRVAR(
 
 PyDoc_STRVAR(submit_bare_doc,
              "_submit_bare($self, fn, /, *args, **kwargs)\n--\n\n"
-             "As submit(); but the call runs in an empty context.");
+             "As submit(), but as asyncio has it: the call runs in an empty\n"
+             "context, and what is not callable fails in the thread.");
 
 PyDoc_STRVAR(
     submit_many_doc,

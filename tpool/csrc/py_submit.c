@@ -138,10 +138,10 @@ static PyObject *submit(PoolObject *self, bool bare, PyObject *const *args,
         PyErr_SetString(PyExc_TypeError, "submit() needs a callable fn");
         return NULL;
     }
-    if (arg_callable(args[0], "fn", false, &fn) < 0) {
+    if (!bare && arg_callable(args[0], "fn", false, &fn) < 0) {
         return NULL;
     }
-    r = request_new(self->pool, bare, fn, args + 1, nargs - 1, kwnames);
+    r = request_new(self->pool, bare, args[0], args + 1, nargs - 1, kwnames);
     if (!r) {
         return NULL;
     }
