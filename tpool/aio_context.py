@@ -13,7 +13,7 @@ from tpool.worker_thread import Workers
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from tpool.loop import _Visitor
+    from tpool.guest import Visitor
     from tpool.thread_pool import ThreadPool
 
 __all__ = ["AioContext", "default_poll_max_ns"]
@@ -73,7 +73,7 @@ class AioContext(_core.AioContext):
     _pools: Registry[ThreadPool]
     _threads: Workers
     _closing: bool
-    _visitor: _Visitor | None  # has its fileno() in an asyncio loop
+    _visitor: Visitor | None  # has its fileno() in an asyncio loop
 
     def __new__(
         cls,

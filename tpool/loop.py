@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import os
 import threading
-import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from tpool.aio_context import AioContext
+from tpool.guest import pool_of, visit
+from tpool.loop_pool import LoopPool
 from tpool.selector import AioSelector
-from tpool.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
     from tpool._core import Request
+    from tpool.aio_context import AioContext
+    from tpool.thread_pool import ThreadPool
 
 __all__ = ["EventLoop", "new_event_loop", "run", "to_thread"]
-
-# In AioContext.notify_me: some loop waits for its fileno().
-_FOREIGN = 1
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -100,29 +97,8 @@ def _await_request(
     """Implement Request.__await__. ctx: its context, if it is this thread's own."""
     loop = asyncio.get_running_loop()
     if ctx is not None:
-        _visit(loop, ctx)
+        visit(loop, ctx)
     return _future_of(request, loop).__await__()
-
-
-class _LoopPool(ThreadPool):
-    """The pool of an event loop, as users of asyncio expect it.
-
-    No more threads than the stock loop's; and signals reach the children that a
-    call starts, whose workers here do not block them: the guard of the context
-    sees them wherever they arrive.
-    """
-
-    _block_signals = False
-
-    def __new__(cls, ctx: AioContext, *, thread_name_prefix: str) -> Self:
-        """Make a pool; see the class."""
-        cpus = getattr(os, "process_cpu_count", os.cpu_count)() or 1
-        return super().__new__(
-            cls,
-            ctx,
-            max_threads=min(32, cpus + 4),
-            thread_name_prefix=thread_name_prefix,
-        )
 
 
 class EventLoop(asyncio.SelectorEventLoop):
@@ -191,7 +167,7 @@ class EventLoop(asyncio.SelectorEventLoop):
             before = self._pool
             if before is not None and before.ctx is self.ctx:
                 return before
-            self._pool = _LoopPool(self.ctx, thread_name_prefix="asyncio")
+            self._pool = LoopPool(self.ctx, thread_name_prefix="asyncio")
             # One there was is the parent's, and this the child of a fork.
             if self._default_executor is before:
                 self._default_executor = self._pool  # asyncio shuts it down
@@ -278,122 +254,6 @@ def run(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
         return runner.run(main)
 
 
-class _Guest:
-    """A context that hangs in a loop which does not turn it by itself."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, ctx: AioContext) -> None:
-        self._loop = weakref.ref(loop)
-        self._turn_is_due = False
-        self.ctx = ctx
-        self._fd = ctx.fileno()
-        loop.add_reader(self._fd, self._turn)
-        self._prepare()
-
-    def is_in(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Whether it hangs in this loop."""
-        return self._loop() is loop
-
-    def leave(self) -> None:
-        """Have the loop forget it."""
-        loop = self._loop()
-        if loop is not None:
-            loop.remove_reader(self._fd)
-
-    def turn_soon(self) -> None:
-        """Have the loop turn the context before it waits the next time."""
-        loop = self._loop()
-        if not self._turn_is_due and loop is not None:
-            loop.call_soon(self._turn)
-            self._turn_is_due = True
-
-    def _turn(self) -> None:
-        """Dispatch what has come, and wait for more by the context's fd.
-
-        prepare() polls, before control goes back to the loop.
-        """
-        self._turn_is_due = False
-        if self.ctx.closed:
-            return
-        try:
-            self.ctx.check()
-            self.ctx.dispatch()
-            if self.ctx.prepare() == 0:
-                self.ctx.check()
-                self.ctx.dispatch()
-        finally:  # a callback may raise KeyboardInterrupt
-            self._prepare()
-
-    def _prepare(self) -> None:
-        if self.ctx.prepare() == 0:
-            self.turn_soon()
-
-
-class _Lodger(_Guest):
-    """The context of to_thread(): it stays as long as the loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        ctx = AioContext()
-        self.pool = _LoopPool(ctx, thread_name_prefix="asyncio")
-        super().__init__(loop, ctx)
-
-    def _prepare(self) -> None:
-        super()._prepare()
-        self.ctx._disown()  # the loop may run in another thread next time
-
-
-class _Visitor(_Guest):
-    """A user's context: it stays as long as requests of it are in flight."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, ctx: AioContext) -> None:
-        ctx._visitor = self
-        super().__init__(loop, ctx)
-
-    def leave(self) -> None:
-        """Have the loop forget it."""
-        super().leave()
-        self.ctx.check()  # the loop waits for it no more
-        self.ctx._visitor = None
-
-    def _prepare(self) -> None:
-        if self.ctx._in_flight:
-            super()._prepare()
-        else:
-            self.leave()
-
-
-def _visit(loop: asyncio.AbstractEventLoop, ctx: AioContext) -> None:
-    """Have the loop turn a context of its thread, unless somebody sees to it."""
-    visitor = ctx._visitor
-    if visitor is not None:
-        if visitor.is_in(loop):
-            return
-        visitor.leave()  # that loop has ended
-    elif ctx.notify_me & _FOREIGN:
-        return
-    _Visitor(loop, ctx)
-
-
-# The loop's reader keeps a guest alive: from here it would keep its loop alive.
-_guests: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[_Lodger]]
-_guests = weakref.WeakKeyDictionary()
-
-
-def _pool_of(loop: asyncio.AbstractEventLoop) -> ThreadPool:
-    """Return the loop's pool, to which something is about to be submitted."""
-    if isinstance(loop, EventLoop):
-        return loop.pool
-    ref = _guests.get(loop)
-    guest = None if ref is None else ref()
-    if guest is not None and guest.ctx.closed:  # in the child of a fork
-        guest.leave()
-        guest = None
-    if guest is None:
-        guest = _Lodger(loop)
-        _guests[loop] = weakref.ref(guest)
-    guest.turn_soon()
-    return guest.pool
-
-
 async def to_thread(fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
     """Call fn in a thread and return its result, in any asyncio loop.
 
@@ -408,4 +268,5 @@ async def to_thread(fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
     Context: A coroutine.
     """
     loop = asyncio.get_running_loop()
-    return await _future_of(_pool_of(loop).submit(fn, *args, **kwargs), loop)
+    pool = loop.pool if isinstance(loop, EventLoop) else pool_of(loop)
+    return await _future_of(pool.submit(fn, *args, **kwargs), loop)

@@ -1,0 +1,133 @@
+"""Guest: an AioContext in an asyncio event loop that does not turn it by itself."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING
+
+from tpool.aio_context import AioContext
+from tpool.loop_pool import LoopPool
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from tpool.thread_pool import ThreadPool
+
+__all__ = ["Guest", "Lodger", "Visitor", "pool_of", "visit"]
+
+# In AioContext.notify_me: some loop waits for its fileno().
+_FOREIGN = 1
+
+
+class Guest:
+    """A context that hangs in a loop which does not turn it by itself."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ctx: AioContext) -> None:
+        self._loop = weakref.ref(loop)
+        self._turn_is_due = False
+        self.ctx = ctx
+        self._fd = ctx.fileno()
+        loop.add_reader(self._fd, self._turn)
+        self._prepare()
+
+    def is_in(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it hangs in this loop."""
+        return self._loop() is loop
+
+    def leave(self) -> None:
+        """Have the loop forget it."""
+        loop = self._loop()
+        if loop is not None:
+            loop.remove_reader(self._fd)
+
+    def turn_soon(self) -> None:
+        """Have the loop turn the context before it waits the next time."""
+        loop = self._loop()
+        if not self._turn_is_due and loop is not None:
+            loop.call_soon(self._turn)
+            self._turn_is_due = True
+
+    def _turn(self) -> None:
+        """Dispatch what has come, and wait for more by the context's fd.
+
+        prepare() polls, before control goes back to the loop.
+        """
+        self._turn_is_due = False
+        if self.ctx.closed:
+            return
+        try:
+            self.ctx.check()
+            self.ctx.dispatch()
+            if self.ctx.prepare() == 0:
+                self.ctx.check()
+                self.ctx.dispatch()
+        finally:  # a callback may raise KeyboardInterrupt
+            self._prepare()
+
+    def _prepare(self) -> None:
+        if self.ctx.prepare() == 0:
+            self.turn_soon()
+
+
+class Lodger(Guest):
+    """The context of to_thread(): it stays as long as the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        ctx = AioContext()
+        self.pool = LoopPool(ctx, thread_name_prefix="asyncio")
+        super().__init__(loop, ctx)
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self.ctx._disown()  # the loop may run in another thread next time
+
+
+class Visitor(Guest):
+    """A user's context: it stays as long as requests of it are in flight."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ctx: AioContext) -> None:
+        ctx._visitor = self
+        super().__init__(loop, ctx)
+
+    def leave(self) -> None:
+        """Have the loop forget it."""
+        super().leave()
+        self.ctx.check()  # the loop waits for it no more
+        self.ctx._visitor = None
+
+    def _prepare(self) -> None:
+        if self.ctx._in_flight:
+            super()._prepare()
+        else:
+            self.leave()
+
+
+def visit(loop: asyncio.AbstractEventLoop, ctx: AioContext) -> None:
+    """Have the loop turn a context of its thread, unless somebody sees to it."""
+    visitor = ctx._visitor
+    if visitor is not None:
+        if visitor.is_in(loop):
+            return
+        visitor.leave()  # that loop has ended
+    elif ctx.notify_me & _FOREIGN:
+        return
+    Visitor(loop, ctx)
+
+
+# The loop's reader keeps a guest alive: from here it would keep its loop alive.
+_guests: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[Lodger]]
+_guests = weakref.WeakKeyDictionary()
+
+
+def pool_of(loop: asyncio.AbstractEventLoop) -> ThreadPool:
+    """Return the loop's pool, to which something is about to be submitted."""
+    ref = _guests.get(loop)
+    guest = None if ref is None else ref()
+    if guest is not None and guest.ctx.closed:  # in the child of a fork
+        guest.leave()
+        guest = None
+    if guest is None:
+        guest = Lodger(loop)
+        _guests[loop] = weakref.ref(guest)
+    guest.turn_soon()
+    return guest.pool
