@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -131,7 +130,7 @@ class EventLoop(asyncio.SelectorEventLoop):
     def __init__(self, poll_max_ns: int | None = None) -> None:
         """Make a loop; see the class."""
         self._pool = None
-        self._pool_lock = threading.Lock()
+        self._pools: dict[AioContext, ThreadPool] = {}  # the parent's, after a fork
         selector = AioSelector(poll_max_ns)
         try:
             super().__init__(selector)
@@ -163,15 +162,14 @@ class EventLoop(asyncio.SelectorEventLoop):
         return pool
 
     def _new_pool(self) -> ThreadPool:
-        with self._pool_lock:  # several threads may ask for it
-            before = self._pool
-            if before is not None and before.ctx is self.ctx:
-                return before
-            self._pool = LoopPool(self.ctx, thread_name_prefix="asyncio")
-            # One there was is the parent's, and this the child of a fork.
-            if self._default_executor is before:
-                self._default_executor = self._pool  # asyncio shuts it down
-            return self._pool
+        before, ctx = self._pool, self._selector.ctx
+        # Several threads may ask for it, and no lock is right: a collection, or a
+        # fork, may come in the middle. Of two that are made one is dropped.
+        pool = self._pools.setdefault(ctx, LoopPool(ctx, thread_name_prefix="asyncio"))
+        self._pool = pool
+        if self._default_executor is before:
+            self._default_executor = pool  # asyncio shuts it down
+        return pool
 
     def run_forever(self) -> None:
         """Run until stop() is called, as asyncio's.

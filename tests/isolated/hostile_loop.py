@@ -195,5 +195,14 @@ def guests_of_loops_that_end_with_calls_in_flight():
     spin_until(lambda: (gc.collect(), len(os.listdir("/proc/self/fd")))[1] <= fds)
 
 
+def collection_asks_for_the_pool_that_is_being_made():
+    """As a __del__ that hops to a thread does."""
+    loop = tpool.new_event_loop()
+    gc.callbacks.append(lambda *_: loop.is_closed() or loop.pool)
+    gc.set_threshold(1)
+    assert loop.run_until_complete(loop.run_in_executor(None, int)) == 0
+    loop.close()
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]]()
