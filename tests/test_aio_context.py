@@ -444,6 +444,14 @@ def test_set_poll_params_starts_to_learn_anew(ctx):
     assert ctx.poll_ns == 0
 
 
+def test_context_that_another_thread_has_closed_says_so(ctx, background):
+    ctx.poll(False)
+    background(ctx.close).finish()
+    for method in (ctx.poll, ctx.prepare, ctx.check, ctx.dispatch):
+        with pytest.raises(RuntimeError, match="is closed"):
+            method()
+
+
 def test_signal_after_the_wait_leaves_nothing_that_ends_all_others(ctx, background):
     """It comes while the owner, awake again, waits for the GIL."""
     before = signal.signal(signal.SIGUSR1, lambda *_: None)

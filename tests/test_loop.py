@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextvars
+import errno
 import gc
 import importlib.util
 import os
@@ -520,6 +521,57 @@ def test_a_request_can_be_awaited_on_any_loop_and_from_an_iothread(run):
         assert run(main()) == [str(i) for i in range(100)]
 
 
+@pytest.mark.parametrize("hop", ["run_in_executor", "to_thread"])
+@pytest.mark.parametrize("equal", [True, ValueError("ambiguous truth value")])
+def test_a_callback_is_called_whatever_it_thinks_of_equality(run, hop, equal):
+    called = []
+
+    class Callback:
+        __hash__ = None
+
+        def __call__(self, future):
+            called.append(future)
+
+        def __eq__(self, other):
+            if isinstance(equal, Exception):
+                raise equal
+            return equal
+
+    async def main():
+        if hop == "run_in_executor":
+            future = asyncio.get_running_loop().run_in_executor(None, int)
+        else:
+            future = asyncio.ensure_future(tpool.to_thread(int))
+        future.add_done_callback(Callback())
+        assert await asyncio.wait_for(future, DEADLINE_S) == 0
+        await asyncio.sleep(0)
+        return called == [future]
+
+    assert run(main())
+
+
+def test_close_that_a_callback_interrupts_is_finished(unraisable):
+    loop = tpool.new_event_loop()
+    ran = []
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    first, second = loop.pool.submit(int), loop.pool.submit(int)
+    first.add_done_callback(interrupt)
+    second.add_done_callback(ran.append)
+    wait_until(lambda: loop.pool.stats().completed == 2)
+    wait_until(lambda: loop.pool.stats().running == 0)
+    ctx = loop.ctx
+    with pytest.raises(KeyboardInterrupt):
+        loop.close()
+    assert loop.is_closed()
+    assert ctx.closed
+    assert ran == [second]
+    loop.close()
+    assert unraisable == []
+
+
 def test_what_is_not_callable_fails_as_in_the_stock_loop(run):
     async def main():
         future = asyncio.get_running_loop().run_in_executor(None, 3)
@@ -699,6 +751,17 @@ def test_waiting_for_a_request_in_the_loop_that_would_get_it_is_refused(gate):
 def test_a_loop_that_cannot_be_made_says_so_once(bad, unraisable):
     with pytest.raises((ValueError, TypeError), match="poll_max_ns"):
         tpool.EventLoop(bad)
+    gc.collect()
+    assert unraisable == []
+
+
+def test_a_loop_without_fds_says_so_once(monkeypatch, unraisable):
+    def no_fds(*_):
+        raise OSError(errno.EMFILE, "too many")
+
+    monkeypatch.setattr(socket, "socketpair", no_fds)
+    with pytest.raises(OSError, match="too many"):
+        tpool.EventLoop()
     gc.collect()
     assert unraisable == []
 

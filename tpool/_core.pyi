@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Callable, Generator, Iterable
 from types import GenericAlias
 from typing import (
@@ -180,8 +181,13 @@ class ThreadPool:
     def submit(
         self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
     ) -> Request[_T]: ...
-    def _submit_bare(
-        self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
+    def _submit_for(
+        self,
+        future: asyncio.Future[_T],
+        settle: Callable[[Request[_T], asyncio.Future[_T]], object],
+        fn: Callable[..., _T],
+        /,
+        *args: object,
     ) -> Request[_T]: ...
     def submit_many(
         self, fn: Callable[..., _T], argtuples: Iterable[tuple[Any, ...]], /

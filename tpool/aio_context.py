@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from tpool import _core
 from tpool.registry import Registry
 from tpool.stats import AioStats
-from tpool.worker_thread import Workers
+from tpool.worker_thread import Workers, in_worker
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -148,8 +148,12 @@ class AioContext(_core.AioContext):
         try:
             for pool in self._pools:
                 pool.shutdown(wait=True, cancel_futures=True)
-            while self._owned and not self.closed and self._in_flight:
-                self.poll()  # what a pool that was dropped has left
+            while (
+                self._owned
+                and not (self.closed or in_worker())
+                and self._in_flight  # what a pool that was dropped has left
+            ):
+                self.poll()
             self._threads.join()
             if self._owned and self._visitor is not None:
                 self._visitor.leave()

@@ -31,29 +31,18 @@ _OURS: dict[type[BaseException], type[BaseException]] = {
 }
 
 
-def _cancel(request: Request[_T], future: asyncio.Future[_T]) -> None:
-    """Cancel the request of a cancelled future, as asyncio does: a turn later.
-
-    A call that runs already goes on, its result is dropped.
-    """
-    if future.cancelled():
-        request.cancel()
-
-
-def _settle(
-    future: asyncio.Future[_T],
-    cancel: Callable[[asyncio.Future[_T]], object],
-    request: Request[_T],
-) -> None:
+def _settle(request: Request[_T], future: asyncio.Future[_T]) -> None:
     """Give the future what became of its request, in the future's loop."""
     loop = future.get_loop()
     if asyncio._get_running_loop() is not loop:
-        if not loop.is_closed():  # or nobody waits any more
-            loop.call_soon_threadsafe(_settle, future, cancel, request)
+        try:
+            loop.call_soon_threadsafe(_settle, request, future)
+        except RuntimeError:
+            if not loop.is_closed():  # or nobody waits any more
+                raise
         return
     if future.done():
         return  # it was cancelled
-    future.remove_done_callback(cancel)
     if request.cancelled():
         future.cancel()
         return
@@ -75,18 +64,25 @@ def _settle(
         future.set_exception(exc)
 
 
+def _cancel(request: Request[_T], future: asyncio.Future[_T]) -> None:
+    """Cancel the request of a cancelled future, as asyncio does: a turn later.
+
+    A call that runs already goes on, its result is dropped.
+    """
+    if future.cancelled():
+        request.cancel()
+
+
 def _future_of(
     request: Request[_T], loop: asyncio.AbstractEventLoop
 ) -> asyncio.Future[_T]:
     """Return a future of a loop, its thread's, for a request of any context."""
-    # None of a class of ours: asyncio has shorter ways for its own.
     future: asyncio.Future[_T] = loop.create_future()
-    cancel = partial(_cancel, request)
-    future.add_done_callback(cancel)
+    future.add_done_callback(partial(_cancel, request))
     if request.done():  # perhaps of a context that nobody turns any more
-        _settle(future, cancel, request)
+        _settle(request, future)
     else:
-        request.add_done_callback(partial(_settle, future, cancel))
+        request.add_done_callback(partial(_settle, future=future))
     return future
 
 
@@ -136,6 +132,7 @@ class EventLoop(asyncio.SelectorEventLoop):
             super().__init__(selector)
         except BaseException:
             selector.close()
+            self._closed = True  # for __del__, whatever has been made
             raise
 
     @property
@@ -209,8 +206,10 @@ class EventLoop(asyncio.SelectorEventLoop):
         if self._debug:
             self._check_callback(func, "run_in_executor")  # type: ignore[attr-defined]
         self._check_default_executor()  # type: ignore[attr-defined]
-        # As in the stock loop: the call sees none of the caller's variables.
-        return _future_of(pool._submit_bare(func, *args), self)
+        # Of no class of ours: asyncio has shorter ways for its own.
+        future: asyncio.Future[_T] = self.create_future()
+        pool._submit_for(future, _settle, func, *args)
+        return future
 
     def _write_to_self(self) -> None:
         """Wake the loop where it blocks; see notify.h. Any thread."""

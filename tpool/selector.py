@@ -134,7 +134,11 @@ class AioSelector(selectors._BaseSelectorImpl):
     def close(self) -> None:
         """Let go of all fds; calls that still run end for nobody."""
         super().close()
-        _core.AioContext.close(self.ctx)
+        try:
+            _core.AioContext.close(self.ctx)
+        except (KeyboardInterrupt, SystemExit):  # of a callback; each has its turn
+            self.close()
+            raise
 
 
 _selectors: Registry[AioSelector] = Registry()

@@ -20,6 +20,7 @@ __all__ = [
     "WorkerThread",
     "Workers",
     "check_threads",
+    "in_worker",
     "spawn",
     "thread_cpu_ns",
 ]
@@ -106,15 +107,25 @@ class Workers:
             return self._ended_cpu_ns + sum(map(thread_cpu_ns, ids))
 
     def join(self) -> None:
-        """Wait until all have ended, but for the caller."""
+        """Wait until all have ended.
+
+        A worker waits neither for itself nor for those that wait as it does.
+        """
         me = threading.current_thread()
-        while others := [thread for thread in list(self._threads) if thread is not me]:
-            for thread in others:
-                thread.join()
-                self._threads.discard(thread)
+        spared = _joining if in_worker() else set()
+        spared.add(me)
+        try:
+            while others := [t for t in list(self._threads) if t not in spared]:
+                for thread in others:
+                    thread.join()
+                    self._threads.discard(thread)
+        finally:
+            spared.discard(me)
 
 
 _sets: Registry[Workers] = Registry()
+# Workers that wait for others to end.
+_joining: set[threading.Thread] = set()
 
 
 def _after_fork_in_child() -> None:
@@ -211,6 +222,11 @@ class WorkerThread(threading.Thread):
         self._started.wait_for_it(timeout)
         if not self._failed:
             super().join(timeout)
+
+
+def in_worker() -> bool:
+    """Return whether a worker calls this: its own call is not to be waited for."""
+    return isinstance(threading.current_thread(), WorkerThread)
 
 
 def spawn(sets: tuple[Workers, ...], name_prefix: str, worker: _core.Worker) -> None:

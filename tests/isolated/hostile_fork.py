@@ -195,16 +195,33 @@ def child_of_a_dropped_pool_cancels_nothing():
 
 
 def call_that_forks_and_returns_ends_the_child():
-    """Nobody there is to get its result, and no request will come."""
+    """Nobody there is to get its result, and what is queued is the parent's."""
+    me = os.getpid()
     for min_threads in (0, 1):
         with tpool.AioContext() as ctx:
-            pool = tpool.ThreadPool(ctx, min_threads, idle_timeout=None)
-            pid = pool.submit(os.fork).result()
-            try:
-                spin_until(lambda pid=pid: os.waitpid(pid, os.WNOHANG)[0])
-            except BaseException:
-                os.kill(pid, signal.SIGKILL)
-                raise
+            pool = tpool.ThreadPool(ctx, min_threads, 1, idle_timeout=None)
+            requests = pool.submit_many(os.fork, [()])
+            requests += pool.submit_many(lambda: os.getpid() == me or os._exit(1), [()])
+            pid, own = [request.result() for request in requests]
+            assert own
+            assert status_of(pid) == 0
+
+
+def status_of(pid):
+    """Return how a child has ended; it is killed where it does not."""
+    ended = (0, 0)
+
+    def has_ended():
+        nonlocal ended
+        ended = os.waitpid(pid, os.WNOHANG)
+        return ended[0]
+
+    try:
+        spin_until(has_ended)
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        raise
+    return ended[1]
 
 
 def blocked(ctx):

@@ -65,6 +65,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->partial_type);
     Py_CLEAR(state->str_func);
     Py_CLEAR(state->str_args);
+    Py_CLEAR(state->str_cancelled);
     Py_CLEAR(state->set_wakeup_fd);
     return 0;
 }

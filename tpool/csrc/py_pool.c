@@ -31,10 +31,14 @@ PyDoc_STRVAR(
     "included: no lock is taken while Python code can run.\n"
     "Source: QEMU's thread_pool_submit_aio().");
 
-PyDoc_STRVAR(submit_bare_doc,
-             "_submit_bare($self, fn, /, *args, **kwargs)\n--\n\n"
-             "As submit(), but as asyncio has it: the call runs in an empty\n"
-             "context, and what is not callable fails in the thread.");
+PyDoc_STRVAR(
+    submit_for_doc,
+    "_submit_for($self, future, settle, fn, /, *args)\n--\n\n"
+    "Submit fn(*args) for a future of asyncio, and as asyncio has it.\n"
+    "\n"
+    "The call runs in an empty context, and does not begin where the future is\n"
+    "cancelled; what is not callable fails in the thread. The owner calls\n"
+    "settle(request, future) when it is done.");
 
 PyDoc_STRVAR(
     submit_many_doc,
@@ -352,8 +356,8 @@ static void pool_dealloc(PoolObject *self)
 static PyMethodDef pool_methods[] = {
     {"submit", (PyCFunction)(void (*)(void))pool_submit,
      METH_FASTCALL | METH_KEYWORDS, submit_doc},
-    {"_submit_bare", (PyCFunction)(void (*)(void))pool_submit_bare,
-     METH_FASTCALL | METH_KEYWORDS, submit_bare_doc},
+    {"_submit_for", (PyCFunction)(void (*)(void))pool_submit_for, METH_FASTCALL,
+     submit_for_doc},
     {"submit_many", (PyCFunction)pool_submit_many, METH_VARARGS,
      submit_many_doc},
     {"set_threads", (PyCFunction)(void (*)(void))pool_set_threads,

@@ -98,8 +98,8 @@ int pool_check_up(PoolObject *self);
 /* Methods. */
 PyObject *pool_submit(PoolObject *self, PyObject *const *args, Py_ssize_t nargs,
                       PyObject *kwnames);
-PyObject *pool_submit_bare(PoolObject *self, PyObject *const *args,
-                           Py_ssize_t nargs, PyObject *kwnames);
+PyObject *pool_submit_for(PoolObject *self, PyObject *const *args,
+                          Py_ssize_t nargs);
 PyObject *pool_submit_many(PoolObject *self, PyObject *args);
 
 #endif

@@ -261,6 +261,7 @@ static int request_traverse(RequestObject *r, visitproc visit, void *arg)
     Py_VISIT(r->fn);
     Py_VISIT(r->kwnames);
     Py_VISIT(r->context);
+    Py_VISIT(r->future);
     Py_VISIT(r->outcome);
     Py_VISIT(r->callbacks);
     for (Py_ssize_t i = 0; i < Py_SIZE(r); i++) {
@@ -273,6 +274,7 @@ static int request_clear(RequestObject *r)
 {
     request_drop_call(r);
     request_drop_context(r);
+    Py_CLEAR(r->future);
     Py_CLEAR(r->outcome);
     Py_CLEAR(r->callbacks);
     return 0;
@@ -363,6 +365,10 @@ int py_request_add_type(PyObject *module)
 {
     struct module_state *state = PyModule_GetState(module);
 
+    state->str_cancelled = PyUnicode_InternFromString("cancelled");
+    if (!state->str_cancelled) {
+        return -1;
+    }
     state->request_type = (PyTypeObject *)PyType_FromModuleAndSpec(
         module, &request_spec, NULL);
     return state->request_type ? PyModule_AddType(module, state->request_type)

@@ -31,6 +31,9 @@ typedef struct {
     PyObject *fn;
     PyObject *kwnames; /* tuple, or NULL */
     PyObject *context; /* contextvars; until the owner has it */
+    /* Immutable after the push: NULL, or a future of asyncio, for which it is.
+     * Where that is cancelled the call does not begin. */
+    PyObject *future;
     /* Set before FINISHED. */
     PyObject *outcome;
     int64_t
@@ -60,12 +63,12 @@ static inline bool request_is_done(RequestObject *r)
 
 /*
  * Any thread, GIL held.  nargs positional arguments and then a value for each
- * name in kwnames (NULL: none).  Runs in a copy of the caller's context, or, bare,
- * in an empty one.
+ * name in kwnames (NULL: none).  Runs in a copy of the caller's context, or, for a
+ * future, in an empty one.
  */
-RequestObject *request_new(struct pool_core *pool, bool bare, PyObject *fn,
-                           PyObject *const *args, Py_ssize_t nargs,
-                           PyObject *kwnames);
+RequestObject *request_new(struct pool_core *pool, PyObject *future,
+                           PyObject *fn, PyObject *const *args,
+                           Py_ssize_t nargs, PyObject *kwnames);
 
 /*
  * Worker, GIL held.  Calls, keeps the outcome and drops the call: from here on

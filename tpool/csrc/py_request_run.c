@@ -31,12 +31,12 @@ void request_drop_context(RequestObject *r)
     Py_CLEAR(r->context);
 }
 
-RequestObject *request_new(struct pool_core *pool, bool bare, PyObject *fn,
-                           PyObject *const *args, Py_ssize_t nargs,
-                           PyObject *kwnames)
+RequestObject *request_new(struct pool_core *pool, PyObject *future,
+                           PyObject *fn, PyObject *const *args,
+                           Py_ssize_t nargs, PyObject *kwnames)
 {
     Py_ssize_t n = nargs + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
-    PyObject *context = bare ? PyContext_New() : PyContext_CopyCurrent();
+    PyObject *context = future ? PyContext_New() : PyContext_CopyCurrent();
     RequestObject *r;
 
     if (!context) {
@@ -61,6 +61,7 @@ RequestObject *request_new(struct pool_core *pool, bool bare, PyObject *fn,
     r->fn = Py_NewRef(fn);
     r->kwnames = Py_XNewRef(kwnames);
     r->context = context;
+    r->future = Py_XNewRef(future);
     r->outcome = NULL;
     r->took_ns = -1;
     r->weakrefs = NULL;
@@ -91,28 +92,68 @@ static void set_finished(RequestObject *r)
     Py_END_CRITICAL_SECTION();
 }
 
-void request_run(RequestObject *r, struct call_times *times)
+static void set_raised(RequestObject *r)
 {
-    int64_t begin_ns = clock_now_ns();
+    r->outcome = take_exception();
+    r->raised = true;
+}
+
+/* Whether its future was cancelled while it was queued; -1: an exception. */
+static int is_unwanted(RequestObject *r)
+{
+    PyObject *cancelled;
+    int ret;
+
+    if (!r->future) {
+        return 0;
+    }
+    cancelled = PyObject_CallMethodNoArgs(r->future,
+                                          r->pool->state->str_cancelled);
+    ret = cancelled ? PyObject_IsTrue(cancelled) : -1;
+    Py_XDECREF(cancelled);
+    return ret;
+}
+
+/* Calls it in its context. */
+static void call(RequestObject *r)
+{
     Py_ssize_t nkw = r->kwnames ? PyTuple_GET_SIZE(r->kwnames) : 0;
     size_t nargsf = (size_t)(Py_SIZE(r) - nkw) | PY_VECTORCALL_ARGUMENTS_OFFSET;
 
+    if (PyContext_Enter(r->context) < 0) {
+        set_raised(r);
+        return;
+    }
+    r->outcome = PyObject_Vectorcall(r->fn, r->args, nargsf, r->kwnames);
+    if (!r->outcome) {
+        set_raised(r);
+    }
+    if (PyContext_Exit(r->context) < 0) { /* the call has left another */
+        PyErr_WriteUnraisable(r->fn);
+    }
+}
+
+void request_run(RequestObject *r, struct call_times *times)
+{
+    int64_t begin_ns = clock_now_ns();
+    int unwanted = is_unwanted(r);
+
+    times->wait_ns = begin_ns - r->submit_ns;
+    times->run_ns = 0;
+    if (unwanted > 0) {
+        request_drop_call(r);
+        Py_BEGIN_CRITICAL_SECTION(r);
+        request_set_cancelled(r);
+        Py_END_CRITICAL_SECTION();
+        return;
+    }
     trace_emit_at(&r->pool->state->trace, TRACE_THREAD_POOL_START, r, 0,
                   begin_ns);
-    if (PyContext_Enter(r->context) == 0) {
-        r->outcome = PyObject_Vectorcall(r->fn, r->args, nargsf, r->kwnames);
-        if (!r->outcome) {
-            r->outcome = take_exception();
-            r->raised = true;
-        }
-        if (PyContext_Exit(r->context) < 0) { /* the call has left another */
-            PyErr_WriteUnraisable(r->fn);
-        }
+    if (unwanted < 0) {
+        set_raised(r);
     } else {
-        r->outcome = take_exception();
-        r->raised = true;
+        call(r);
     }
-    times->wait_ns = begin_ns - r->submit_ns;
     times->run_ns = clock_now_ns() - begin_ns;
     r->took_ns = times->wait_ns + times->run_ns;
     request_drop_call(r);
@@ -148,8 +189,7 @@ void request_deliver_failed(RequestObject *r)
 {
     PyErr_SetString(PyExc_RuntimeError,
                     "no thread could be started for this request");
-    r->outcome = take_exception();
-    r->raised = true;
+    set_raised(r);
     set_finished(r);
     request_deliver(r);
 }
@@ -186,7 +226,9 @@ static PyObject *take_callback(RequestObject *r)
 
 int request_call_callback(RequestObject *r, PyObject *callback)
 {
-    PyObject *result = PyObject_CallOneArg(callback, (PyObject *)r);
+    PyObject *args[] = {(PyObject *)r, r->future};
+    PyObject *result = PyObject_Vectorcall(callback, args, r->future ? 2 : 1,
+                                           NULL);
 
     if (!result) {
         return report_callback(callback);

@@ -29,7 +29,7 @@ struct module_state {
     PyTypeObject *worker_type;
     PyObject *pool_full;        /* exception */
     PyTypeObject *partial_type; /* functools.partial */
-    PyObject *str_func, *str_args;
+    PyObject *str_func, *str_args, *str_cancelled;
     PyObject *set_wakeup_fd; /* signal.set_wakeup_fd, before CPython 3.13 */
     /* Any thread: how often this process is the child of a fork. */
     _Atomic uint32_t forks;

@@ -128,20 +128,9 @@ static void fail_the_others(struct pool_core *pool)
     put_exception(exc);
 }
 
-static PyObject *submit(PoolObject *self, bool bare, PyObject *const *args,
-                        Py_ssize_t nargs, PyObject *kwnames)
+/* Takes over the reference to r, a new one, and returns one to it. */
+static PyObject *submit(PoolObject *self, RequestObject *r)
 {
-    RequestObject *r;
-    PyObject *fn;
-
-    if (nargs < 1) {
-        PyErr_SetString(PyExc_TypeError, "submit() needs a callable fn");
-        return NULL;
-    }
-    if (!bare && arg_callable(args[0], "fn", false, &fn) < 0) {
-        return NULL;
-    }
-    r = request_new(self->pool, bare, args[0], args + 1, nargs - 1, kwnames);
     if (!r) {
         return NULL;
     }
@@ -166,13 +155,34 @@ static PyObject *submit(PoolObject *self, bool bare, PyObject *const *args,
 PyObject *pool_submit(PoolObject *self, PyObject *const *args, Py_ssize_t nargs,
                       PyObject *kwnames)
 {
-    return submit(self, false, args, nargs, kwnames);
+    PyObject *fn;
+
+    if (nargs < 1) {
+        PyErr_SetString(PyExc_TypeError, "submit() needs a callable fn");
+        return NULL;
+    }
+    if (arg_callable(args[0], "fn", false, &fn) < 0) {
+        return NULL;
+    }
+    return submit(
+        self, request_new(self->pool, NULL, fn, args + 1, nargs - 1, kwnames));
 }
 
-PyObject *pool_submit_bare(PoolObject *self, PyObject *const *args,
-                           Py_ssize_t nargs, PyObject *kwnames)
+PyObject *pool_submit_for(PoolObject *self, PyObject *const *args,
+                          Py_ssize_t nargs)
 {
-    return submit(self, true, args, nargs, kwnames);
+    RequestObject *r;
+
+    if (nargs < 3) {
+        PyErr_SetString(PyExc_TypeError,
+                        "_submit_for() needs a future, settle and fn");
+        return NULL;
+    }
+    r = request_new(self->pool, args[0], args[2], args + 3, nargs - 3, NULL);
+    if (r) {
+        r->callbacks = Py_NewRef(args[1]);
+    }
+    return submit(self, r);
 }
 
 /* A list of requests for fn, one for each tuple.  NULL with an exception. */
@@ -199,7 +209,7 @@ static PyObject *requests_new(PoolObject *self, PyObject *fn,
                          "argtuples must hold tuples of arguments, not %R",
                          item);
         } else {
-            r = request_new(self->pool, false, fn, &PyTuple_GET_ITEM(item, 0),
+            r = request_new(self->pool, NULL, fn, &PyTuple_GET_ITEM(item, 0),
                             PyTuple_GET_SIZE(item), NULL);
         }
         Py_DECREF(item);

@@ -112,7 +112,8 @@ static int begin(AioContextObject *c)
     if (!nested) {
         yield_to_waiters(c);
     }
-    if (context_check_owner(c) < 0 || context_enter(c) < 0) {
+    if (context_check_open(c) < 0 || context_check_owner(c) < 0 ||
+        context_enter(c) < 0) {
         return -1;
     }
     if (context_adopt(c) < 0) {
