@@ -156,7 +156,7 @@ class CpuMeter:
     Usable around any code, with a context or without, and again and again. On
     Linux it reads the kernel's own clock of each thread, and errs by what the
     readings take, some 20 us; elsewhere by psutil's ticks, mostly 10 ms. Over 200 ms
-    it was within 1.1 % of what /proc says; `perf stat` counts the switch to another
+    it was within 1.5 % of what /proc says; `perf stat` counts the switch to another
     thread as nobody's, so where threads mostly sleep it says a fifth less
     (bench/meter_error.py).
 
