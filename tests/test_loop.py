@@ -224,6 +224,26 @@ def test_cancelled_while_queued_never_runs():
     assert ran == []
 
 
+def test_cancelled_while_queued_counts_as_cancelled_alone():
+    async def main():
+        pool = asyncio.get_running_loop().pool
+        pool.set_threads(0, 1)
+        release = threading.Event()
+        calls = [hop(release.wait), *(hop(int) for _ in range(10))]
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        await asyncio.sleep(0)
+        for task in tasks[1:]:
+            task.cancel()
+        await asyncio.sleep(0)
+        release.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await hop(int)
+        return pool.stats()
+
+    stats = tpool.run(main())
+    assert (stats.submitted, stats.completed, stats.cancelled) == (12, 2, 10)
+
+
 def test_cancelled_while_running_is_cancelled_at_once_and_runs_on(run):
     async def main():
         started, release = threading.Event(), threading.Event()

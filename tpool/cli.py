@@ -98,7 +98,7 @@ class _Progress:
         sys.stderr.flush()
 
 
-def _some(text: str) -> int:
+def _count(text: str) -> int:
     try:
         number = int(text)
     except ValueError:
@@ -133,14 +133,14 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument(
         "--rounds",
         metavar="N",
-        type=_some,
+        type=_count,
         default=3,
         help="rounds to measure (default: 3)",
     )
     measure.add_argument(
         "--threads",
         metavar="N",
-        type=_some,
+        type=_count,
         default=min(32, usable_cpus() + 4),
         help="workers of each pool, at most (default here: %(default)s)",
     )

@@ -20,6 +20,11 @@ import tpool.worker_thread
 faulthandler.dump_traceback_later(50, exit=True)
 
 
+def skip(reason):
+    print(reason)
+    sys.exit(77)
+
+
 def spin_until(condition):
     end = time.monotonic() + 30
     while not condition():
@@ -405,8 +410,7 @@ def io_thread_that_is_left_by_every_callback():
 def greenlets_for_threads_are_refused():
     """They would hold up the thread that waits for them."""
     if importlib.util.find_spec("gevent") is None:
-        print("gevent is not installed")
-        sys.exit(77)
+        skip("gevent is not installed")
     from gevent import monkey
 
     monkey.patch_all()

@@ -139,7 +139,7 @@ void request_run(RequestObject *r, struct call_times *times)
     int unwanted = is_unwanted(r);
 
     times->wait_ns = begin_ns - r->submit_ns;
-    times->run_ns = 0;
+    times->run_ns = -1;
     if (unwanted > 0) {
         request_drop_call(r);
         Py_BEGIN_CRITICAL_SECTION(r);

@@ -15,6 +15,8 @@
  * hand-over for each would cost more than most calls.
  */
 #define BATCH_NS 20000
+/* To pass over one that was cancelled takes about so long. */
+#define SKIP_NS 100
 /* Longest name of a thread for the OS. */
 #define OS_NAME_MAX 15
 
@@ -147,7 +149,7 @@ static RequestObject *run_batch(WorkerObject *w, RequestObject *r)
         if (pool_is_forked(pool)) {
             return NULL;
         }
-        spent_ns += times.run_ns;
+        spent_ns += times.run_ns >= 0 ? times.run_ns : SKIP_NS;
         next = request_queue_end_call(&pool->queue, &w->queue_worker, &times,
                                       spent_ns < BATCH_NS);
         if (!next) {

@@ -402,6 +402,17 @@ enum queue_need request_queue_begin_call(struct request_queue *q,
     return need;
 }
 
+/* Lock held. */
+static void count_call(struct request_queue *q, struct queue_worker *w,
+                       const struct call_times *times)
+{
+    w->run_ns = times->run_ns;
+    learn_call(q, times->run_ns);
+    q->stats.completed++;
+    q->stats.wait_ns += (uint64_t)times->wait_ns;
+    q->stats.run_ns += (uint64_t)times->run_ns;
+}
+
 struct request_node *request_queue_end_call(struct request_queue *q,
                                             struct queue_worker *w,
                                             const struct call_times *times,
@@ -409,12 +420,10 @@ struct request_node *request_queue_end_call(struct request_queue *q,
 {
     struct request_node *node = NULL;
 
-    w->run_ns = times->run_ns;
     pthread_mutex_lock(&q->lock);
-    learn_call(q, times->run_ns);
-    q->stats.completed++;
-    q->stats.wait_ns += (uint64_t)times->wait_ns;
-    q->stats.run_ns += (uint64_t)times->run_ns;
+    if (times->run_ns >= 0) {
+        count_call(q, w, times);
+    }
     if (more && q->threads <= q->max_threads) {
         queue_splice(q);
         node = pop(q);

@@ -84,7 +84,7 @@ enum queue_need {
 
 struct call_times {
     int64_t wait_ns; /* from submit to start */
-    int64_t run_ns;
+    int64_t run_ns;  /* -1: it was cancelled, and did not run */
 };
 
 struct queue_stats {
