@@ -4,7 +4,8 @@
 Two disciplines, the same for both pools: "callbacks" are 64 chains of requests,
 each resubmitting from its done callback; "results" keeps 64 requests in a deque
 and asks the oldest for its result before the next is submitted. The latency is
-that of every 16th request.
+that of every 16th request. "no pool" is what the discipline itself costs, with
+requests that do nothing: what a pool takes is the difference.
 """
 
 from __future__ import annotations
@@ -84,6 +85,32 @@ def callbacks(
     return h.summarize(latencies, length * IN_FLIGHT, wall, cpu)
 
 
+class NoRequest:
+    """What a pool that does nothing would return; its methods are C functions."""
+
+    __slots__ = ("add_done_callback", "result")
+
+
+def no_pool() -> tuple[Callable[..., Any], deque[Any]]:
+    """Return a submit() that calls nothing, and the done callbacks it was given."""
+    callbacks: deque[Any] = deque()
+    request = NoRequest()
+    request.add_done_callback = callbacks.append
+    request.result = callbacks.clear
+    return {h.noop: request}.get, callbacks
+
+
+def no_pool_callbacks(n: int) -> h.Sample:
+    """The callbacks run here, at once."""
+    submit, ready = no_pool()
+
+    def wait() -> None:
+        while ready:
+            ready.popleft()(None)
+
+    return callbacks(submit, lambda _chain: None, wait, n)
+
+
 def tpool_callbacks(ctx: tpool.AioContext, pool: tpool.ThreadPool, n: int) -> h.Sample:
     """The callbacks run in the owner."""
     finished: list[Chain] = []
@@ -147,6 +174,8 @@ def main() -> None:
             stock = stack.enter_context(concurrent.futures.ThreadPoolExecutor(workers))
             by_callback[name] = partial(stock_callbacks, stock, n)
             by_result[name] = partial(results, stock.submit, n)
+        by_callback["no pool"] = partial(no_pool_callbacks, n)
+        by_result["no pool"] = partial(results, no_pool()[0], n)
         baseline = "concurrent.futures, 1"
         for case, peers in (("callbacks", by_callback), ("results", by_result)):
             samples = h.alternate(peers, options.rounds)

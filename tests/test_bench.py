@@ -58,6 +58,7 @@ PROMISED = {
                 "tpool, max_threads 64",
                 f"{STOCK}, 1",
                 f"{STOCK}, 64",
+                "no pool",
             )
         ],
         {"threads", "in_flight"},
