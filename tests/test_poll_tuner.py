@@ -460,6 +460,27 @@ def test_owner_sleeps_through_long_regular_calls_and_polls_for_the_end(ctx, pool
     assert called(ctx, pool, 0.005, until=naps_and_polls)
 
 
+def test_owner_does_not_sleep_past_a_timer(ctx, pool):
+    ctx.set_poll_params(2_000_000)
+    assert called(ctx, pool, 0.02, until=lambda stats: stats.naps > 2)
+    for _ in range(400):
+        before, fired = ctx.stats(), []
+        request = pool.submit(sleep, 0.02)
+        timer = ctx.new_timer(lambda fired=fired: fired.append(True))
+        timer.mod_ns(time.monotonic_ns() + 1_000_000)
+        while not (fired or request.done()):
+            ctx.poll()
+        after = ctx.stats()
+        timer.cancel()
+        request.result()
+        assert after.naps == before.naps
+        if after.polls_hopeless > before.polls_hopeless:
+            assert fired
+            break
+    else:
+        pytest.fail("no call was seen early enough")
+
+
 @pytest.mark.parametrize(("max_ns", "hybrid"), [(2_000_000, False), (100_000, True)])
 def test_owner_only_blocks_for_calls_that_are_too_long_or_where_it_may_not_nap(
     ctx, pool, max_ns, hybrid
