@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
 from conftest import poll_until, spin, wait_blocked, wait_until
@@ -222,6 +223,28 @@ def test_f21_after_a_refusal_the_next_submit_works(ctx):
                 pool.submit(ran.append, 1)
         pool.submit(ran.append, 2).result()
     assert ran == [2]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_f21_who_relied_on_a_thread_of_set_threads_is_told(
+    ctx, monkeypatch, background, error
+):
+    relied = []
+
+    def refuse(self):
+        monkeypatch.undo()
+        background(lambda: relied.append(pool.submit(int))).finish()
+        raise error
+
+    with tpool.ThreadPool(ctx, min_threads=0) as pool:
+        monkeypatch.setattr("threading.Thread.start", refuse)
+        fatal = error is KeyboardInterrupt
+        with pytest.raises(error) if fatal else nullcontext():
+            pool.set_threads(1, 4)
+        (request,) = relied
+        with pytest.raises(RuntimeError, match="thread"):
+            request.result(timeout=10)
+        assert pool.stats().threads == pool.stats().queued == 0
 
 
 def test_f21_system_out_of_threads_without_a_worker(isolated):

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import gc
 import os
+import select
 import socket
 import weakref
 
@@ -28,6 +29,16 @@ def busy(ctx):
     ctx.set_poll_params(1_000_000_000)
 
 
+def poll_until_hit(ctx, before=lambda: None):
+    """Poll until a poll phase has found something."""
+    for _ in range(1000):
+        before()
+        ctx.poll()
+        if ctx.stats().polls_hit:
+            return
+    pytest.skip("no poll phase: only one CPU is usable")
+
+
 def test_io_read_is_called_while_the_fd_is_readable(ctx, pair):
     left, right = pair
     ran = []
@@ -39,6 +50,64 @@ def test_io_read_is_called_while_the_fd_is_readable(ctx, pair):
     left.recv(1)
     assert ctx.poll(False) is False
     assert ran == [1, 1]
+
+
+def test_what_io_poll_has_found_is_read_once(ctx, pair):
+    """The turn looks at the fd too; a blocking read would wait for ever."""
+    left, right = pair
+    reads = []
+
+    def io_poll():
+        return bool(select.select([left], [], [], 0)[0])
+
+    busy(ctx)
+    ctx.set_fd_handler(left, lambda: reads.append(left.recv(1)), None, io_poll)
+    poll_until_hit(ctx, lambda: right.send(b"x"))
+    assert set(reads) == {b"x"}
+
+
+def test_what_io_poll_has_found_does_not_starve_io_write(ctx, pair):
+    ran = []
+    busy(ctx)
+    ctx.set_fd_handler(
+        pair[0], lambda: ran.append("r"), lambda: ran.append("w"), lambda: True
+    )
+    pair[1].send(b"x")
+    poll_until_hit(ctx)
+    assert ran[-2:] == ["r", "w"]
+
+
+@pytest.mark.parametrize("polled", [False, True])
+def test_what_a_nested_poll_has_read_is_not_read_again(ctx, pair, polled):
+    left, right = pair
+    reads = []
+    ctx.set_fd_handler(
+        left,
+        lambda: reads.append(left.recv(1)),
+        None,
+        (lambda: bool(select.select([left], [], [], 0)[0])) if polled else None,
+    )
+    for _ in range(20):
+        ctx.call_soon(ctx.poll, False)
+        right.send(b"x")
+        poll_until(ctx, lambda: reads)
+        assert ctx.poll(False) is False
+        assert reads == [b"x"]
+        reads.clear()
+
+
+def test_io_write_is_not_called_again_after_a_nested_poll_of_io_read(ctx, pair):
+    ran = []
+
+    def io_read():
+        ran.append("r")
+        if pair[0].recv(1) == b"x":
+            ctx.poll(False)
+
+    pair[1].send(b"xy")
+    ctx.set_fd_handler(pair[0], io_read, lambda: ran.append("w"))
+    ctx.poll(False)
+    assert ran == ["r", "r", "w"]
 
 
 def test_io_write_is_called_while_the_fd_is_writable(ctx, pair):

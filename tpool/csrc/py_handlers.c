@@ -296,10 +296,29 @@ static int report_errno(int err, int fd)
     return 0;
 }
 
-static int dispatch_one(struct handler_table *t, struct fdmon *m,
-                        struct fd_handler *h, uint32_t events)
+int handlers_dispatch_polled(struct fd_handler **pollable, uint64_t poll,
+                             bool *progress)
 {
-    bool check = h->unchecked == 0;
+    int ret = 0;
+
+    for (int i = 0; pollable[i]; i++) {
+        struct fd_handler *h = pollable[i];
+
+        if (h->polled && ret >= 0 && h->served <= poll) {
+            h->served = poll;
+            *progress = true;
+            ret = handler_call(h, h->callbacks[IO_POLL_READY] ? IO_POLL_READY
+                                                              : IO_READ);
+        }
+        h->polled = false;
+    }
+    return ret < 0 ? -1 : 0;
+}
+
+static int dispatch_one(struct handler_table *t, struct fdmon *m,
+                        struct fd_handler *h, uint32_t events, uint64_t poll)
+{
+    bool check = h->unchecked == 0, read = h->served < poll;
 
     h->unchecked = check ? UNCHECKED_MAX : h->unchecked - 1;
     if ((events & FDMON_INVALID) || (check && fcntl(h->fd, F_GETFD) < 0)) {
@@ -309,11 +328,12 @@ static int dispatch_one(struct handler_table *t, struct fdmon *m,
         remove_fd(t, m, fd);
         return report_errno(EBADF, fd);
     }
-    if ((events & (FDMON_READ | FDMON_ERROR)) &&
+    h->served = poll;
+    if (read && (events & (FDMON_READ | FDMON_ERROR)) &&
         handler_call(h, reader_of(h->callbacks)) < 0) {
         return -1;
     }
-    if ((events & (FDMON_WRITE | FDMON_ERROR)) &&
+    if (h->served == poll && (events & (FDMON_WRITE | FDMON_ERROR)) &&
         handler_call(h, IO_WRITE) < 0) {
         return -1;
     }
@@ -321,7 +341,7 @@ static int dispatch_one(struct handler_table *t, struct fdmon *m,
 }
 
 int handlers_dispatch(struct handler_table *t, struct fdmon *m,
-                      const struct fdmon_event *events, int n,
+                      const struct fdmon_event *events, int n, uint64_t poll,
                       uint32_t removals, bool *progress)
 {
     int ret = 0;
@@ -333,9 +353,12 @@ int handlers_dispatch(struct handler_table *t, struct fdmon *m,
             continue; /* ours: the notifier, or the signal guard */
         }
         if (h && h->gen == events[i].gen) {
+            if (h->served > poll) {
+                continue;
+            }
             *progress = true;
             h->refs++;
-            ret = dispatch_one(t, m, h, events[i].events);
+            ret = dispatch_one(t, m, h, events[i].events, poll);
             handler_unref(h);
         } else if (t->removals == removals) {
             int err = handlers_drop_ghosts(t, m);

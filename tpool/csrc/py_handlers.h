@@ -26,6 +26,7 @@ struct fd_handler {
     bool removed;
     bool polled;       /* io_poll said so in this turn */
     uint8_t unchecked; /* events until the fd is asked whether it is open */
+    uint64_t served;   /* the newest turn that has called it: its poll() */
     int64_t poll_ns;   /* window of this source */
     PyObject *callbacks[HANDLER_CALLBACKS]; /* NULL: none */
     PyObject *keep;                         /* whatever owns the fd, or NULL */
@@ -74,11 +75,20 @@ int handlers_drop_ghosts(struct handler_table *t, struct fdmon *m);
 int handler_call(struct fd_handler *h, enum handler_callback which);
 
 /*
- * Calls what events ask for.  removals: of the table, before the wait.  Returns
- * 0, or -1 with an exception that must leave poll().
+ * Calls io_poll_ready, or io_read, of those whose io_poll said so.  poll: number
+ * of the turn; what a nested turn has served since is left to the next look, as
+ * in handlers_dispatch().  Returns 0, or -1 with an exception that must leave
+ * poll().
+ */
+int handlers_dispatch_polled(struct fd_handler **pollable, uint64_t poll,
+                             bool *progress);
+
+/*
+ * Calls what events ask for, but for reading what io_poll has found already.
+ * removals: of the table, before the wait.
  */
 int handlers_dispatch(struct handler_table *t, struct fdmon *m,
-                      const struct fdmon_event *events, int n,
+                      const struct fdmon_event *events, int n, uint64_t poll,
                       uint32_t removals, bool *progress);
 
 #endif

@@ -83,8 +83,11 @@ int pool_spawn_helper(struct pool_core *pool);
 /* GIL held.  A thread was started and has ended without running its worker. */
 void pool_worker_lost(struct pool_core *pool);
 
-/* GIL held.  No thread is there and none can be had: who waits is told so. */
-void pool_fail_queued(struct pool_core *pool);
+/*
+ * GIL held, an exception set or none.  A thread did not start: if no other is
+ * there, those who relied on it must not wait for ever.
+ */
+void pool_fail_if_deserted(struct pool_core *pool);
 
 /* GIL held.  The owner may wait in poll() for something that has changed. */
 void pool_wake_owner(struct pool_core *pool);

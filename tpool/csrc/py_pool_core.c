@@ -68,12 +68,19 @@ struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
     return pool;
 }
 
-void pool_fail_queued(struct pool_core *pool)
+void pool_fail_if_deserted(struct pool_core *pool)
 {
+    PyObject *exc = PyErr_Occurred() ? take_exception() : NULL;
     struct request_node *node;
+    struct queue_stats stats;
 
-    while ((node = request_queue_cancel_oldest(&pool->queue))) {
+    request_queue_get_stats(&pool->queue, &stats);
+    while (stats.threads == 0 &&
+           (node = request_queue_cancel_oldest(&pool->queue))) {
         request_deliver_failed((RequestObject *)work_of(&node->link));
+    }
+    if (exc) {
+        put_exception(exc);
     }
 }
 
@@ -124,9 +131,8 @@ int pool_spawn(struct pool_core *pool, uint32_t *left)
 
 void pool_worker_lost(struct pool_core *pool)
 {
-    if (count_lost(pool) == 0) {
-        pool_fail_queued(pool);
-    }
+    count_lost(pool);
+    pool_fail_if_deserted(pool);
 }
 
 int pool_spawn_helper(struct pool_core *pool)
@@ -136,6 +142,7 @@ int pool_spawn_helper(struct pool_core *pool)
     if (pool_spawn(pool, &left) == 0) {
         return 0;
     }
+    pool_fail_if_deserted(pool);
     if (exception_is_fatal()) {
         return -1;
     }

@@ -112,22 +112,6 @@ static void take_back(struct pool_core *pool, RequestObject *r)
     }
 }
 
-/*
- * After a push that failed and what could be was taken back: others, who relied
- * on the thread that did not start, must not wait for ever.
- */
-static void fail_the_others(struct pool_core *pool)
-{
-    PyObject *exc = take_exception();
-    struct queue_stats stats;
-
-    request_queue_get_stats(&pool->queue, &stats);
-    if (stats.threads == 0) {
-        pool_fail_queued(pool);
-    }
-    put_exception(exc);
-}
-
 /* Takes over the reference to r, a new one, and returns one to it. */
 static PyObject *submit(PoolObject *self, RequestObject *r)
 {
@@ -145,7 +129,7 @@ static PyObject *submit(PoolObject *self, RequestObject *r)
     r->work.node.queued = true;
     if (push(self->pool, r, r, 1) < 0) {
         take_back(self->pool, r);
-        fail_the_others(self->pool);
+        pool_fail_if_deserted(self->pool);
         Py_DECREF(r);
         return NULL;
     }
@@ -294,7 +278,7 @@ PyObject *pool_submit_many(PoolObject *self, PyObject *args)
     for (done += room > 0 ? room : 0; done > 0; done--) {
         take_back(self->pool, (RequestObject *)PyList_GET_ITEM(list, done - 1));
     }
-    fail_the_others(self->pool);
+    pool_fail_if_deserted(self->pool);
     Py_DECREF(list);
     return NULL;
 }

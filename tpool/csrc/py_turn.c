@@ -8,24 +8,6 @@
 /* Polls inside each other; each takes several KiB of the C stack. */
 #define POLL_DEPTH_MAX 200
 
-/* io_poll said so: io_poll_ready, or io_read where there is none. */
-static int dispatch_polled(struct fd_handler **pollable, bool *progress)
-{
-    int ret = 0;
-
-    for (int i = 0; pollable[i]; i++) {
-        struct fd_handler *h = pollable[i];
-
-        if (h->polled && ret >= 0) {
-            *progress = true;
-            ret = handler_call(h, h->callbacks[IO_POLL_READY] ? IO_POLL_READY
-                                                              : IO_READ);
-        }
-        h->polled = false;
-    }
-    return ret < 0 ? -1 : 0;
-}
-
 /*
  * The order is part of the interface: work, then fds, then timers.  What there is
  * none of is not asked: in most turns of an event loop each call is a cache miss.
@@ -39,11 +21,11 @@ static int dispatch(AioContextObject *c, struct wait *w, bool *progress)
         ret = context_dispatch_work(c, progress);
     }
     if (ret == 0 && w->pollable) {
-        ret = dispatch_polled(w->pollable, progress);
+        ret = handlers_dispatch_polled(w->pollable, w->poll, progress);
     }
     if (ret == 0 && w->n_events) {
         ret = handlers_dispatch(&c->handlers, &c->fdmon, w->events, w->n_events,
-                                w->removals, progress);
+                                w->poll, w->removals, progress);
     }
     if (ret == 0 && c->timers.used) {
         ret = timers_dispatch(&c->timers, progress);
