@@ -6,6 +6,7 @@ Deadlines turn a hang into a failure; nothing is asserted on how long it took.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import os
@@ -22,6 +23,7 @@ import tpool
 DEADLINE_S = 30.0
 TERMINAL_S = 120.0  # until a child has written something
 ISOLATED = Path(__file__).parent / "isolated"
+FACTORIES = {"stock": asyncio.SelectorEventLoop, "tpool": tpool.new_event_loop}
 
 
 def wait_until(condition, turn=None, deadline_s=DEADLINE_S):
@@ -67,6 +69,10 @@ def task_state(native_id):
     """Return the state of a thread as the kernel shows it: R, S, ..."""
     stat = Path(f"/proc/self/task/{native_id}/stat").read_text(encoding="ascii")
     return stat.rpartition(")")[2].split()[0]
+
+
+def raiser(exc):
+    raise exc
 
 
 class Background(threading.Thread):
@@ -135,6 +141,19 @@ def gate():
     event = threading.Event()
     yield event
     event.set()
+
+
+@pytest.fixture(params=FACTORIES)
+def run(request):
+    """Return a run() on each asyncio loop; a test has the same result on both."""
+
+    def call(main, *, debug=None):
+        with asyncio.Runner(
+            loop_factory=FACTORIES[request.param], debug=debug
+        ) as runner:
+            return runner.run(main)
+
+    return call
 
 
 @pytest.fixture

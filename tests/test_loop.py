@@ -16,9 +16,10 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 
 import pytest
-from conftest import DEADLINE_S, ISOLATED, wait_until
+from conftest import DEADLINE_S, FACTORIES, ISOLATED, raiser, wait_until
 
 import tpool
 
@@ -48,25 +49,7 @@ STDLIB_TESTS = [
     "unix_events",
     "waitfor",
 ]
-FACTORIES = {"stock": asyncio.SelectorEventLoop, "tpool": tpool.new_event_loop}
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
-
-
-@pytest.fixture(params=FACTORIES)
-def run(request):
-    """Return a run() on each loop; the same test has the same result on both."""
-
-    def call(main, *, debug=None):
-        with asyncio.Runner(
-            loop_factory=FACTORIES[request.param], debug=debug
-        ) as runner:
-            return runner.run(main)
-
-    return call
-
-
-def raiser(exc):
-    raise exc
 
 
 async def hop(function, *args):
@@ -520,27 +503,6 @@ def test_fork_in_a_loop_has_a_child_with_a_loop_of_its_own():
     assert done.stdout == "7\n", done.stderr
 
 
-def test_tpool_to_thread_works_on_any_loop(run):
-    async def main():
-        variable.set("caller")
-        with pytest.raises(KeyError):
-            await tpool.to_thread(raiser, KeyError("x"))
-        results = await asyncio.gather(*(tpool.to_thread(str, i) for i in range(300)))
-        assert results == [str(i) for i in range(300)]
-        return await tpool.to_thread(variable.get, "none")
-
-    assert run(main()) == "caller"
-
-
-def test_a_request_can_be_awaited_on_any_loop_and_from_an_iothread(run):
-    with tpool.IOThread() as thread:
-
-        async def main():
-            return [await thread.pool.submit(str, i) for i in range(100)]
-
-        assert run(main()) == [str(i) for i in range(100)]
-
-
 @pytest.mark.parametrize("hop", ["run_in_executor", "to_thread"])
 @pytest.mark.parametrize("equal", [True, ValueError("ambiguous truth value")])
 def test_a_callback_is_called_whatever_it_thinks_of_equality(run, hop, equal):
@@ -601,85 +563,6 @@ def test_what_is_not_callable_fails_as_in_the_stock_loop(run):
     run(main())
 
 
-def test_a_done_request_can_be_awaited_when_its_context_is_closed(run):
-    with tpool.IOThread() as thread:
-        done = threading.Event()
-        request = thread.pool.submit(int)
-        request.add_done_callback(lambda _: done.set())
-        assert done.wait(30)
-
-    async def main():
-        return await request
-
-    assert run(main()) == 0
-
-
-def test_a_request_of_a_context_that_nobody_turns_can_be_awaited(run, ctx, pool):
-    async def main():
-        one = await pool.submit(sum, [1, 2])
-        many = await asyncio.gather(*[await_it(pool.submit(int, i)) for i in range(99)])
-        with pytest.raises(KeyError):
-            await pool.submit(raiser, KeyError("x"))
-        await asyncio.sleep(0)
-        return one, many
-
-    async def await_it(request):
-        return await request
-
-    for _ in range(2):  # in one loop after the other
-        assert run(main()) == (3, list(range(99)))
-    assert ctx.notify_me == 0
-    assert pool.submit(int, 7).result() == 7
-
-
-def test_a_context_is_awaited_in_the_loop_after_one_that_has_ended(
-    run, ctx, pool, gate
-):
-    requests = []
-
-    async def give_up():
-        requests.append(pool.submit(gate.wait))
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asyncio.ensure_future(await_it()), 0.001)
-        assert ctx.notify_me == 1
-
-    async def await_it():
-        return await requests[0]
-
-    async def release_and_await():
-        asyncio.get_running_loop().call_later(0.001, gate.set)
-        return await requests[0], await pool.submit(int)
-
-    run(give_up())
-    assert run(release_and_await()) == (True, 0)
-
-
-def test_a_context_that_is_closed_while_awaited_leaves_no_fd_in_the_loop(run):
-    async def main():
-        loop = asyncio.get_running_loop()
-        with tpool.AioContext() as ctx:
-            pool = tpool.ThreadPool(ctx)
-            task = asyncio.ensure_future(await_it(pool.submit(int)))
-            await asyncio.sleep(0)
-            fd = ctx.fileno()
-        read, write = os.pipe()
-        os.dup2(read, fd)  # the number stands for another file now
-        got = asyncio.Event()
-        loop.add_reader(fd, got.set)
-        os.write(write, b"x")
-        await asyncio.wait_for(got.wait(), DEADLINE_S)
-        assert loop.remove_reader(fd)
-        for number in {read, write, fd}:
-            os.close(number)
-        return await asyncio.gather(task, return_exceptions=True)
-
-    async def await_it(request):
-        return await request
-
-    result = run(main())[0]
-    assert result == 0 or isinstance(result, asyncio.CancelledError)
-
-
 def test_a_child_that_a_call_starts_can_be_terminated(run):
     async def main():
         child = await asyncio.to_thread(subprocess.Popen, ["sleep", "100"])
@@ -738,19 +621,14 @@ def test_pool_and_context_of_a_closed_loop_are_refused():
             getattr(loop, name)
 
 
-def test_a_request_that_is_done_is_awaited_without_its_owner(run):
-    with tpool.AioContext() as ctx, tpool.ThreadPool(ctx) as pool:
-        good, bad = pool.submit(int), pool.submit(raiser, KeyError("x"))
-        assert good.result() == 0
-        assert bad.exception()
-    # Nobody turns the context any more.
-
-    async def main():
-        with pytest.raises(KeyError):
-            await bad
-        return await good
-
-    assert run(main()) == 0
+def test_requests_of_a_loop_that_does_not_run_can_be_waited_for(background):
+    """And then it runs, in another thread."""
+    with closing(tpool.new_event_loop()) as loop:
+        for _ in range(2):
+            assert loop.pool.submit(int).result() == 0
+            assert loop.ctx.poll(False) is False
+        run = loop.run_until_complete
+        assert background(run, asyncio.sleep(0, "ran")).finish() == "ran"
 
 
 def test_waiting_for_a_request_in_the_loop_that_would_get_it_is_refused(gate):

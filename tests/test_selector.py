@@ -52,6 +52,33 @@ def test_both_events_of_one_file_are_reported(selector, pair):
     assert {found for found, _ in selector.select(0)} == {key}
 
 
+@pytest.mark.parametrize("change", ["unregister", "modify", "close"])
+def test_what_a_callback_of_the_context_has_changed_is_not_reported(
+    selector, pair, change
+):
+    """An event loop takes what it is told for what is registered now."""
+    selector.register(pair[0], READ)
+    other = selector.register(pair[1], WRITE)
+    pair[1].send(b"x")
+
+    def again():
+        if change == "modify":
+            selector.modify(pair[0], READ, "new")
+        else:
+            selector.unregister(pair[0])
+        if change == "unregister":
+            selector.register(pair[0], READ)
+        elif change == "close":
+            selectors._BaseSelectorImpl.close(selector)
+
+    selector.ctx.new_timer(again).mod_ns(0)
+    assert selector.select(0) == ([] if change == "close" else [(other, WRITE)])
+    if change != "close":
+        assert [key for key, event in selector.select(0) if event == READ] == [
+            selector.get_key(pair[0])
+        ]
+
+
 def test_modify_changes_event_and_data(selector, pair):
     selector.register(pair[0], READ, 1)
     key = selector.modify(pair[0], WRITE, 2)

@@ -73,7 +73,7 @@ class AioContext(_core.AioContext):
     _pools: Registry[ThreadPool]
     _threads: Workers
     _closing: bool
-    _visitor: Visitor | None  # has its fileno() in an asyncio loop
+    _visitors: list[Visitor]  # have its fileno() in asyncio loops
 
     def __new__(
         cls,
@@ -92,7 +92,7 @@ class AioContext(_core.AioContext):
         self._pools = Registry()
         self._threads = Workers()
         self._closing = False
-        self._visitor = None
+        self._visitors = []
         _contexts.add(self)
         return self
 
@@ -137,6 +137,7 @@ class AioContext(_core.AioContext):
 
         Raises:
             RuntimeError: It is being polled, by a callback of its own or
+                another thread, or requests of it are awaited in a loop of
                 another thread; or it is an EventLoop's, which closes it.
 
         Context: Any thread.
@@ -144,6 +145,7 @@ class AioContext(_core.AioContext):
         if self.closed:
             return
         self._check_idle()
+        self._check_loops()
         self._closing = True  # a callback that runs now makes no more pools
         try:
             for pool in self._pools:
@@ -155,11 +157,26 @@ class AioContext(_core.AioContext):
             ):
                 self.poll()
             self._threads.join()
-            if self._owned and self._visitor is not None:
-                self._visitor.leave()
+            if self._owned and self._visitors:
+                self._leave_loops()
             super().close()
         finally:
             self._closing = False
+
+    def _check_loops(self) -> None:
+        """Raise RuntimeError where the loop of another thread turns it."""
+        if not self._owned and not all(one.is_over() for one in self._visitors):
+            raise RuntimeError(
+                "cannot close an AioContext whose requests are awaited in the event "
+                "loop of another thread"
+            )
+
+    def _leave_loops(self) -> None:
+        """Have the asyncio loops that turn it forget it."""
+        for visitor in self._visitors:
+            visitor.leave()
+        self._visitors.clear()
+        self.check()  # no loop waits for it any more
 
     def __enter__(self) -> Self:
         """Return self."""

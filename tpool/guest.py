@@ -25,20 +25,22 @@ class Guest:
     def __init__(self, loop: asyncio.AbstractEventLoop, ctx: AioContext) -> None:
         self._loop = weakref.ref(loop)
         self._turn_is_due = False
+        self._timer: asyncio.TimerHandle | None = None
         self.ctx = ctx
         self._fd = ctx.fileno()
         loop.add_reader(self._fd, self._turn)
-        self._prepare()
-
-    def is_in(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Whether it hangs in this loop."""
-        return self._loop() is loop
 
     def leave(self) -> None:
         """Have the loop forget it."""
+        self._cancel_timer()
         loop = self._loop()
         if loop is not None:
             loop.remove_reader(self._fd)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def turn_soon(self) -> None:
         """Have the loop turn the context before it waits the next time."""
@@ -54,6 +56,7 @@ class Guest:
         """
         self._turn_is_due = False
         if self.ctx.closed:
+            self.leave()
             return
         try:
             self.ctx.check()
@@ -62,11 +65,17 @@ class Guest:
                 self.ctx.check()
                 self.ctx.dispatch()
         finally:  # a callback may raise KeyboardInterrupt
-            self._prepare()
+            self.prepare()
 
-    def _prepare(self) -> None:
-        if self.ctx.prepare() == 0:
+    def prepare(self) -> None:
+        """See to it that the context is turned when it has something to do."""
+        self._cancel_timer()
+        timeout_ns = self.ctx.prepare()
+        loop = self._loop()
+        if timeout_ns == 0:
             self.turn_soon()
+        elif timeout_ns > 0 and loop is not None:
+            self._timer = loop.call_later(timeout_ns / 1e9, self._turn)
 
 
 class Lodger(Guest):
@@ -76,42 +85,57 @@ class Lodger(Guest):
         ctx = AioContext()
         self.pool = LoopPool(ctx, thread_name_prefix="asyncio")
         super().__init__(loop, ctx)
+        self.prepare()
 
-    def _prepare(self) -> None:
-        super()._prepare()
+    def prepare(self) -> None:
+        """Do so, for whatever thread runs the loop."""
+        super().prepare()
         self.ctx._disown()  # the loop may run in another thread next time
 
 
 class Visitor(Guest):
     """A user's context: it stays as long as requests of it are in flight."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, ctx: AioContext) -> None:
-        ctx._visitor = self
-        super().__init__(loop, ctx)
+    def is_in(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it hangs in this loop."""
+        return self._loop() is loop
 
-    def leave(self) -> None:
-        """Have the loop forget it."""
-        super().leave()
-        self.ctx.check()  # the loop waits for it no more
-        self.ctx._visitor = None
+    def is_over(self) -> bool:
+        """Whether its loop will not run any more."""
+        loop = self._loop()
+        return loop is None or loop.is_closed()
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Do so, or have all loops forget the context."""
         if self.ctx._in_flight:
-            super()._prepare()
+            super().prepare()
         else:
-            self.leave()
+            self.ctx._leave_loops()
 
 
 def visit(loop: asyncio.AbstractEventLoop, ctx: AioContext) -> None:
-    """Have the loop turn a context of its thread, unless somebody sees to it."""
-    visitor = ctx._visitor
-    if visitor is not None:
-        if visitor.is_in(loop):
-            return
-        visitor.leave()  # that loop has ended
-    elif ctx.notify_me & _FOREIGN:
+    """Have the loop turn a context of its thread, unless somebody sees to it.
+
+    Raises:
+        RuntimeError: Another thread is closing the context.
+        OSError: There is no fd for it.
+    """
+    visitors = ctx._visitors
+    if any(visitor.is_in(loop) for visitor in visitors):
         return
-    Visitor(loop, ctx)
+    if not visitors and ctx.notify_me & _FOREIGN:
+        return
+    if ctx._closing:
+        raise RuntimeError("the AioContext is being closed")
+    visitors[:] = [visitor for visitor in visitors if not visitor.is_over()]
+    visitor = Visitor(loop, ctx)
+    visitors.append(visitor)
+    try:
+        visitor.prepare()
+    except BaseException:
+        visitor.leave()
+        visitors[:] = [other for other in visitors if other is not visitor]
+        raise
 
 
 # The loop's reader keeps a guest alive: from here it would keep its loop alive.

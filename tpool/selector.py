@@ -47,6 +47,7 @@ class AioSelector(selectors._BaseSelectorImpl):
         """Make a context; see the class."""
         super().__init__()
         self._ready: list[tuple[selectors.SelectorKey, int]] = []
+        self._changed = False  # since select() was called
         self._open(poll_max_ns)
         _selectors.add(self)
 
@@ -94,6 +95,7 @@ class AioSelector(selectors._BaseSelectorImpl):
     def unregister(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
         """Forget a file object, as selectors.BaseSelector.unregister()."""
         key: selectors.SelectorKey = super().unregister(fileobj)
+        self._changed = True
         self.ctx.set_fd_handler(key.fd)
         return key
 
@@ -102,6 +104,7 @@ class AioSelector(selectors._BaseSelectorImpl):
     ) -> selectors.SelectorKey:
         """Change events or data, as selectors.BaseSelector.modify()."""
         super().unregister(fileobj)
+        self._changed = True
         key: selectors.SelectorKey = super().register(fileobj, events, data)
         try:
             self._watch(key)
@@ -123,12 +126,16 @@ class AioSelector(selectors._BaseSelectorImpl):
         """
         ready = self._ready
         ready.clear()
+        self._changed = False
         if timeout is None or timeout > _LONGEST_S:
             self._poll_for(-1)
         elif timeout > 0:
             self._poll_for(ceil(timeout * 1e9))  # a timer is never early
         else:
             self._poll_for(0)
+        if self._changed:  # by a callback of the context: some keys are no more
+            now = self.get_map() or {}  # None: closed
+            return [found for found in ready if now.get(found[0].fileobj) is found[0]]
         return ready
 
     def close(self) -> None:

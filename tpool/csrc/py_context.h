@@ -40,6 +40,7 @@ typedef struct {
     _Atomic uint32_t lock_waiters;
     _Atomic unsigned long owner; /* the thread that polls; 0: none has */
     atomic_bool adopted;         /* somebody has polled: the owner stays */
+    atomic_bool run;             /* by the event loop above, in that thread */
     atomic_bool closed;
     bool forked; /* closed, for it is in the child of a fork */
 

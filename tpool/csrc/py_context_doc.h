@@ -45,6 +45,7 @@ PyDoc_STRVAR(
     "\n"
     "Raises:\n"
     "    RuntimeError: The context is closed, or another thread owns it.\n"
+    "    RecursionError: It is inside of 200 others, by callbacks that wait.\n"
     "\n"
     "Context: The owner: the first thread that polls. Releases the GIL while\n"
     "    it waits, and the context while it blocks.\n"

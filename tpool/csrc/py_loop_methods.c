@@ -10,8 +10,11 @@ PyObject *context_poll_for(AioContextObject *c, PyObject *timeout)
     int64_t timeout_ns = PyLong_AsLongLong(timeout);
     bool progress;
 
-    if ((timeout_ns == -1 && PyErr_Occurred()) ||
-        context_poll(c, timeout_ns, &progress) < 0) {
+    if ((timeout_ns == -1 && PyErr_Occurred()) || context_check_owner(c) < 0) {
+        return NULL;
+    }
+    atomic_store_explicit(&c->run, true, memory_order_relaxed);
+    if (context_poll(c, timeout_ns, &progress) < 0) {
         return NULL;
     }
     return PyBool_FromLong(progress);
@@ -26,6 +29,7 @@ PyObject *context_disown(AioContextObject *c, PyObject *Py_UNUSED(ignored))
         PyErr_SetString(PyExc_RuntimeError,
                         "_disown() of an AioContext that is being polled");
     } else {
+        atomic_store_explicit(&c->run, false, memory_order_relaxed);
         /* Release: pairs with the acquire in context_check_owner(). */
         atomic_store_explicit(&c->adopted, false, memory_order_release);
     }

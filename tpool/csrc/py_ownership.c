@@ -130,8 +130,7 @@ PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
 
 bool context_is_run(AioContextObject *c)
 {
-    return c->interleaved &&
-           atomic_load_explicit(&c->adopted, memory_order_relaxed);
+    return atomic_load_explicit(&c->run, memory_order_relaxed);
 }
 
 void context_changed(AioContextObject *c)

@@ -10,16 +10,28 @@
 
 #include <structmember.h>
 
-/* Owner: polls until the request is done.  Returns 0, or -1 with an exception. */
-static int wait_done(RequestObject *r, const char *method, int64_t timeout_ns)
+/* The context of a request that is not done, or NULL with an exception. */
+static AioContextObject *live_context(RequestObject *r, const char *method)
 {
-    int64_t deadline_ns = deadline_in_ns(timeout_ns);
     AioContextObject *c = (AioContextObject *)py_core_context(r->pool->core);
-    int ret = 0;
 
     if (!c) {
         PyErr_Format(PyExc_RuntimeError,
                      "%s: the AioContext of this request is gone", method);
+    } else if (context_check_open(c) < 0) {
+        Py_CLEAR(c);
+    }
+    return c;
+}
+
+/* Owner: polls until the request is done.  Returns 0, or -1 with an exception. */
+static int wait_done(RequestObject *r, const char *method, int64_t timeout_ns)
+{
+    int64_t deadline_ns = deadline_in_ns(timeout_ns);
+    AioContextObject *c = live_context(r, method);
+    int ret = 0;
+
+    if (!c) {
         return -1;
     }
     if (!context_is_owner(c)) {
@@ -188,6 +200,11 @@ static int call_late(RequestObject *r, PyObject *callback)
         return request_call_callback(r, callback);
     }
     bh = PyObject_CallMethod((PyObject *)c, "call_soon", "OO", callback, r);
+    if (!bh && c->closed) {
+        PyErr_Clear(); /* there is no next turn */
+        Py_DECREF(c);
+        return request_call_callback(r, callback);
+    }
     Py_XDECREF(bh);
     Py_DECREF(c);
     return bh ? 0 : -1;
@@ -300,21 +317,25 @@ static void request_dealloc(RequestObject *r)
 static PyObject *request_await(PyObject *self)
 {
     RequestObject *r = (RequestObject *)self;
-    PyObject *module = PyImport_ImportModule("tpool.loop"), *context, *result;
+    AioContextObject *c = NULL;
+    PyObject *module, *result = NULL;
 
-    if (!module) {
-        return NULL;
+    if (!request_is_done(r)) {
+        c = live_context(r, "await");
+        if (!c) {
+            return NULL;
+        }
+        if (!context_is_owner(c) || context_is_run(c)) {
+            Py_CLEAR(c); /* somebody else turns it */
+        }
     }
-    context = py_core_context(r->pool->core);
-    if (context &&
-        (request_is_done(r) || !context_is_owner((AioContextObject *)context) ||
-         context_is_run((AioContextObject *)context))) {
-        Py_CLEAR(context);
+    module = PyImport_ImportModule("tpool.loop");
+    if (module) {
+        result = PyObject_CallMethod(module, "_await_request", "OO", self,
+                                     c ? (PyObject *)c : Py_None);
     }
-    result = PyObject_CallMethod(module, "_await_request", "OO", self,
-                                 context ? context : Py_None);
-    Py_XDECREF(context);
-    Py_DECREF(module);
+    Py_XDECREF(c);
+    Py_XDECREF(module);
     return result;
 }
 

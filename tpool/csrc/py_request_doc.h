@@ -16,7 +16,8 @@ PyDoc_STRVAR(
     "and as_completed() do not know it.\n"
     "\n"
     "A coroutine in any asyncio loop may await it. Somebody has to turn the\n"
-    "context meanwhile: an IOThread, or the loop itself.");
+    "context meanwhile: an IOThread, or the loop itself. RuntimeError: it is\n"
+    "not done, and the context is closed or gone.");
 
 PyDoc_STRVAR(
     result_doc,
@@ -34,6 +35,7 @@ PyDoc_STRVAR(
     "    concurrent.futures.CancelledError: It was cancelled.\n"
     "    RuntimeError: It is not done and the caller does not own the context,\n"
     "        or the context is closed.\n"
+    "    RecursionError: More than 200 callbacks wait inside of each other.\n"
     "    ValueError: timeout is negative or NaN.\n"
     "\n"
     "Context: The owner; any thread once it is done.");
@@ -80,8 +82,8 @@ PyDoc_STRVAR(
     "Callbacks run in the order in which they were added, each once. What one\n"
     "raises goes to sys.unraisablehook, except for KeyboardInterrupt and\n"
     "SystemExit, which leave poll(); the others run all the same. If the\n"
-    "request is done already, the call is made at once in the owner, and\n"
-    "scheduled from another thread.\n"
+    "request is done already, the call is made at once in the owner or where\n"
+    "the context is closed, and scheduled from another thread.\n"
     "\n"
     "Raises:\n"
     "    TypeError: callback is not callable.\n"

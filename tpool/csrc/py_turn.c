@@ -109,7 +109,11 @@ static int begin(AioContextObject *c)
 
 static void end(AioContextObject *c)
 {
-    c->poll_depth--;
+    if (--c->poll_depth == 0 && c->interleaved && !context_is_run(c)) {
+        /* Polled by hand: the event loop above may run in another thread.
+         * Release: pairs with the acquire in context_check_owner(). */
+        atomic_store_explicit(&c->adopted, false, memory_order_release);
+    }
     context_release(c);
 }
 
