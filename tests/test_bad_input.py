@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 
 import pytest
 
@@ -194,6 +195,14 @@ def test_fd_that_cannot_be_waited_for_is_refused_and_leaves_no_handler(ctx, tmp_
         ctx.set_fd_handler(file, io_poll=lambda: False)  # polled, never waited for
         ctx.set_fd_handler(file)
     usable(ctx)
+
+
+def test_a_socket_that_was_closed_is_named(ctx):
+    with socket.socket() as sock:
+        pass
+    for call in (ctx.set_fd_handler, ctx.set_fd_poll):
+        with pytest.raises(ValueError, match=r"fd must be an open file, not <socket"):
+            call(sock)
 
 
 def test_change_that_is_refused_leaves_the_handler_as_it_was(ctx):

@@ -212,6 +212,15 @@ def test_a_file_that_opens_but_does_not_read_is_named():
     assert "Traceback" not in result.stderr
 
 
+def test_without_a_standard_error_a_usage_error_is_not_in_the_output():
+    result = subprocess.run(
+        ["sh", "-c", '"$0" -m tpool measure --foo 2>&-', sys.executable],
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (2, b"")
+
+
 def test_a_file_removed_after_the_first_reading_is_named_once(measurement, tree):
     gone = tree / "with space"
 
@@ -222,7 +231,8 @@ def test_a_file_removed_after_the_first_reading_is_named_once(measurement, tree)
     run_ = measurement(progress, rounds=2)
     run_.run()
     assert run_.unreadable == [(str(gone), os.strerror(2))]
-    assert [mode.files for mode in run_.results()] == [2 * TREE_FILES] * 3
+    for mode in run_.results():  # it may have been read once more before
+        assert 2 * (TREE_FILES - 1) <= mode.files < 2 * TREE_FILES
 
 
 def test_a_file_changed_meanwhile_is_named_and_is_no_mismatch(measurement, tree):

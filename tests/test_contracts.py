@@ -205,9 +205,11 @@ def test_python_modules_that_are_there_are_all_known():
 
 def test_init_re_exports_all_and_nothing_else():
     tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
-    *body, lazy = tree.body
-    assert isinstance(lazy, ast.FunctionDef)
-    assert lazy.name == "__getattr__"  # what needs asyncio, when first used
+    *body, names, lazy = tree.body
+    assert isinstance(names, ast.FunctionDef)
+    assert names.name == "__dir__"
+    assert isinstance(lazy, ast.If)  # what needs asyncio, when first used
+    assert [function.name for function in lazy.body] == ["__getattr__"]
     for node in body:
         kinds = ast.ImportFrom | ast.Assign | ast.Expr | ast.If
         assert isinstance(node, kinds), node
@@ -347,6 +349,55 @@ def test_free_threaded_build_stays_free_of_the_gil():
     command = [sys.executable, "-W", "error", "-c", code]
     said = subprocess.run(command, capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "True"
+
+
+def test_types_tell_a_misspelt_name_and_know_what_a_pool_s_context_is(tmp_path):
+    if importlib.util.find_spec("mypy") is None:
+        pytest.skip("no mypy")
+    (tmp_path / "good.py").write_text(
+        "import tpool\n"
+        "pool = tpool.ThreadPool(tpool.AioContext())\n"
+        "with pool.ctx as ctx, tpool.CpuMeter(pool.ctx):\n"
+        "    print(ctx.stats().turns, tpool.ThreadPool(ctx))\n"
+        "tpool.run(tpool.to_thread(int))\n"
+    )
+    (tmp_path / "bad.py").write_text("import tpool\ntpool.ThredPool\n")
+    status = []
+    for name in ("good.py", "bad.py"):
+        command = [sys.executable, "-m", "mypy", "--strict", str(tmp_path / name)]
+        said = subprocess.run(
+            command,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "MYPYPATH": str(ROOT)},
+        )
+        status.append((said.returncode, said.stdout + said.stderr))
+    assert status[0][0] == 0, status[0][1]
+    assert "ThredPool" in status[1][1], status[1][1]
+
+
+def test_what_is_loaded_late_is_listed():
+    code = "import tpool; print(set(tpool.__all__) - set(dir(tpool)))"
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert said.stdout == "set()\n"
+
+
+def test_a_subclass_may_call_the_init_of_its_base():
+    class Context(tpool.AioContext):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+
+    class Pool(tpool.ThreadPool):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+
+    with Context(1000, poll_grow=3) as ctx, Pool(ctx, max_threads=2) as pool:
+        assert pool.submit(int).result() == 0
+        assert ctx.poll_grow == 3
 
 
 def test_stub_says_what_the_c_module_has():

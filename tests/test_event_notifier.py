@@ -94,3 +94,13 @@ def test_context_stops_watching_a_notifier_without_callbacks(ctx):
     assert ctx.poll(False) is False
     assert note.test_and_clear() is True
     note.close()
+
+
+def test_context_stops_watching_a_notifier_that_was_closed(ctx):
+    note = tpool.EventNotifier()
+    ctx.set_event_notifier(note, note.test_and_clear)
+    note.close()
+    ctx.set_event_notifier(note)
+    assert ctx.poll_disable_cnt == 0
+    with pytest.raises(RuntimeError, match="EventNotifier is closed"):
+        ctx.set_event_notifier(note)

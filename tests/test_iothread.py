@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -101,3 +103,22 @@ def test_many_come_and_go():
     for _ in range(20):
         with tpool.IOThread() as iothread:
             iothread.pool.submit(int)
+
+
+def test_what_was_submitted_is_done_before_the_interpreter_exits():
+    code = (
+        "import os, time, tpool\n"
+        "iothread = tpool.IOThread()\n"
+        "iothread.pool.set_threads(0, 2)\n"
+        "def call(i):\n"
+        "    time.sleep(0.005)\n"
+        "    os.write(1, b'.')\n"
+        "    return b'+'\n"
+        "for i in range(30):\n"
+        "    request = iothread.pool.submit(call, i)\n"
+        "    request.add_done_callback(lambda r: os.write(1, r.result()))\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, timeout=60
+    )
+    assert (said.stdout.count(b"."), said.stdout.count(b"+")) == (30, 30), said

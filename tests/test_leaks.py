@@ -120,6 +120,28 @@ def test_context_closed_with_work_in_flight_keeps_no_reference(gate):
 
 
 @pytest.mark.timeout(20)
+def test_result_for_a_closed_loop_is_dropped_though_its_worker_stays(gate):
+    class Result:
+        pass
+
+    refs = []
+
+    def call():
+        gate.wait()
+        result = Result()
+        refs.append(weakref.ref(result))
+        return result
+
+    loop = tpool.new_event_loop()
+    with tpool.ThreadPool(loop.ctx, min_threads=1) as pool:
+        pool.submit(call)
+        wait_until(lambda: pool.stats().running == 1)
+        loop.close()
+        gate.set()
+        wait_until(lambda: refs and refs[0]() is None)
+        assert pool.stats().threads == 1
+
+
 def test_close_turns_the_context_for_the_calls_of_a_dropped_pool(gate):
     with tpool.AioContext() as ctx:
         pool = tpool.ThreadPool(ctx, max_threads=1)

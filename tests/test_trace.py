@@ -3,6 +3,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -228,6 +231,25 @@ def test_a_recording_is_written_also_when_something_is_raised(tmp_path, pool):
         fail()
     assert json.loads(path.read_text())["otherData"]["events"] > 0
     assert not trace.enabled()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_recording_is_the_parent_s_alone(tmp_path):
+    code = (
+        "import os, sys, tpool\n"
+        "with tpool.trace.record(sys.argv[1]):\n"
+        "    with tpool.AioContext() as ctx, tpool.ThreadPool(ctx) as pool:\n"
+        "        pool.submit(int).result()\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        sys.exit(3)\n"
+        "    status = os.waitpid(child, 0)[1]\n"
+        "sys.exit(os.waitstatus_to_exitcode(status))\n"
+    )
+    path = tmp_path / "trace.json"
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, path]
+    assert subprocess.run(command, check=False, timeout=60).returncode == 3
+    assert json.loads(path.read_text())["traceEvents"]
 
 
 @pytest.mark.usefixtures("traced")

@@ -7,7 +7,7 @@ blocks. See AioContext and ThreadPool.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tpool import trace
 from tpool._core import BottomHalf, EventNotifier, PoolFull, Request, Timer
@@ -41,17 +41,23 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - as many types as names
-    """Load what needs asyncio, or psutil, when it is first used."""
-    if name not in __all__:
-        raise AttributeError(f"module 'tpool' has no attribute {name!r}")
-    if name.startswith("Cpu"):
-        from tpool import meter
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
-        value = getattr(meter, name)
-    else:
-        from tpool import loop
 
-        value = getattr(loop, name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # to a type checker it would hide a misspelt name
+
+    def __getattr__(name: str) -> object:
+        """Load what needs asyncio, or psutil, when it is first used."""
+        if name not in __all__:
+            raise AttributeError(f"module 'tpool' has no attribute {name!r}")
+        if name.startswith("Cpu"):
+            from tpool import meter
+
+            value = getattr(meter, name)
+        else:
+            from tpool import loop
+
+            value = getattr(loop, name)
+        globals()[name] = value
+        return value

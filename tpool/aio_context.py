@@ -66,7 +66,8 @@ class AioContext(_core.AioContext):
         OverflowError: A parameter does not fit an int64.
         OSError: The system gives no fd.
 
-    Context: Any thread; also a context manager, which closes it.
+    Context: Any thread; also a context manager, which closes it. A subclass with
+        other arguments overrides __new__().
     Source: QEMU's AioContext.
     """
 

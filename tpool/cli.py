@@ -14,7 +14,7 @@ import signal
 import sys
 import sysconfig
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from tpool import bench
 from tpool.aio_context import default_poll_max_ns
@@ -70,6 +70,12 @@ class _Parser(argparse.ArgumentParser):
             super()._print_message(message, file)
         else:
             out(message)
+
+    def error(self, message: str) -> NoReturn:
+        """Exit, saying so where there is a standard error: not in what is piped."""
+        if sys.stderr is None:
+            self.exit(2)
+        super().error(message)
 
 
 class _Progress:

@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Self
 
 from tpool.aio_context import AioContext
-from tpool.thread_pool import ThreadPool
+from tpool.thread_pool import ThreadPool, shutdown_at_exit
 from tpool.worker_thread import check_threads
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class IOThread:
         pool: A ThreadPool whose completions the thread dispatches.
 
     An exception that leaves poll(), SystemExit say, ends the thread as it ends
-    any other, and the context is closed.
+    any other, and the context is closed. At the exit of the interpreter it is
+    stopped when all that was submitted to its pool is done.
 
     Raises:
         ValueError: poll_max_ns is negative.
@@ -154,6 +155,7 @@ def _stop(ctx: AioContext, stopping: threading.Event) -> None:
 
 def _stop_at_exit() -> None:
     """Stop all, before the interpreter joins its threads."""
+    shutdown_at_exit()  # while somebody dispatches what is still to be done
     _exiting.set()
     for ctx, stopping in list(_running):
         _stop(ctx, stopping)

@@ -6,6 +6,7 @@ One thread owns everything here but `read_file`, which the workers run.
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from contextlib import ExitStack
@@ -262,9 +263,12 @@ class Measurement:
         one = Pass()
         self._passes[peer.name].append(one)
 
+        taken = itertools.count()
+
         def take(done: Done) -> None:
-            if len(one.latencies_ns) % _REPORT_EVERY == 0:
-                self._tell(label, len(one.latencies_ns), len(self.items))
+            number = next(taken)
+            if number % _REPORT_EVERY == 0:
+                self._tell(label, number, len(self.items))
             self._take(done, one.latencies_ns)
 
         usage = peer.usage()
@@ -281,12 +285,12 @@ class Measurement:
             one.usage = now.since(usage) if now and usage else None
 
     def _take(self, done: Done, latencies_ns: list[int]) -> None:
-        latencies_ns.append(done.seen_ns - done.submitted_ns)
         item, reference = self.items[done.position], self._reference[done.position]
         error = done.call.exception()
         if error is not None:
             self._failed(item, error)
             return
+        latencies_ns.append(done.seen_ns - done.submitted_ns)
         outcome: Outcome = done.call.result()
         if outcome == reference:
             return

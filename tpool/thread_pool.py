@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tpool.aio_context import AioContext
 
-__all__ = ["ThreadPool"]
+__all__ = ["ThreadPool", "shutdown_at_exit"]
 
 _T = TypeVar("_T")
 
@@ -58,7 +58,8 @@ class ThreadPool(_core.ThreadPool):
         OverflowError: A number is too large; it is named.
         RuntimeError: The context is closed, or the interpreter exits.
 
-    Context: Any thread; also a context manager, which shuts it down.
+    Context: Any thread; also a context manager, which shuts it down. A subclass
+        with other arguments overrides __new__().
     Source: QEMU's thread-pool.c.
     """
 
@@ -180,7 +181,7 @@ class ThreadPool(_core.ThreadPool):
         raise TypeError("a ThreadPool cannot be pickled: it owns threads")
 
 
-def _shutdown_at_exit() -> None:
+def shutdown_at_exit() -> None:
     """Let all pools finish what was submitted, before threads are joined."""
     _exiting.set()
     here = [pool for pool in _pools if pool._close(_EXIT, False)]
@@ -195,5 +196,5 @@ def _after_fork_in_child() -> None:
         pool._close(_FORK, False)
 
 
-threading._register_atexit(_shutdown_at_exit)  # type: ignore[attr-defined]
+threading._register_atexit(shutdown_at_exit)  # type: ignore[attr-defined]
 os.register_at_fork(after_in_child=_after_fork_in_child)

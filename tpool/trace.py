@@ -145,7 +145,7 @@ def record(path: str | os.PathLike[str]) -> Iterator[Recording]:
         raise RuntimeError("trace events are recorded already")
     events: list[Event] = []
     names: dict[int, str] = {}
-    stop = threading.Event()
+    stop, here = threading.Event(), os.getpid()
 
     def drain() -> None:
         events.extend(read())
@@ -164,9 +164,10 @@ def record(path: str | os.PathLike[str]) -> Iterator[Recording]:
             yield recording
         finally:
             disable()
-            stop.set()
-            reader.join()
-            drain()
-            recording.events, recording.lost = len(events), lost()
-            events.sort(key=lambda event: event.time_ns)
-            file.write(perfetto.document(events, names, recording.lost))
+            if os.getpid() == here:  # in the child of a fork the file is not its own
+                stop.set()
+                reader.join()
+                drain()
+                recording.events, recording.lost = len(events), lost()
+                events.sort(key=lambda event: event.time_ns)
+                file.write(perfetto.document(events, names, recording.lost))

@@ -120,6 +120,9 @@ int arg_fd(PyObject *value, int *out)
         if (PyErr_ExceptionMatches(PyExc_TypeError)) {
             PyErr_Format(PyExc_TypeError,
                          "fd must be an int or have fileno(), not %R", value);
+        } else if (PyErr_ExceptionMatches(PyExc_ValueError)) {
+            PyErr_Format(PyExc_ValueError, "fd must be an open file, not %R",
+                         value);
         }
         return -1;
     }

@@ -60,7 +60,7 @@ void py_core_detach(struct py_core *core)
 
 void py_core_drop_undelivered(struct py_core *core)
 {
-    if (atomic_load_explicit(&core->detached, memory_order_seq_cst)) {
+    if (py_core_is_detached(core)) {
         drop_list(core);
     }
 }

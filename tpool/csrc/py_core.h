@@ -56,6 +56,13 @@ void py_core_unref(struct py_core *core);
 /* GIL held.  The context lets go: from now on what is delivered is dropped. */
 void py_core_detach(struct py_core *core);
 
+/* Any thread.  Sequentially consistent: after a post either this tells, or
+ * py_core_detach() finds what was posted. */
+static inline bool py_core_is_detached(struct py_core *core)
+{
+    return atomic_load_explicit(&core->detached, memory_order_seq_cst);
+}
+
 /*
  * Poster, GIL held, after it has delivered: drops what nobody will dispatch.
  * What is on the list keeps the core, and so itself, alive.

@@ -79,6 +79,18 @@ PyObject *context_set_fd_handler(AioContextObject *c, PyObject *args,
     return set_handler(c, fd, callbacks, NULL);
 }
 
+/* The fd of an EventNotifier, closed or not, that is registered, or -1. */
+static int registered_fd(AioContextObject *c, PyObject *notifier)
+{
+    int fd = -1;
+
+    if (context_enter(c) == 0) {
+        fd = handlers_fd_of(&c->handlers, notifier);
+        context_release(c);
+    }
+    return fd;
+}
+
 PyObject *context_set_event_notifier(AioContextObject *c, PyObject *args,
                                      PyObject *kwargs)
 {
@@ -100,6 +112,12 @@ PyObject *context_set_event_notifier(AioContextObject *c, PyObject *args,
                      "not %R",
                      notifier);
         return NULL;
+    }
+    if (!callbacks[IO_READ] && !callbacks[IO_POLL]) {
+        fd = registered_fd(c, notifier);
+        if (fd >= 0 || PyErr_Occurred()) {
+            return fd < 0 ? NULL : set_handler(c, fd, callbacks, NULL);
+        }
     }
     fileno = PyObject_CallMethod(notifier, "fileno", NULL);
     if (!fileno) {

@@ -67,6 +67,16 @@ struct fd_handler *handlers_find(const struct handler_table *t, int fd)
     return fd < t->size ? t->by_fd[fd] : NULL;
 }
 
+int handlers_fd_of(const struct handler_table *t, const PyObject *keep)
+{
+    for (int fd = 0; fd < t->size; fd++) {
+        if (t->by_fd[fd] && t->by_fd[fd]->keep == keep) {
+            return fd;
+        }
+    }
+    return -1;
+}
+
 static int make_room(struct handler_table *t, int fd)
 {
     int size = t->size ? t->size : 64;

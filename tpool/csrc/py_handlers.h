@@ -53,6 +53,9 @@ int handlers_traverse(struct handler_table *t, visitproc visit, void *arg);
 /* The handler of fd, or NULL. */
 struct fd_handler *handlers_find(const struct handler_table *t, int fd);
 
+/* The fd that was registered with keep, or -1. */
+int handlers_fd_of(const struct handler_table *t, const PyObject *keep);
+
 /*
  * Registers, changes, or (all NULL) removes.  keep is given a reference.
  * Returns 0 or -errno, the table as before.

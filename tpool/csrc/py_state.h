@@ -94,6 +94,15 @@ static inline void put_exception(PyObject *exc)
 #endif
 }
 
+/* tp_init of a type whose tp_new does all: for the super().__init__(...) of a
+ * subclass. */
+static inline int init_nothing(PyObject *Py_UNUSED(self),
+                               PyObject *Py_UNUSED(args),
+                               PyObject *Py_UNUSED(kwargs))
+{
+    return 0;
+}
+
 /* Each adds its type to the module state.  Return 0, or -1 with an exception. */
 int py_context_add_type(PyObject *module);
 int py_notifier_add_type(PyObject *module);

@@ -189,21 +189,26 @@ static void trace_wait(WorkerObject *w)
     }
 }
 
-/* GIL released.  Delivers the last request (NULL: none) and waits for one. */
-static RequestObject *deliver_and_get(WorkerObject *w, RequestObject *r)
+/* GIL released, so that the owner finds it free.  False: nobody will take it. */
+static bool deliver(WorkerObject *w, RequestObject *r)
 {
-    struct pool_core *pool = w->pool;
-    struct aio_core *core = &pool->core->aio;
-    struct request_node *node;
+    struct aio_core *core = &w->pool->core->aio;
 
     if (w->batching) {
         atomic_fetch_sub_explicit(&core->batching, 1, memory_order_relaxed);
         w->batching = false;
     }
-    if (r) {
-        /* Only now, so that the owner finds the GIL free. */
-        aio_core_post(core, &r->work.node.link);
-    }
+    aio_core_post(core, &r->work.node.link);
+    return !py_core_is_detached(w->pool->core);
+}
+
+/* GIL released.  Waits for a request; NULL: none will come. */
+static RequestObject *get(WorkerObject *w)
+{
+    struct pool_core *pool = w->pool;
+    struct request_node *node;
+    RequestObject *r;
+
     node = request_queue_get(&pool->queue, &w->queue_worker);
     if (!node) {
         return NULL;
@@ -211,7 +216,7 @@ static RequestObject *deliver_and_get(WorkerObject *w, RequestObject *r)
     r = taken(w, node);
     trace_wait(w);
 #ifndef Py_GIL_DISABLED
-    aio_handoff_from_owner(core);
+    aio_handoff_from_owner(&pool->core->aio);
 #endif
     return r;
 }
@@ -221,10 +226,18 @@ static void loop(WorkerObject *w)
     RequestObject *r = NULL;
 
     for (;;) {
+        bool delivered = true;
+
         Py_BEGIN_ALLOW_THREADS
-        r = deliver_and_get(w, r);
+        if (r) {
+            delivered = deliver(w, r);
+        }
+        r = delivered ? get(w) : NULL;
         Py_END_ALLOW_THREADS
         py_core_drop_undelivered(w->pool->core);
+        if (!delivered) {
+            continue;
+        }
         if (!r) {
             return;
         }
