@@ -145,6 +145,26 @@ def test_a_context_s_timers_go_off_while_a_loop_turns_it(run, ctx, pool, gate):
     assert run(main()) is True
 
 
+def test_a_turn_that_comes_after_the_context_has_left_does_nothing(ctx, pool, gate):
+    """It would say that a loop waits for the context; and then none does."""
+    second = threading.Event()
+
+    async def main():
+        first = asyncio.ensure_future(await_it(pool.submit(gate.wait)))
+        await asyncio.sleep(0)
+        (visitor,) = ctx._visitors
+        gate.set()
+        assert await first
+        assert not ctx._visitors
+        request = pool.submit(second.wait)
+        visitor._turn()
+        assert ctx.notify_me == 0
+        asyncio.get_running_loop().call_soon(second.set)
+        return await asyncio.wait_for(await_it(request), DEADLINE_S)
+
+    assert asyncio.run(main()) is True
+
+
 def test_two_loops_of_a_thread_by_turns_await_requests_of_one_context(ctx, pool, gate):
     for factory in FACTORIES.values():
         gate.clear()

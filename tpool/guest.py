@@ -24,14 +24,15 @@ class Guest:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ctx: AioContext) -> None:
         self._loop = weakref.ref(loop)
-        self._turn_is_due = False
+        self._turn_is_due = self._has_left = False
         self._timer: asyncio.TimerHandle | None = None
         self.ctx = ctx
         self._fd = ctx.fileno()
         loop.add_reader(self._fd, self._turn)
 
     def leave(self) -> None:
-        """Have the loop forget it."""
+        """Have the loop forget it; a turn that is due already does nothing."""
+        self._has_left = True
         self._cancel_timer()
         loop = self._loop()
         if loop is not None:
@@ -55,8 +56,7 @@ class Guest:
         prepare() polls, before control goes back to the loop.
         """
         self._turn_is_due = False
-        if self.ctx.closed:
-            self.leave()
+        if self._has_left or self.ctx.closed:
             return
         try:
             self.ctx.check()
