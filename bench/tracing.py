@@ -18,7 +18,7 @@ import tpool
 from tpool import trace
 
 OFF, ON = "tracing off", "tracing on"
-# A ring holds 8,191 events of each thread, and a round trip is about four in each.
+# A ring holds 65,535 events of each thread, and a round trip is about four in each.
 CHUNK = 1_000
 
 
