@@ -243,3 +243,15 @@ def test_result_of_a_request_whose_context_is_closed_says_so(single, running, ga
     assert running.result() == 42
     with pytest.raises(concurrent.futures.CancelledError):
         queued.result()
+
+
+def test_a_callback_of_a_done_request_is_called_at_once_where_its_context_is_closed(
+    background,
+):
+    """Also in a thread that never owned it: there is no next turn."""
+    with tpool.AioContext() as ctx, tpool.ThreadPool(ctx) as pool:
+        request = pool.submit(int, "5")
+        assert request.result() == 5
+    seen = []
+    background(request.add_done_callback, lambda r: seen.append(r.result())).finish()
+    assert seen == [5]
