@@ -351,9 +351,22 @@ def test_free_threaded_build_stays_free_of_the_gil():
     assert said.stdout.strip() == "True"
 
 
-def test_types_tell_a_misspelt_name_and_know_what_a_pool_s_context_is(tmp_path):
+def mypy(module, *arguments):
+    """Run a module of mypy on the tree; return its status and what it said."""
     if importlib.util.find_spec("mypy") is None:
         pytest.skip("no mypy")
+    said = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "MYPYPATH": str(ROOT), "NO_COLOR": "1"},
+    )
+    return said.returncode, said.stdout + said.stderr
+
+
+def test_types_tell_a_misspelt_name_and_know_what_a_pool_s_context_is(tmp_path):
     (tmp_path / "good.py").write_text(
         "import tpool\n"
         "pool = tpool.ThreadPool(tpool.AioContext())\n"
@@ -362,20 +375,10 @@ def test_types_tell_a_misspelt_name_and_know_what_a_pool_s_context_is(tmp_path):
         "tpool.run(tpool.to_thread(int))\n"
     )
     (tmp_path / "bad.py").write_text("import tpool\ntpool.ThredPool\n")
-    status = []
-    for name in ("good.py", "bad.py"):
-        command = [sys.executable, "-m", "mypy", "--strict", str(tmp_path / name)]
-        said = subprocess.run(
-            command,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "MYPYPATH": str(ROOT)},
-        )
-        status.append((said.returncode, said.stdout + said.stderr))
-    assert status[0][0] == 0, status[0][1]
-    assert "ThredPool" in status[1][1], status[1][1]
+    status, said = mypy("mypy", "--strict", str(tmp_path / "good.py"))
+    assert status == 0, said
+    _, said = mypy("mypy", "--strict", str(tmp_path / "bad.py"))
+    assert "ThredPool" in said, said
 
 
 def test_what_is_loaded_late_is_listed():
@@ -401,18 +404,8 @@ def test_a_subclass_may_call_the_init_of_its_base():
 
 
 def test_stub_says_what_the_c_module_has():
-    if importlib.util.find_spec("mypy") is None:
-        pytest.skip("no mypy")
-    command = [sys.executable, "-m", "mypy.stubtest", "tpool"]
-    said = subprocess.run(
-        command,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "NO_COLOR": "1"},
-    )
-    assert said.returncode == 0, said.stdout + said.stderr
+    status, said = mypy("mypy.stubtest", "tpool")
+    assert status == 0, said
 
 
 def test_wheel_holds_the_module_the_stub_and_no_c_sources(tmp_path):

@@ -6,6 +6,7 @@ import os
 import select
 import socket
 import weakref
+from functools import partial
 
 import pytest
 from conftest import poll_until, wait_blocked
@@ -27,6 +28,10 @@ def pair():
 def busy(ctx):
     """Keep a source with io_poll polling: grow its window from nothing."""
     ctx.set_poll_params(1_000_000_000)
+
+
+def is_readable(sock):
+    return bool(select.select([sock], [], [], 0)[0])
 
 
 def poll_until_hit(ctx, before=lambda: None):
@@ -56,11 +61,8 @@ def test_what_io_poll_has_found_is_read_once(ctx, pair):
     """The turn looks at the fd too; a blocking read would wait for ever."""
     left, right = pair
     reads = []
-
-    def io_poll():
-        return bool(select.select([left], [], [], 0)[0])
-
     busy(ctx)
+    io_poll = partial(is_readable, left)
     ctx.set_fd_handler(left, lambda: reads.append(left.recv(1)), None, io_poll)
     poll_until_hit(ctx, lambda: right.send(b"x"))
     assert set(reads) == {b"x"}
@@ -81,12 +83,8 @@ def test_what_io_poll_has_found_does_not_starve_io_write(ctx, pair):
 def test_what_a_nested_poll_has_read_is_not_read_again(ctx, pair, polled):
     left, right = pair
     reads = []
-    ctx.set_fd_handler(
-        left,
-        lambda: reads.append(left.recv(1)),
-        None,
-        (lambda: bool(select.select([left], [], [], 0)[0])) if polled else None,
-    )
+    io_poll = partial(is_readable, left) if polled else None
+    ctx.set_fd_handler(left, lambda: reads.append(left.recv(1)), None, io_poll)
     for _ in range(20):
         ctx.call_soon(ctx.poll, False)
         right.send(b"x")

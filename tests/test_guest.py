@@ -83,11 +83,8 @@ def test_a_context_is_awaited_in_the_loop_after_one_that_has_ended(
     async def give_up():
         requests.append(pool.submit(gate.wait))
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asyncio.ensure_future(await_it()), 0.001)
+            await asyncio.wait_for(await_it(requests[0]), 0.001)
         assert ctx.notify_me == 1
-
-    async def await_it():
-        return await requests[0]
 
     async def release_and_await():
         asyncio.get_running_loop().call_later(0.001, gate.set)

@@ -11,6 +11,7 @@ from tpool.stats import AioStats
 from tpool.worker_thread import Workers, in_worker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from tpool.guest import Visitor
@@ -151,18 +152,22 @@ class AioContext(_core.AioContext):
         try:
             for pool in self._pools:
                 pool.shutdown(wait=True, cancel_futures=True)
-            while (
-                self._owned
-                and not (self.closed or in_worker())
-                and self._in_flight  # what a pool that was dropped has left
-            ):
-                self.poll()
+            # What a pool that was dropped has left.
+            self._poll_while(lambda: self._in_flight)
             self._threads.join()
             if self._owned and self._visitors:
                 self._leave_loops()
             super().close()
         finally:
             self._closing = False
+
+    def _poll_while(self, pending: Callable[[], int]) -> None:
+        """Poll while something is pending; only the owner, and not in a worker.
+
+        A worker's own call would be waited for.
+        """
+        while self._owned and not (self.closed or in_worker()) and pending():
+            self.poll()
 
     def _check_loops(self) -> None:
         """Raise RuntimeError where the loop of another thread turns it."""

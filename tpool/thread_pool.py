@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from tpool import _core
 from tpool.registry import Registry
 from tpool.stats import PoolStats
-from tpool.worker_thread import Workers, in_worker, spawn
+from tpool.worker_thread import Workers, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -158,9 +158,7 @@ class ThreadPool(_core.ThreadPool):
 
     def _join(self) -> None:
         """Wait for all requests, in the owner, and for all threads."""
-        ctx = self.ctx
-        while ctx._owned and not (ctx.closed or in_worker()) and self._outstanding():
-            ctx.poll()
+        self.ctx._poll_while(self._outstanding)
         self._threads.join()
 
     def __enter__(self) -> Self:

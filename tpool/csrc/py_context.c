@@ -226,7 +226,7 @@ static PyMemberDef context_members[] = {
 static PyType_Slot context_slots[] = {
     {Py_tp_doc, "The part of tpool.AioContext that is in C."},
     {Py_tp_new, context_new},
-    {Py_tp_init, (void *)init_nothing},
+    {Py_tp_init, init_nothing},
     {Py_tp_traverse, context_traverse},
     {Py_tp_clear, context_clear},
     {Py_tp_dealloc, context_dealloc},

@@ -386,7 +386,7 @@ static PyMemberDef pool_members[] = {
 static PyType_Slot pool_slots[] = {
     {Py_tp_doc, "The part of tpool.ThreadPool that is in C."},
     {Py_tp_new, pool_new},
-    {Py_tp_init, (void *)init_nothing},
+    {Py_tp_init, init_nothing},
     {Py_tp_traverse, pool_traverse},
     {Py_tp_clear, pool_clear},
     {Py_tp_dealloc, pool_dealloc},
