@@ -54,6 +54,17 @@ def test_nobody_polls_where_one_cpu_is_usable():
 
 
 @pytest.mark.usefixtures("one_cpu")
+def test_nobody_naps_where_one_cpu_is_usable():
+    """To wake before a regular call ends is one more wake-up, and cannot poll."""
+    with tpool.AioContext() as ctx, tpool.ThreadPool(ctx) as pool:
+        for _ in range(200):
+            pool.submit(time.sleep, 0.0003).result()
+        stats = ctx.stats()
+    assert stats.naps == 0
+    assert stats.polls_refused > 100
+
+
+@pytest.mark.usefixtures("one_cpu")
 def test_a_worker_inherits_the_affinity_of_the_owner():
     expected = os.sched_getaffinity(0)
     with tpool.AioContext() as ctx, tpool.ThreadPool(ctx) as pool:

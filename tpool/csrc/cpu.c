@@ -155,8 +155,7 @@ void cpu_parting_done(struct cpu_parting *parting)
 bool cpu_parting_is_due(struct cpu_parting *parting,
                         const struct cpu_pair *pair)
 {
-    if (++parting->refused < parting->refused_max ||
-        atomic_load_explicit(&pair->single, memory_order_relaxed)) {
+    if (++parting->refused < parting->refused_max || cpu_pair_is_single(pair)) {
         return false;
     }
     parting->refused = 0;
@@ -176,11 +175,16 @@ void cpu_pair_part(struct cpu_pair *pair)
     atomic_store_explicit(&pair->owner, cpu_current(), memory_order_release);
 }
 
+bool cpu_pair_is_single(const struct cpu_pair *pair)
+{
+    return atomic_load_explicit(&pair->single, memory_order_relaxed);
+}
+
 bool cpu_pair_is_shared(struct cpu_pair *pair)
 {
     int owner = atomic_load_explicit(&pair->owner, memory_order_relaxed);
 
-    if (atomic_load_explicit(&pair->single, memory_order_relaxed)) {
+    if (cpu_pair_is_single(pair)) {
         return true;
     }
     return owner >= 0 &&

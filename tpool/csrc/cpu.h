@@ -33,7 +33,7 @@ bool cpu_leave(int cpu);
 struct cpu_pair {
     _Atomic int owner;  /* CPU it ran on last; below 0 never equals another */
     _Atomic int worker; /* the last that took a request or began to poll */
-    atomic_bool single; /* one usable CPU: nobody spins */
+    atomic_bool single; /* one usable CPU */
     _Atomic uint32_t owner_waits; /* 1 while the owner waits without the GIL */
     /*
      * 1 while a worker that was woken, or started, is on its way: on which CPU it
@@ -98,6 +98,9 @@ bool cpu_pair_worker_comes(struct cpu_pair *pair);
 
 /* Any thread.  One is woken, or has come. */
 void cpu_pair_set_worker_comes(struct cpu_pair *pair, bool comes);
+
+/* Any thread.  Whether there is one usable CPU: nobody spins, nor learns to. */
+bool cpu_pair_is_single(const struct cpu_pair *pair);
 
 /* Any thread.  Whether waiting busily can only keep the partner from running. */
 bool cpu_pair_is_shared(struct cpu_pair *pair);

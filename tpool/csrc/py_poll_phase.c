@@ -116,7 +116,7 @@ void poll_phase_plan(AioContextObject *c, struct wait *w)
     struct aio_core *core = &c->core->aio;
 
     w->plan = (struct call_plan){.choice = CALL_BLOCK};
-    if (!w->work) {
+    if (!w->work || cpu_pair_is_single(&core->cpus)) {
         return;
     }
     w->plan = call_table_plan(
@@ -143,6 +143,12 @@ static int64_t poll_window_ns(AioContextObject *c, struct wait *w)
 {
     int64_t window_ns = 0, notify_ns = 0;
 
+    if (cpu_pair_is_single(&c->core->aio.cpus)) {
+        if (w->work || w->pollable) {
+            refuse(c, c->params.max_ns);
+        }
+        return 0;
+    }
     if (poll_phase_for_notify(c) && c->notify_poll_ns) {
         notify_ns = c->notify_poll_ns + c->sleep.wake_ns;
     }

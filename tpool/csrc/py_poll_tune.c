@@ -108,7 +108,7 @@ void poll_phase_tune(AioContextObject *c, struct wait *w)
     if (poll_phase_for_notify(c)) {
         tune_notify(c, block_ns - c->sleep.wake_ns);
     }
-    if (w->work) {
+    if (w->work && !cpu_pair_is_single(&core->cpus)) {
         tune_calls(c, poll_tuner_wait_ns(
                           block_ns,
                           atomic_load_explicit(&core->cpus.worker_lag_ns,

@@ -129,6 +129,10 @@ static bool try_poll(struct request_queue *q, struct queue_worker *w)
         return false;
     }
     w->polled = true; /* once for each wait */
+    if (cpu_pair_is_single(q->cpus)) {
+        q->stats.poll_refused += q->params.max_ns > 0;
+        return false;
+    }
     poll_ns = poll_source_window_ns(&q->poll, &q->params, q->wake_ns);
     if (!poll_ns || w->run_ns / POLL_PAYS_BOUNDS > q->params.max_ns ||
         is_to_measure(q)) {
@@ -270,7 +274,8 @@ static void tune(struct request_queue *q, struct queue_worker *w)
         wake_ns - begin_ns,
         atomic_load_explicit(&q->cpus->owner_lag_ns, memory_order_relaxed),
         q->wake_ns);
-    if (q->params.max_ns > 0 && q->sentry == w) {
+    if (q->params.max_ns > 0 && q->sentry == w &&
+        !cpu_pair_is_single(q->cpus)) {
         poll_source_tune(&q->poll, &q->params, wait_ns);
     }
 }
