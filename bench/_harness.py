@@ -123,7 +123,9 @@ def round_trips(pool: Any, n: int) -> Callable[[], Sample]:  # noqa: ANN401
 def alternate(peers: Peers, rounds: int) -> dict[str, list[Sample]]:
     """Run every peer once in each round, each round beginning with another one.
 
-    Everybody runs once unmeasured before: threads, caches, self-tuning.
+    Everybody runs once unmeasured before: threads, caches, self-tuning. Where peers
+    are close, many short rounds tell more than a few long ones: the speed of a
+    machine changes within seconds.
     """
     samples: dict[str, list[Sample]] = {name: [] for name in peers}
     names = list(peers)
@@ -202,7 +204,7 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--rounds", type=int, default=5, help="default: 5")
+    made.add_argument("--rounds", type=int, default=21, help="default: %(default)s")
     made.add_argument(
         "--json", type=Path, metavar="FILE", help="write the figures to FILE too"
     )

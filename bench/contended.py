@@ -74,7 +74,7 @@ def measure(case: str, n: int, rounds: int) -> list[h.Row]:
 
 def main() -> None:
     made = h.parser(__doc__)
-    made.add_argument("--n", type=int, default=10_000, help="a round; default: 10000")
+    made.add_argument("--n", type=int, default=1_000, help="a round; default: 1000")
     made.add_argument("--child", choices=CASES, help="for itself")
     options = h.parse(made, {"n": 50})
     if options.child:

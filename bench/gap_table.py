@@ -59,7 +59,7 @@ def peer(pool: Any, gap_ns: int, n: int) -> Callable[[], h.Sample]:  # noqa: ANN
 
 def main() -> None:
     made = h.parser(__doc__)
-    made.add_argument("--n", type=int, default=10_000, help="a round; default: 10000")
+    made.add_argument("--n", type=int, default=500, help="a round; default: 500")
     made.add_argument("--gaps", type=int, nargs="+", default=GAPS_US, help="in us")
     options = h.parse(made, {"n": 50})
     table = []

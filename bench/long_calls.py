@@ -110,7 +110,7 @@ def fast_and_slow(n: int, rounds: int) -> list[h.Row]:
 def main() -> None:
     made = h.parser(__doc__)
     made.add_argument(
-        "--n", type=int, default=1_000, help="calls of 300 us a round; default: 1000"
+        "--n", type=int, default=200, help="calls of 300 us a round; default: 200"
     )
     options = h.parse(made, {"n": 20})
     n, rounds = options.n, options.rounds
@@ -120,12 +120,12 @@ def main() -> None:
             "5 ms, sleeping",
             partial(sleep, 5_000_000),
             [OFF, TUNED, HYBRID],
-            max(n // 5, 10),
+            max(n // 10, 10),
             rounds,
         ),
         *compare("300 us, sleeping", partial(sleep, 300_000), every, n, rounds),
         *compare("300 us, computing", partial(h.compute, 300_000), every, n, rounds),
-        *fast_and_slow(2 * n, rounds),
+        *fast_and_slow(10 * n, rounds),
     ]
     h.report(
         "Calls that last: latency and CPU by the way to wait",

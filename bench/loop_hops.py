@@ -57,7 +57,7 @@ def trio_peer(n: int, width: int) -> h.Sample:
 
 def main() -> None:
     made = h.parser(__doc__)
-    made.add_argument("--n", type=int, default=5_000, help="a round; default: 5000")
+    made.add_argument("--n", type=int, default=1_000, help="a round; default: 1000")
     options = h.parse(made, {"n": 128})
     n = options.n
     table: list[h.Row] = []

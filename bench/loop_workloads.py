@@ -128,7 +128,7 @@ async def time_it(workload: Callable[[], Workload] | None, n: int) -> h.Sample:
 
 def main() -> None:
     made = h.parser(__doc__)
-    made.add_argument("--n", type=int, default=1_000, help="a round; default: 1000")
+    made.add_argument("--n", type=int, default=200, help="a round; default: 200")
     options = h.parse(made, {"n": 20})
     table: list[h.Row] = []
     missing: list[str] = []

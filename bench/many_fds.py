@@ -29,7 +29,7 @@ def ready() -> None:
 
 def main() -> None:
     made = h.parser(__doc__)
-    made.add_argument("--n", type=int, default=10_000, help="a round; default: 10000")
+    made.add_argument("--n", type=int, default=1_000, help="a round; default: 1000")
     made.add_argument("--fds", type=int, default=1_024, help="default: 1024")
     options = h.parse(made, {"n": 100})
     allow(options.fds)

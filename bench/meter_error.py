@@ -181,6 +181,7 @@ def row(case: str, runs: list[tuple[float, float | None, float | None]], n: int)
 
 def main() -> None:
     made = h.parser(__doc__)
+    made.set_defaults(rounds=5)
     made.add_argument("--n", type=int, default=4_000, help="a round; default: 4000")
     options = h.parse(made, {"n": 20})
     table = []

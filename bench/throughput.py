@@ -154,7 +154,7 @@ def results(submit: Callable[..., Any], n: int) -> h.Sample:
 
 def main() -> None:
     made = h.parser(__doc__)
-    made.add_argument("--n", type=int, default=200_000, help="a round; default: 200000")
+    made.add_argument("--n", type=int, default=20_000, help="a round; default: 20000")
     options = h.parse(made, {"n": 1_280})
     n = options.n // IN_FLIGHT * IN_FLIGHT
     table = []

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import statistics
 from contextlib import ExitStack
-from functools import partial
 
 import _harness as h
 
@@ -19,19 +18,20 @@ from tpool import trace
 
 OFF, ON = "tracing off", "tracing on"
 # A ring holds 65,535 events of each thread, and a round trip is about four in each.
-CHUNK = 1_000
+MAX = 10_000
 
 
 def main() -> None:
     made = h.parser(__doc__)
-    made.add_argument("--n", type=int, default=20_000, help="a round; default: 20000")
-    options = h.parse(made, {"n": CHUNK})
-    chunk = min(options.n, CHUNK)
+    made.set_defaults(rounds=101)
+    made.add_argument("--n", type=int, default=1_000, help="a round; default: 1000")
+    options = h.parse(made, {"n": 1_000})
+    n = min(options.n, MAX)
     counts = {"operations": 0, "events": 0, "lost": 0}
     with ExitStack() as stack:
         ctx = stack.enter_context(tpool.AioContext())
         pool = stack.enter_context(tpool.ThreadPool(ctx, max_threads=1))
-        once = h.round_trips(pool, chunk)
+        once = h.round_trips(pool, n)
 
         def traced() -> h.Sample:
             trace.enable()
@@ -39,24 +39,12 @@ def main() -> None:
                 sample = once()
             finally:
                 trace.disable()
-            counts["operations"] += chunk
+            counts["operations"] += n
             counts["lost"] += trace.lost()
             counts["events"] += len(trace.read())
             return sample
 
-        def together(one: partial[h.Sample]) -> h.Sample:
-            """Return the median of the chunks of a round."""
-            chunks = [one() for _ in range(max(options.n // chunk, 1))]
-            return h.Sample(
-                chunk * len(chunks),
-                *(
-                    statistics.median(getattr(sample, name) for sample in chunks)
-                    for name in h.Sample.__slots__[1:]
-                ),
-            )
-
-        peers = {OFF: partial(together, once), ON: partial(together, partial(traced))}
-        samples = h.alternate(peers, options.rounds)
+        samples = h.alternate({OFF: once, ON: traced}, options.rounds)
     table = h.rows("no-op", samples, OFF)
     each = counts["events"] / counts["operations"]
     longer_us = statistics.median(

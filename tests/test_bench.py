@@ -141,7 +141,7 @@ PROMISED = {
     ),
     "long_calls": (
         LATENCY,
-        {10, 20, 40},
+        {10, 20, 200},
         [
             *[
                 ("5 ms, sleeping", mode)
