@@ -5,13 +5,15 @@ Two disciplines, the same for both pools: "callbacks" are 64 chains of requests,
 each resubmitting from its done callback; "results" keeps 64 requests in a deque
 and asks the oldest for its result before the next is submitted. The latency is
 that of every 16th request. "no pool" is what the discipline itself costs, with
-requests that do nothing: what a pool takes is the difference.
+requests that do nothing: what a pool takes is the difference, which is told below
+the table.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import queue
+import statistics
 from collections import deque
 from contextlib import ExitStack
 from functools import partial
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 IN_FLIGHT = 64
 EVERY = 16
+NO_POOL = "no pool"
 
 
 class Chain:
@@ -152,12 +155,21 @@ def results(submit: Callable[..., Any], n: int) -> h.Sample:
     return h.summarize(latencies, n, wall, process_time_ns() - cpu)
 
 
+def own_ns(pool: list[h.Sample], none: list[h.Sample]) -> float:
+    """Return what the pool itself takes for an operation, of what the owner waits."""
+    return statistics.median(
+        1e9 / mine.ops_per_s - 1e9 / base.ops_per_s
+        for base, mine in h.pairs(none, pool)
+    )
+
+
 def main() -> None:
     made = h.parser(__doc__)
     made.add_argument("--n", type=int, default=20_000, help="a round; default: 20000")
     options = h.parse(made, {"n": 1_280})
     n = options.n // IN_FLIGHT * IN_FLIGHT
     table = []
+    own = {}
     with ExitStack() as stack:
         ctx = stack.enter_context(tpool.AioContext(poll_max_ns=32_768))
         by_callback: h.Peers = {}
@@ -174,19 +186,30 @@ def main() -> None:
             stock = stack.enter_context(concurrent.futures.ThreadPoolExecutor(workers))
             by_callback[name] = partial(stock_callbacks, stock, n)
             by_result[name] = partial(results, stock.submit, n)
-        by_callback["no pool"] = partial(no_pool_callbacks, n)
-        by_result["no pool"] = partial(results, no_pool()[0], n)
+        by_callback[NO_POOL] = partial(no_pool_callbacks, n)
+        by_result[NO_POOL] = partial(results, no_pool()[0], n)
         baseline = "concurrent.futures, 1"
         for case, peers in (("callbacks", by_callback), ("results", by_result)):
             samples = h.alternate(peers, options.rounds)
             table += h.rows(case, samples, baseline)
+            own[case] = {
+                name: own_ns(samples[name], samples[NO_POOL])
+                for name in samples
+                if name != NO_POOL
+            }
         made_threads = {name: pool.stats().threads for name, pool in threads.items()}
     h.report(
         "No-ops with 64 in flight",
         __file__,
         options,
         table,
-        [f"{name}: {count} threads made" for name, count in made_threads.items()],
+        [
+            f"{case}, {name}: the pool's own part {ns:,.0f} ns an operation"
+            for case, pools in own.items()
+            for name, ns in pools.items()
+        ]
+        + [f"{name}: {count} threads made" for name, count in made_threads.items()],
+        own_ns=own,
         threads=made_threads,
         in_flight=IN_FLIGHT,
     )

@@ -61,7 +61,7 @@ PROMISED = {
                 "no pool",
             )
         ],
-        {"threads", "in_flight"},
+        {"own_ns", "threads", "in_flight"},
     ),
     "million": (
         {"case", "peer", "n"} | SCALE,
