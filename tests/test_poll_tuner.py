@@ -316,6 +316,8 @@ def test_plan_sleeps_through_most_of_a_long_regular_call(tuner):
         ({"age_ns": 400_000}, _tuner.BLOCK),  # it should have ended
         ({"took": [5_000_000] * 20}, _tuner.BLOCK),  # a wake-up is nothing to it
         ({"took": [100_000, 500_000] * 10}, _tuner.BLOCK),  # not regular
+        ({"took": [275_000, 325_000] * 10}, _tuner.BLOCK),  # it would miss many
+        ({"took": [290_000, 310_000] * 10}, _tuner.NAP),
         ({"took": [300_000] * 20, "waits": [5000] * 20}, _tuner.HOPELESS),
         ({"took": [20_000] * 20}, _tuner.POLL),
     ],

@@ -44,13 +44,13 @@ void call_source_init(struct call_source *s, int64_t poll_ns)
     s->took = (struct moving){0, 0};
 }
 
-/* Longer than any window, and as long as the last ones. */
+/* Longer than any window, and as long as the last ones: it would hit most ends. */
 static bool is_regular(const struct call_source *s,
                        const struct poll_params *params)
 {
     return s->took.mean_ns > params->max_ns &&
            s->took.mean_ns / POLL_PAYS_BOUNDS <= params->max_ns &&
-           s->took.dev_ns <= params->max_ns;
+           s->took.dev_ns <= params->max_ns / 2;
 }
 
 /* How long before its expected end the nap before a call's end must be over. */
