@@ -62,9 +62,10 @@ static int schedule_open(BottomHalfObject *bh, bool idle)
         } else if (!(old & BH_SCHEDULED)) {
             new |= BH_IDLE;
         }
-        /* Release: what the caller did before is seen by the callback. */
+        /* Release: what the caller did before is seen by the callback.  Acquire:
+         * the owner is done with the node, which is pushed again. */
     } while (!atomic_compare_exchange_weak_explicit(
-        &bh->flags, &old, new, memory_order_release, memory_order_relaxed));
+        &bh->flags, &old, new, memory_order_acq_rel, memory_order_relaxed));
     if (!(old & BH_LINKED)) {
         Py_INCREF(bh);
         context_post(c, &bh->work.node.link);
@@ -105,10 +106,10 @@ bool bottom_half_is_idle(PyObject *self)
 int bottom_half_run(PyObject *self, bool *progress)
 {
     BottomHalfObject *bh = (BottomHalfObject *)self;
-    /* Acquire: pairs with the release in schedule(). */
+    /* Both pair with schedule_open(). */
     uint32_t flags = atomic_fetch_and_explicit(
         &bh->flags, ~(BH_LINKED | BH_SCHEDULED | BH_IDLE),
-        memory_order_acquire);
+        memory_order_acq_rel);
     PyObject *result;
 
     if (!(flags & BH_SCHEDULED) || (flags & BH_DELETED)) {

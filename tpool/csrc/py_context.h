@@ -25,6 +25,7 @@ struct context_stats {
     counter64 turns, dispatched, polls_hit, polls_missed, polls_refused,
         polls_skipped, polls_hopeless, naps;
     counter64 polled_ns, missed_ns, blocked_ns, spurious_wakeups;
+    counter64 wake_ns; /* what a wake-up takes: the last value, no sum */
 };
 
 typedef struct {
@@ -39,6 +40,7 @@ typedef struct {
     _Atomic unsigned long lock_owner; /* 0: nobody */
     _Atomic uint32_t lock_waiters;
     _Atomic unsigned long owner; /* the thread that polls; 0: none has */
+    _Atomic int owner_tid;       /* the kernel's number for it */
     atomic_bool adopted;         /* somebody has polled: the owner stays */
     atomic_bool run;             /* by the event loop above, in that thread */
     atomic_bool closed;
@@ -47,7 +49,6 @@ typedef struct {
     /* Protected by lock. */
     struct lock_hold hold; /* of who has the lock */
     bool owner_is_main;
-    int owner_tid;
     int poll_depth; /* polls inside each other */
     uint64_t polls; /* ever begun */
     struct signal_guard signals;

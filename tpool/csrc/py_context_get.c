@@ -27,7 +27,7 @@ PyObject *context_stats(AioContextObject *c, PyObject *Py_UNUSED(ignored))
                          (unsigned long long)counter_get(&s->blocked_ns),
                          writes, dispatched > writes ? dispatched - writes : 0,
                          (unsigned long long)counter_get(&s->spurious_wakeups),
-                         (long long)c->sleep.wake_ns);
+                         (long long)counter_get(&s->wake_ns));
 }
 
 static PyObject *get_poll_max_ns(AioContextObject *c, void *Py_UNUSED(closure))
@@ -105,7 +105,8 @@ static PyObject *get_owned(AioContextObject *c, void *Py_UNUSED(closure))
 
 static PyObject *get_owner_tid(AioContextObject *c, void *Py_UNUSED(closure))
 {
-    return PyLong_FromLong(c->owner_tid);
+    return PyLong_FromLong(
+        atomic_load_explicit(&c->owner_tid, memory_order_relaxed));
 }
 
 PyGetSetDef context_getset[] = {

@@ -98,6 +98,8 @@ void poll_phase_tune(AioContextObject *c, struct wait *w)
     if (w->end_ns > wake_ns) {
         c->sleep.wake_ns = poll_tuner_wake_ns(c->sleep.wake_ns,
                                               w->end_ns - wake_ns);
+        atomic_store_explicit(&c->stats.wake_ns, (uint64_t)c->sleep.wake_ns,
+                              memory_order_relaxed);
     }
     block_ns = wake_ns - w->start_ns;
     for (int i = 0; w->pollable && w->pollable[i]; i++) {

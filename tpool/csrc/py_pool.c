@@ -68,6 +68,12 @@ static const char *const why_down[] = {
 
 #define WHY_FORKED 2
 
+static bool is_forked(PoolObject *self)
+{
+    return atomic_load_explicit(&self->down, memory_order_relaxed) ==
+           why_down[WHY_FORKED];
+}
+
 /* Starts workers until min_threads are there.  -1: a signal handler raised. */
 static int start_min_threads(struct pool_core *pool)
 {
@@ -178,12 +184,14 @@ static PyObject *pool_close(PoolObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "ip", &why, &cancel)) {
         return NULL;
     }
-    if (self->down == why_down[WHY_FORKED] || why == WHY_FORKED) {
+    if (is_forked(self) || why == WHY_FORKED) {
         /* No worker is here, and one may have held the queue's lock. */
-        self->down = why_down[WHY_FORKED];
+        why = WHY_FORKED;
+    }
+    atomic_store_explicit(&self->down, why_down[why], memory_order_relaxed);
+    if (why == WHY_FORKED) {
         Py_RETURN_FALSE;
     }
-    self->down = why_down[why];
     while (cancel && (node = request_queue_cancel_oldest(&self->pool->queue))) {
         RequestObject *r = (RequestObject *)work_of(&node->link);
 
@@ -227,8 +235,8 @@ static PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))
     struct pool_core *pool = self->pool;
     struct queue_stats s;
 
-    if (self->down == why_down[WHY_FORKED]) {
-        PyErr_SetString(PyExc_RuntimeError, self->down);
+    if (is_forked(self)) {
+        PyErr_SetString(PyExc_RuntimeError, why_down[WHY_FORKED]);
         return NULL;
     }
     get_stats(pool, &s);
@@ -344,7 +352,7 @@ static void pool_dealloc(PoolObject *self)
     if (self->weakrefs) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
-    if (self->pool && self->down != why_down[WHY_FORKED]) {
+    if (self->pool && !is_forked(self)) {
         request_queue_shutdown(&self->pool->queue);
         pool_core_unref(self->pool);
     }

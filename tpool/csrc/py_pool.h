@@ -39,8 +39,9 @@ typedef struct {
     PyObject *weakrefs;
     struct pool_core *pool;
     AioContextObject *context;
-    bool block;       /* a full pool blocks instead of raising */
-    const char *down; /* why nothing can be submitted any more, or NULL */
+    bool block; /* a full pool blocks instead of raising */
+    /* Why nothing can be submitted any more, or NULL. */
+    _Atomic(const char *) down;
 } PoolObject;
 
 /*

@@ -36,8 +36,11 @@ static int wait_for_room(PoolObject *self)
 
 int pool_check_up(PoolObject *self)
 {
-    if (self->down) {
-        PyErr_SetString(PyExc_RuntimeError, self->down);
+    /* Relaxed: who submits beside shutdown() may come before it, or after. */
+    const char *down = atomic_load_explicit(&self->down, memory_order_relaxed);
+
+    if (down) {
+        PyErr_SetString(PyExc_RuntimeError, down);
         return -1;
     }
     return context_check_open(self->context);

@@ -16,8 +16,20 @@ struct TimerObject {
     /* Context acquired. */
     int64_t expire_ns;
     uint64_t seq;
-    Py_ssize_t index; /* in the heap, or NOT_IN_HEAP */
+    _Atomic Py_ssize_t index; /* in the heap, or not; read by any thread */
 };
+
+static Py_ssize_t index_of(const TimerObject *t)
+{
+    /* Relaxed: it is written with the context acquired. */
+    return atomic_load_explicit(&((TimerObject *)t)->index,
+                                memory_order_relaxed);
+}
+
+static void set_index(TimerObject *t, Py_ssize_t index)
+{
+    atomic_store_explicit(&t->index, index, memory_order_relaxed);
+}
 
 static bool sooner(const TimerObject *a, const TimerObject *b)
 {
@@ -28,7 +40,7 @@ static bool sooner(const TimerObject *a, const TimerObject *b)
 static void place(struct timer_heap *heap, Py_ssize_t i, TimerObject *t)
 {
     heap->timers[i] = t;
-    t->index = i;
+    set_index(t, i);
 }
 
 static void sift_up(struct timer_heap *heap, Py_ssize_t i, TimerObject *t)
@@ -61,13 +73,13 @@ static void sift_down(struct timer_heap *heap, Py_ssize_t i, TimerObject *t)
 /* The caller gets the heap's reference. */
 static void heap_remove(struct timer_heap *heap, TimerObject *t)
 {
-    Py_ssize_t i = t->index;
+    Py_ssize_t i = index_of(t);
     TimerObject *last = heap->timers[--heap->used];
 
-    t->index = NOT_IN_HEAP;
+    set_index(t, NOT_IN_HEAP);
     if (last != t) {
         sift_down(heap, i, last);
-        sift_up(heap, last->index, last);
+        sift_up(heap, index_of(last), last);
     }
 }
 
@@ -97,7 +109,7 @@ void timers_cleanup(struct timer_heap *heap)
     memset(heap, 0, sizeof(*heap));
     /* All of them first: a decref can run code that comes back here. */
     for (Py_ssize_t i = 0; i < old.used; i++) {
-        old.timers[i]->index = NOT_IN_HEAP;
+        set_index(old.timers[i], NOT_IN_HEAP);
     }
     for (Py_ssize_t i = 0; i < old.used; i++) {
         Py_DECREF(old.timers[i]);
@@ -108,7 +120,7 @@ void timers_cleanup(struct timer_heap *heap)
 void timers_abandon(struct timer_heap *heap)
 {
     for (Py_ssize_t i = 0; i < heap->used; i++) {
-        heap->timers[i]->index = NOT_IN_HEAP;
+        set_index(heap->timers[i], NOT_IN_HEAP);
     }
     heap->timers = NULL;
     heap->used = heap->size = 0;
@@ -163,7 +175,7 @@ PyObject *timer_new(struct module_state *state, PyObject *context,
         t->callback = Py_NewRef(callback);
         t->expire_ns = -1;
         t->seq = 0;
-        t->index = NOT_IN_HEAP;
+        set_index(t, NOT_IN_HEAP);
         PyObject_GC_Track(t);
     }
     return (PyObject *)t;
@@ -184,7 +196,7 @@ static PyObject *mod(TimerObject *t, PyObject *arg, bool anticipate)
         /* Set by a timer's callback: for the next turn, behind all due now. */
         expire_ns = c->timers.dispatch_ns + 1;
     }
-    if (t->index == NOT_IN_HEAP) {
+    if (index_of(t) == NOT_IN_HEAP) {
         t->expire_ns = expire_ns;
         ret = heap_insert(&c->timers, t);
     } else if (!anticipate || expire_ns < t->expire_ns) {
@@ -246,7 +258,7 @@ static PyObject *timer_cancel(TimerObject *t, PyObject *Py_UNUSED(ignored))
     if (context_acquire(t->context) < 0) {
         return NULL;
     }
-    if (t->index != NOT_IN_HEAP) {
+    if (index_of(t) != NOT_IN_HEAP) {
         heap_remove(&t->context->timers, t);
         Py_DECREF(t);
     }
@@ -256,7 +268,7 @@ static PyObject *timer_cancel(TimerObject *t, PyObject *Py_UNUSED(ignored))
 
 static PyObject *timer_get_pending(TimerObject *t, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(t->index != NOT_IN_HEAP);
+    return PyBool_FromLong(index_of(t) != NOT_IN_HEAP);
 }
 
 static int timer_traverse(TimerObject *t, visitproc visit, void *arg)

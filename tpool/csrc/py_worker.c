@@ -84,7 +84,8 @@ static void inherit_affinity(struct pool_core *pool)
     cpu_set_t set;
 
     if (context) {
-        int tid = ((AioContextObject *)context)->owner_tid;
+        int tid = atomic_load_explicit(
+            &((AioContextObject *)context)->owner_tid, memory_order_relaxed);
 
         /* Acquire: pairs with cpu_pair_part(). */
         while (atomic_load_explicit(&pool->core->aio.cpus.owner,
