@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import gc
 import sys
 import threading
@@ -140,6 +141,33 @@ def test_result_for_a_closed_loop_is_dropped_though_its_worker_stays(gate):
         # Without the GIL an object waits for the thread that made it, or for this.
         wait_until(lambda: (gc.collect(), refs and refs[0]() is None)[1])
         assert pool.stats().threads == 1
+
+
+def test_context_that_a_variable_of_an_undelivered_request_holds_is_collected():
+    holder = contextvars.ContextVar("holder")
+
+    def leave():
+        ctx = tpool.AioContext()
+        holder.set(ctx)
+        pool = tpool.ThreadPool(ctx, max_threads=1)
+        pool.submit(int)
+        wait_until(lambda: pool.stats().completed == 1)
+        return weakref.ref(ctx)
+
+    ref = contextvars.Context().run(leave)
+    wait_until(lambda: (gc.collect(), ref() is None)[1])
+
+
+@pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning")
+def test_loop_that_the_future_of_an_undelivered_call_holds_is_collected():
+    def leave():
+        loop = tpool.new_event_loop()
+        loop.run_in_executor(None, int)
+        wait_until(lambda: loop.pool.stats().completed == 1)
+        return weakref.ref(loop)
+
+    ref = leave()
+    wait_until(lambda: (gc.collect(), ref() is None)[1])
 
 
 @pytest.mark.timeout(20)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import gc
 import pickle
 import threading
 import traceback
@@ -255,3 +256,43 @@ def test_a_callback_of_a_done_request_is_called_at_once_where_its_context_is_clo
     seen = []
     background(request.add_done_callback, lambda r: seen.append(r.result())).finish()
     assert seen == [5]
+
+
+@pytest.mark.parametrize("what", ["another callback", "the end of the request"])
+def test_callback_added_while_a_collection_changes_the_request(
+    ctx, running, gate, what
+):
+    """CPython 3.11 collects wherever it allocates, in add_done_callback() too."""
+    called = []
+
+    class Garbage:
+        def __init__(self):
+            self.cycle = self
+
+        def __del__(self):
+            if what == "another callback":
+                running.add_done_callback(lambda _: called.append("third"))
+                return
+            gate.set()
+            poll_until(ctx, running.done)
+
+    running.add_done_callback(lambda _: called.append("first"))
+
+    def second(_):
+        called.append("second")
+
+    threshold = gc.get_threshold()
+    gc.collect()
+    gc.disable()
+    Garbage()
+    gc.set_threshold(1, 1, 1)
+    gc.enable()
+    try:
+        running.add_done_callback(second)
+    finally:
+        gc.set_threshold(*threshold)
+    gc.collect()
+    gate.set()
+    poll_until(ctx, lambda: "second" in called and running.done())
+    expected = ["first", "second", "third"]
+    assert sorted(called) == expected[: 3 if what == "another callback" else 2]

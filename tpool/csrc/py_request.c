@@ -167,25 +167,38 @@ static PyObject *request_cancel(RequestObject *r, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(cancelled || mine);
 }
 
-/* Critical section.  Returns 0, or -1 with an exception. */
-static int append_callback(RequestObject *r, PyObject *callback)
+/*
+ * Critical section.  From one callback to a list of it: who has a second one.  An
+ * allocation can run a garbage collection, and that anything: the request may be
+ * done after it, or have more callbacks.  Returns 0, or -1 with an exception.
+ */
+static int make_list(RequestObject *r)
 {
     PyObject *list;
 
-    if (!r->callbacks) {
-        r->callbacks = Py_NewRef(callback);
+    if (!r->callbacks || PyList_CheckExact(r->callbacks)) {
         return 0;
     }
-    if (PyList_CheckExact(r->callbacks)) {
-        return PyList_Append(r->callbacks, callback);
-    }
-    list = PyList_New(2);
+    list = PyList_New(1);
     if (!list) {
         return -1;
     }
-    PyList_SET_ITEM(list, 0, r->callbacks);
-    PyList_SET_ITEM(list, 1, Py_NewRef(callback));
-    r->callbacks = list;
+    if (r->callbacks && !PyList_CheckExact(r->callbacks)) {
+        PyList_SET_ITEM(list, 0, r->callbacks);
+        r->callbacks = list;
+    } else {
+        Py_DECREF(list);
+    }
+    return 0;
+}
+
+/* Critical section, after make_list().  Returns 0, or -1 with an exception. */
+static int append_callback(RequestObject *r, PyObject *callback)
+{
+    if (r->callbacks) {
+        return PyList_Append(r->callbacks, callback);
+    }
+    r->callbacks = Py_NewRef(callback);
     return 0;
 }
 
@@ -214,14 +227,15 @@ static PyObject *request_add_done_callback(RequestObject *r, PyObject *arg)
 {
     PyObject *callback;
     bool late;
-    int ret = 0;
+    int ret;
 
     if (arg_callable(arg, "callback", false, &callback) < 0) {
         return NULL;
     }
     Py_BEGIN_CRITICAL_SECTION(r);
+    ret = make_list(r);
     late = request_state_get(r) == REQUEST_DONE;
-    if (!late) {
+    if (ret == 0 && !late) {
         ret = append_callback(r, callback);
         if (request_state_get(r) == REQUEST_FINISHED ||
             request_is_cancelled(r)) {
@@ -229,7 +243,7 @@ static PyObject *request_add_done_callback(RequestObject *r, PyObject *arg)
         }
     }
     Py_END_CRITICAL_SECTION();
-    if (late) {
+    if (ret == 0 && late) {
         ret = call_late(r, callback);
     }
     if (ret < 0) {

@@ -17,7 +17,12 @@
  */
 void request_track(RequestObject *r)
 {
-    if ((r->callbacks || (r->outcome && PyObject_IS_GC(r->outcome))) &&
+    bool vars = r->context && PyObject_Size(r->context) > 0;
+
+    if (vars && !PyObject_GC_IsTracked(r->context)) {
+        PyObject_GC_Track(r->context);
+    }
+    if ((vars || r->callbacks || (r->outcome && PyObject_IS_GC(r->outcome))) &&
         !PyObject_GC_IsTracked((PyObject *)r)) {
         PyObject_GC_Track(r);
     }
