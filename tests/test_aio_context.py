@@ -324,6 +324,32 @@ def test_nested_poll_while_a_foreign_loop_waits_keeps_it_woken(ctx):
     poll_until(ctx, lambda: len(ran) == 200)
 
 
+def test_timer_that_the_owner_sets_while_a_foreign_loop_waits_ends_the_wait(ctx):
+    """What prepare() said how long to wait is too long then."""
+    timer = ctx.new_timer(int)
+    watcher = select.poll()
+    watcher.register(ctx.fileno(), select.POLLIN)
+    assert ctx.prepare() == -1
+    timer.mod_ns(time.monotonic_ns() + 3_600_000_000_000)
+    assert watcher.poll(0)
+    ctx.check()
+    assert ctx.prepare() > 0
+    assert not watcher.poll(0)
+
+
+def test_timer_set_in_a_nested_poll_while_a_foreign_loop_waits_ends_the_wait(ctx):
+    timer = ctx.new_timer(int)
+    watcher = select.poll()
+    watcher.register(ctx.fileno(), select.POLLIN)
+    ctx.prepare()
+    ctx.call_soon(timer.mod_ns, time.monotonic_ns() + 3_600_000_000_000)
+    ctx.poll()
+    assert watcher.poll(0)
+    ctx.check()
+    assert ctx.prepare() > 0
+    assert not watcher.poll(0)
+
+
 def foreign_turn(ctx):
     """Do what a foreign loop does once."""
     watcher = select.poll()

@@ -135,7 +135,9 @@ bool context_is_run(AioContextObject *c)
 
 void context_changed(AioContextObject *c)
 {
-    if (!context_is_owner(c)) {
+    /* Between prepare() and check() the owner is in its foreign loop. */
+    if (!context_is_owner(c) ||
+        (notify_me(&c->core->aio.notify) & NOTIFY_FOREIGN)) {
         notify_bare(&c->core->aio.notify);
     }
 }
@@ -174,8 +176,10 @@ void context_set_owner(AioContextObject *c)
     atomic_store_explicit(&c->owner, PyThread_get_thread_ident(),
                           memory_order_relaxed);
 #ifdef __linux__
-    c->owner_tid = (int)syscall(SYS_gettid);
-    c->owner_is_main = c->owner_tid == getpid();
+    int tid = (int)syscall(SYS_gettid);
+
+    atomic_store_explicit(&c->owner_tid, tid, memory_order_relaxed);
+    c->owner_is_main = tid == getpid();
 #else
     c->owner_is_main = is_main_thread();
 #endif
@@ -185,7 +189,7 @@ struct ownership context_seize(AioContextObject *c)
 {
     struct ownership before = {
         .owner = atomic_load_explicit(&c->owner, memory_order_relaxed),
-        .owner_tid = c->owner_tid,
+        .owner_tid = atomic_load_explicit(&c->owner_tid, memory_order_relaxed),
         .owner_is_main = c->owner_is_main,
         .adopted = atomic_load_explicit(&c->adopted, memory_order_relaxed),
     };
@@ -198,7 +202,8 @@ struct ownership context_seize(AioContextObject *c)
 void context_give_back(AioContextObject *c, const struct ownership *before)
 {
     atomic_store_explicit(&c->owner, before->owner, memory_order_relaxed);
-    c->owner_tid = before->owner_tid;
+    atomic_store_explicit(&c->owner_tid, before->owner_tid,
+                          memory_order_relaxed);
     c->owner_is_main = before->owner_is_main;
     /* Release: pairs with the acquire in context_check_owner(). */
     atomic_store_explicit(&c->adopted, before->adopted, memory_order_release);

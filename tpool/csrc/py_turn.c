@@ -133,8 +133,10 @@ static void foreign_enter(AioContextObject *c)
     struct aio_core *core = &c->core->aio;
 
     notify_raise(&core->notify, NOTIFY_FOREIGN);
-    if (c->batch_head || !notify_may_block(&core->notify, &core->list)) {
-        /* The fd is the only thing that a foreign loop looks at. */
+    if (c->batch_head || c->idle_head || c->timers.used ||
+        !notify_may_block(&core->notify, &core->list)) {
+        /* The fd is the only thing that a foreign loop looks at; how long it
+         * waits was told before. */
         notify_write(&core->notify);
     }
 }
