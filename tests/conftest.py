@@ -187,6 +187,17 @@ def isolated():
     return run
 
 
+def run_code(code, *arguments, options=()):
+    """Run a program of a few lines; return what became of it, its output as text."""
+    return subprocess.run(
+        [sys.executable, *options, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 class Terminal:
     """A pseudo terminal for the standard error of a child."""
 

@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from conftest import run_code
 
 from tpool import cli, measure, peers
 from tpool import tree as tree_module
@@ -381,7 +382,7 @@ def test_the_installed_command_is_the_module(capsys):
 
 def test_the_cli_imports_psutil_only_to_measure():
     code = "import sys, tpool.cli; sys.exit('psutil' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert run_code(code).returncode == 0
 
 
 @pytest.mark.parametrize("options", [["measure", "--json"], ["measure", "--help"]])

@@ -18,6 +18,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from conftest import run_code
 
 import tpool
 
@@ -323,8 +324,7 @@ def test_import_loads_no_heavy_module():
         "'subprocess', 'logging', 'argparse', 'json', 'hdrh', 'rich', 'matplotlib', "
         "'numpy') if m in sys.modules])"
     )
-    command = [sys.executable, "-c", code]
-    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    said = run_code(code)
     assert said.stdout.strip() == "[]"
 
 
@@ -334,8 +334,7 @@ def test_import_starts_no_thread_and_opens_no_fd():
         "import tpool; "
         "print(len(os.listdir('/proc/self/fd')) - before, threading.active_count())"
     )
-    command = [sys.executable, "-c", code]
-    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    said = run_code(code)
     assert said.stdout.split() == ["0", "1"]
 
 
@@ -346,8 +345,7 @@ def test_free_threaded_build_stays_free_of_the_gil():
         "import sys; before = sys._is_gil_enabled(); import tpool; "
         "print(before == sys._is_gil_enabled())"
     )
-    command = [sys.executable, "-W", "error", "-c", code]
-    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    said = run_code(code, options=("-W", "error"))
     assert said.stdout.strip() == "True"
 
 
@@ -383,9 +381,7 @@ def test_types_tell_a_misspelt_name_and_know_what_a_pool_s_context_is(tmp_path):
 
 def test_what_is_loaded_late_is_listed():
     code = "import tpool; print(set(tpool.__all__) - set(dir(tpool)))"
-    said = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    said = run_code(code)
     assert said.stdout == "set()\n"
 
 

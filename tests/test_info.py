@@ -4,10 +4,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import subprocess
-import sys
 
 import pytest
+from conftest import run_code
 
 from tpool import _core, cli, info
 
@@ -67,9 +66,7 @@ def test_on_one_cpu_nobody_polls():
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
         "from tpool import cli; cli.main(['info'])"
     )
-    said = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    said = run_code(code)
     assert "1 usable of" in said.stdout
     assert "one CPU is usable" in said.stdout
 

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 
 import pytest
-from conftest import wait_until
+from conftest import run_code, wait_until
 
 import tpool
 
@@ -105,6 +103,25 @@ def test_many_come_and_go():
             iothread.pool.submit(int)
 
 
+@pytest.mark.parametrize(
+    "pool", ["tpool.ThreadPool(tpool.AioContext())", "tpool.IOThread().pool"]
+)
+def test_interrupt_at_the_exit_of_the_interpreter_says_what_is_dropped(pool):
+    code = (
+        "import os, signal, time, tpool\n"
+        f"pool = {pool}\n"
+        "pool.set_threads(0, 1)\n"
+        "def call():\n"
+        "    time.sleep(0.1)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(1)\n"
+        "for _ in range(3):\n"
+        "    pool.submit(call)\n"
+    )
+    expected = "1 calls of tpool have not ended, 2 requests are dropped"
+    assert expected in run_code(code).stderr
+
+
 def test_what_was_submitted_is_done_before_the_interpreter_exits():
     code = (
         "import os, time, tpool\n"
@@ -118,7 +135,5 @@ def test_what_was_submitted_is_done_before_the_interpreter_exits():
         "    request = iothread.pool.submit(call, i)\n"
         "    request.add_done_callback(lambda r: os.write(1, r.result()))\n"
     )
-    said = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, check=True, timeout=60
-    )
-    assert (said.stdout.count(b"."), said.stdout.count(b"+")) == (30, 30), said
+    said = run_code(code)
+    assert (said.stdout.count("."), said.stdout.count("+")) == (30, 30), said

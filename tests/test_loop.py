@@ -19,7 +19,7 @@ import time
 from contextlib import closing
 
 import pytest
-from conftest import DEADLINE_S, FACTORIES, ISOLATED, raiser, wait_until
+from conftest import DEADLINE_S, FACTORIES, ISOLATED, raiser, run_code, wait_until
 
 import tpool
 
@@ -58,7 +58,7 @@ async def hop(function, *args):
 
 def test_import_of_tpool_loads_no_asyncio():
     code = "import sys, tpool; assert 'asyncio' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert run_code(code).returncode == 0
 
 
 def test_run_takes_the_loop_and_returns_the_result():
@@ -457,9 +457,7 @@ def test_ctrl_c_ends_a_loop_that_waits_for_a_call():
         "except KeyboardInterrupt:\n"
         "    print('interrupted')\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
-    )
+    done = run_code(code)
     assert (done.stdout, done.stderr) == ("interrupted\n", "")
 
 
@@ -494,12 +492,7 @@ def test_fork_in_a_loop_has_a_child_with_a_loop_of_its_own():
         "    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])\n"
         "print(tpool.run(main()))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run_code(code, options=("-W", "ignore"))
     assert done.stdout == "7\n", done.stderr
 
 

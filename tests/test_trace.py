@@ -4,13 +4,11 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
-from conftest import wait_blocked, wait_until
+from conftest import run_code, wait_blocked, wait_until
 
 import tpool
 from tpool import perfetto, trace
@@ -247,8 +245,8 @@ def test_a_recording_is_the_parent_s_alone(tmp_path):
         "sys.exit(os.waitstatus_to_exitcode(status))\n"
     )
     path = tmp_path / "trace.json"
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, path]
-    assert subprocess.run(command, check=False, timeout=60).returncode == 3
+    said = run_code(code, path, options=("-W", "ignore::DeprecationWarning"))
+    assert said.returncode == 3
     assert json.loads(path.read_text())["traceEvents"]
 
 
@@ -257,6 +255,47 @@ def test_a_second_recording_is_refused(tmp_path):
     with pytest.raises(RuntimeError, match="already"):
         trace.record(tmp_path / "other.json").__enter__()
     assert not (tmp_path / "other.json").exists()
+
+
+def test_two_threads_cannot_record_at_once(tmp_path, background):
+    meet, refused = threading.Barrier(2), []
+
+    def once(path):
+        meet.wait()
+        try:
+            with trace.record(path):
+                meet.wait()
+        except RuntimeError:
+            refused.append(path)
+            meet.wait()
+
+    for number in range(20):
+        other = background(once, tmp_path / f"{number}")
+        once(tmp_path / "mine")
+        other.finish()
+    assert len(refused) == 20
+    assert not trace.enabled()
+
+
+def test_a_reader_that_cannot_be_started_leaves_tracing_off(tmp_path, monkeypatch):
+    def fail(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises(RuntimeError, match="start"):
+        trace.record(tmp_path / "trace.json").__enter__()
+    assert not trace.enabled()
+
+
+def test_a_recording_that_never_ends_lets_the_interpreter_exit(tmp_path):
+    code = (
+        "import sys, tpool\n"
+        "recording = tpool.trace.record(sys.argv[1])\n"
+        "recording.__enter__()\n"
+    )
+    said = run_code(code, tmp_path / "trace.json")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert json.loads((tmp_path / "trace.json").read_text())["otherData"]
 
 
 def test_a_file_that_cannot_be_written_is_refused_before_anything_runs(tmp_path):

@@ -155,10 +155,12 @@ def _stop(ctx: AioContext, stopping: threading.Event) -> None:
 
 def _stop_at_exit() -> None:
     """Stop all, before the interpreter joins its threads."""
-    shutdown_at_exit()  # while somebody dispatches what is still to be done
-    _exiting.set()
-    for ctx, stopping in list(_running):
-        _stop(ctx, stopping)
+    try:
+        shutdown_at_exit()  # while somebody dispatches what is still to be done
+    finally:
+        _exiting.set()
+        for ctx, stopping in list(_running):
+            _stop(ctx, stopping)
 
 
 threading._register_atexit(_stop_at_exit)  # type: ignore[attr-defined]

@@ -183,8 +183,15 @@ def shutdown_at_exit() -> None:
     """Let all pools finish what was submitted, before threads are joined."""
     _exiting.set()
     here = [pool for pool in _pools if pool._close(_EXIT, False)]
-    for pool in here:
-        pool._threads.join()
+    try:
+        for pool in here:
+            pool._threads.join()
+    except KeyboardInterrupt:
+        stats = [pool.stats() for pool in here]
+        running, queued = sum(s.running for s in stats), sum(s.queued for s in stats)
+        raise KeyboardInterrupt(
+            f"{running} calls of tpool have not ended, {queued} requests are dropped"
+        ) from None
 
 
 def _after_fork_in_child() -> None:

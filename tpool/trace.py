@@ -117,6 +117,60 @@ class Recording:
     lost: int = 0
 
 
+class _Recorder:
+    """Reads the events of a recording while they come, and writes the file."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        if _core._trace_enable(True):  # one step: another thread may do the same
+            raise RuntimeError("trace events are recorded already")
+        try:
+            self._file = open(path, "w", encoding="utf-8")  # noqa: SIM115
+        except BaseException:
+            disable()
+            raise
+        self.recording = Recording()
+        self._events: list[Event] = []
+        self._names: dict[int, str] = {}
+        self._stop = threading.Event()
+        self._reader = threading.Thread(target=self._run, name="tpool-trace")
+        self._pid = os.getpid()
+
+    def start(self) -> None:
+        _recorders.add(self)
+        enable()
+        self._reader.start()
+
+    def finish(self) -> None:
+        """Record no more; write the file, once."""
+        if self._stop.is_set():
+            return  # the interpreter exits, and has written it
+        self._stop.set()
+        _recorders.discard(self)
+        disable()
+        with self._file:
+            if os.getpid() == self._pid:  # else: in a child the file is not its own
+                self._write()
+
+    def _write(self) -> None:
+        from tpool import perfetto
+
+        if self._reader.is_alive():  # or it could not be started
+            self._reader.join()
+        self._drain()
+        events, recording = self._events, self.recording
+        recording.events, recording.lost = len(events), lost()
+        events.sort(key=lambda event: event.time_ns)
+        self._file.write(perfetto.document(events, self._names, recording.lost))
+
+    def _run(self) -> None:
+        while not self._stop.wait(_DRAIN_S):
+            self._drain()
+
+    def _drain(self) -> None:
+        self._events.extend(read())
+        self._names.update((t.ident or 0, t.name) for t in threading.enumerate())
+
+
 @contextmanager
 def record(path: str | os.PathLike[str]) -> Iterator[Recording]:
     """Record what happens inside, and write it to a file at the end.
@@ -138,36 +192,21 @@ def record(path: str | os.PathLike[str]) -> Iterator[Recording]:
 
     Context: Any thread; for the whole interpreter.
     """
-    from tpool import perfetto
+    recorder = _Recorder(os.fspath(path))  # an int would be taken for an fd
+    try:
+        recorder.start()
+        yield recorder.recording
+    finally:
+        recorder.finish()
 
-    path = os.fspath(path)  # an int would be taken for an fd
-    if enabled():
-        raise RuntimeError("trace events are recorded already")
-    events: list[Event] = []
-    names: dict[int, str] = {}
-    stop, here = threading.Event(), os.getpid()
 
-    def drain() -> None:
-        events.extend(read())
-        names.update((t.ident or 0, t.name) for t in threading.enumerate())
+# Those that the interpreter's exit has to finish, one at most.
+_recorders: set[_Recorder] = set()
 
-    def drain_now_and_then() -> None:
-        while not stop.wait(_DRAIN_S):
-            drain()
 
-    recording = Recording()
-    reader = threading.Thread(target=drain_now_and_then, name="tpool-trace")
-    with open(path, "w", encoding="utf-8") as file:
-        enable()
-        reader.start()
-        try:
-            yield recording
-        finally:
-            disable()
-            if os.getpid() == here:  # in the child of a fork the file is not its own
-                stop.set()
-                reader.join()
-                drain()
-                recording.events, recording.lost = len(events), lost()
-                events.sort(key=lambda event: event.time_ns)
-                file.write(perfetto.document(events, names, recording.lost))
+def _finish_at_exit() -> None:
+    for recorder in list(_recorders):
+        recorder.finish()
+
+
+threading._register_atexit(_finish_at_exit)  # type: ignore[attr-defined]

@@ -6,6 +6,9 @@
 #include "stress.h"
 #include "trace_ring.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #define WRITERS 3
 
 static struct trace trace;
@@ -98,6 +101,26 @@ static void test_one_thread(void)
     assert(!trace_read(&trace, &event) && trace_lost(&trace) == 0);
 }
 
+/* Forked while another thread, which is not in the child, has the lock. */
+static void test_after_fork(void)
+{
+    struct trace_event event;
+    pid_t child;
+    int status;
+
+    pthread_mutex_lock(&trace.lock);
+    child = fork();
+    if (child == 0) {
+        alarm(10);
+        trace_after_fork(&trace);
+        atomic_store_explicit(&trace.on, true, memory_order_relaxed);
+        trace_emit(&trace, TRACE_POLL_GROW, &trace, 1);
+        _exit(trace_read(&trace, &event) ? 0 : 1);
+    }
+    pthread_mutex_unlock(&trace.lock);
+    assert(waitpid(child, &status, 0) == child && status == 0);
+}
+
 int main(int argc, char **argv)
 {
     int64_t last[WRITERS] = {-1, -1, -1}, last_ns[WRITERS] = {0};
@@ -108,6 +131,7 @@ int main(int argc, char **argv)
     assert(trace_init(&trace) == 0);
     test_ended_threads();
     test_one_thread();
+    test_after_fork();
     atomic_init(&running, WRITERS);
     for (int i = 0; i < WRITERS; i++) {
         threads[i] = thread_start(write_events, (void *)(intptr_t)i);

@@ -92,6 +92,7 @@ static PyObject *after_fork(PyObject *module, PyObject *Py_UNUSED(ignored))
 
     /* Relaxed: a child has one thread. */
     atomic_fetch_add_explicit(&state->forks, 1, memory_order_relaxed);
+    trace_after_fork(&state->trace);
     Py_RETURN_NONE;
 }
 

@@ -54,6 +54,11 @@ void trace_cleanup(struct trace *trace)
     pthread_mutex_destroy(&trace->lock);
 }
 
+void trace_after_fork(struct trace *trace)
+{
+    pthread_mutex_init(&trace->lock, NULL);
+}
+
 static struct trace_ring *ring_of_this_thread(struct trace *trace)
 {
     struct trace_ring *ring = pthread_getspecific(trace->key);

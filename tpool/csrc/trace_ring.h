@@ -61,6 +61,9 @@ int trace_init(struct trace *trace);
 /* No thread may be inside trace_emit() any more. */
 void trace_cleanup(struct trace *trace);
 
+/* In the child of a fork, its only thread: what others held is free again. */
+void trace_after_fork(struct trace *trace);
+
 /* Any thread.  The slow half of trace_emit_at(). */
 void trace_record(struct trace *trace, enum trace_kind kind, const void *id,
                   int64_t arg, int64_t time_ns);
