@@ -34,13 +34,18 @@ _OURS: dict[type[BaseException], type[BaseException]] = {
 def _settle(request: Request[_T], future: asyncio.Future[_T]) -> None:
     """Give the future what became of its request, in the future's loop."""
     loop = future.get_loop()
-    if asyncio._get_running_loop() is not loop:
-        try:
-            loop.call_soon_threadsafe(_settle, request, future)
-        except RuntimeError:
-            if not loop.is_closed():  # or nobody waits any more
-                raise
+    if asyncio._get_running_loop() is loop:
+        _settle_here(request, future)
         return
+    try:
+        loop.call_soon_threadsafe(_settle_here, request, future)
+    except RuntimeError:
+        if not loop.is_closed():  # or nobody waits any more
+            raise
+
+
+def _settle_here(request: Request[_T], future: asyncio.Future[_T]) -> None:
+    """Do so, in the loop; in the child of a fork asyncio says that none runs."""
     if future.done():
         return  # it was cancelled
     if request.cancelled():

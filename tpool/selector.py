@@ -43,6 +43,8 @@ class AioSelector(selectors._BaseSelectorImpl):
     Context: The thread that selects.
     """
 
+    _fd_to_key: dict[int, selectors.SelectorKey]  # of _BaseSelectorImpl
+
     def __init__(self, poll_max_ns: int | None = None) -> None:
         """Make a context; see the class."""
         super().__init__()
@@ -134,8 +136,8 @@ class AioSelector(selectors._BaseSelectorImpl):
         else:
             self._poll_for(0)
         if self._changed:  # by a callback of the context: some keys are no more
-            now = self.get_map() or {}  # None: closed
-            return [found for found in ready if now.get(found[0].fileobj) is found[0]]
+            now = self._fd_to_key  # by number: a file object may be closed
+            return [found for found in ready if now.get(found[0].fd) is found[0]]
         return ready
 
     def close(self) -> None:

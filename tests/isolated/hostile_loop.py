@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import gc
 import importlib
+import io
 import os
 import signal
 import sys
 import threading
+import time
 
 from hostile import skip, spin_until
 from hostile_fork import in_child
@@ -97,6 +100,48 @@ def signal_between_two_wakeup_fds():
     assert len(hits) == 20, hits
 
 
+def wakeup_fd_of_others_keeps_quiet():
+    """Its owner did not want to hear of a full buffer, which CPython does not tell."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    try:
+        while True:
+            os.write(write, bytes(4096))
+    except BlockingIOError:
+        pass
+    said = io.StringIO()
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    with tpool.AioContext() as ctx:
+        ctx.new_timer(int).mod_ns(time.monotonic_ns() + 1_000_000)
+        ctx.poll()
+        with contextlib.redirect_stderr(said):
+            os.kill(os.getpid(), signal.SIGUSR1)
+            time.sleep(0.01)
+    assert signal.set_wakeup_fd(-1) == write
+    assert said.getvalue() == ""
+    os.close(read)
+    os.close(write)
+
+
+def wakeup_fd_of_others_that_is_closed():
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    seen = []
+    signal.signal(signal.SIGALRM, lambda *_: seen.append(1))
+    with tpool.AioContext() as ctx:
+        ctx.poll(False)  # it has its fds
+        signal.set_wakeup_fd(write)
+        os.close(read)
+        os.close(write)
+        for number in range(1, 4):
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+            spin_until(lambda n=number: ctx.poll(False) or len(seen) == n)
+            ctx.new_timer(int).mod_ns(time.monotonic_ns() + 1_000_000)
+            ctx.poll()
+    assert signal.set_wakeup_fd(-1) == -1
+
+
 def loop_made_before_a_fork(used):
     """As servers do that preload, or become daemons."""
     loop = tpool.new_event_loop()
@@ -140,6 +185,32 @@ def exit_of_a_child_forked_in_a_coroutine():
     status = tpool.run(main())
     assert os.getpid() == parent
     assert status == 5, status
+
+
+def call_of_a_child_forked_in_a_coroutine():
+    """There asyncio says that no loop runs, and this one goes on."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, int)
+
+        async def child():
+            assert await loop.run_in_executor(None, pow, 2, 5) == 32
+
+        pid = os.fork()
+        if pid == 0:
+            try:
+                signal.alarm(10)
+                cpu = time.process_time()
+                await child()
+                os._exit(time.process_time() - cpu > 5)
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+                os._exit(1)
+        return pid
+
+    pid = tpool.run(main())
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def guest_of_a_loop_made_before_a_fork():

@@ -9,31 +9,30 @@
 /* There is none to set: not the main interpreter. */
 #define NO_WAKEUP_FD (-2)
 
+/* partial(signal.set_wakeup_fd, warn_on_full_buffer=False); see give_back(). */
 int py_signals_init(PyObject *module)
 {
-#if PY_VERSION_HEX < 0x030D0000
     struct module_state *state = PyModule_GetState(module);
     PyObject *signals = PyImport_ImportModule("_signal");
+    PyObject *args = NULL, *kwargs = NULL;
 
     if (signals) {
-        state->set_wakeup_fd = PyObject_GetAttrString(signals, "set_wakeup_fd");
-        Py_DECREF(signals);
+        args = Py_BuildValue("(N)",
+                             PyObject_GetAttrString(signals, "set_wakeup_fd"));
+        kwargs = Py_BuildValue("{sO}", "warn_on_full_buffer", Py_False);
     }
+    if (args && kwargs) {
+        state->set_wakeup_fd = PyObject_Call((PyObject *)state->partial_type,
+                                             args, kwargs);
+    }
+    Py_XDECREF(signals);
+    Py_XDECREF(args);
+    Py_XDECREF(kwargs);
     return state->set_wakeup_fd ? 0 : -1;
-#else
-    (void)module;
-    return 0;
-#endif
 }
 
-/* Main thread, GIL held.  Sets CPython's wakeup fd; returns the one before. */
-static int set_wakeup_fd(const struct signal_guard *g, int fd)
+static int call_set_wakeup_fd(const struct signal_guard *g, int fd)
 {
-#if PY_VERSION_HEX >= 0x030D0000
-    (void)g;
-    return PySignal_SetWakeupFd(fd);
-#else
-    /* PySignal_SetWakeupFd() is declared, but not exported. */
     PyObject *exc = PyErr_Occurred() ? take_exception() : NULL;
     PyObject *number = PyLong_FromLong(fd), *result = NULL;
     int before = NO_WAKEUP_FD;
@@ -51,7 +50,30 @@ static int set_wakeup_fd(const struct signal_guard *g, int fd)
         put_exception(exc);
     }
     return before;
+}
+
+/* Main thread, GIL held.  Sets CPython's wakeup fd; returns the one before. */
+static int set_wakeup_fd(const struct signal_guard *g, int fd)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    (void)g;
+    return PySignal_SetWakeupFd(fd);
+#else
+    /* PySignal_SetWakeupFd() is declared, but not exported. */
+    return call_set_wakeup_fd(g, fd);
 #endif
+}
+
+/*
+ * The same with what was somebody else's.  Whether they want to be warned of a full
+ * buffer cannot be asked: no warning, as who has a full one is awake.  What has
+ * been closed meanwhile is refused.
+ */
+static void give_back(const struct signal_guard *g, int other)
+{
+    if (call_set_wakeup_fd(g, other) == NO_WAKEUP_FD) {
+        set_wakeup_fd(g, -1);
+    }
 }
 
 void signal_guard_init(struct signal_guard *g, struct module_state *state)
@@ -119,7 +141,7 @@ int signal_guard_enter(struct signal_guard *g)
         g->set = other == -1;
         g->other = other;
         if (other >= 0) {
-            set_wakeup_fd(g, other);
+            give_back(g, other);
             /* A signal that came between the two has written to our pipe. */
             signal_guard_pass_on(g);
         }
@@ -141,7 +163,7 @@ void signal_guard_leave(struct signal_guard *g)
     int other = set_wakeup_fd(g, -1);
 
     if (other >= 0 && other != g->pipe.wfd) {
-        set_wakeup_fd(g, other); /* a signal handler has set one of its own */
+        give_back(g, other); /* a signal handler has set one of its own */
     }
     g->set = false;
 }

@@ -30,7 +30,7 @@ struct module_state {
     PyObject *pool_full;        /* exception */
     PyTypeObject *partial_type; /* functools.partial */
     PyObject *str_func, *str_args, *str_cancelled;
-    PyObject *set_wakeup_fd; /* signal.set_wakeup_fd, before CPython 3.13 */
+    PyObject *set_wakeup_fd; /* see py_signals_init() */
     /* Any thread: how often this process is the child of a fork. */
     _Atomic uint32_t forks;
     /* Any thread; see trace_ring.h. */
