@@ -16,6 +16,11 @@ int event_notifier_init_pipe(struct event_notifier *e)
     int fds[2];
 
     e->rfd = e->wfd = -1;
+#ifdef __linux__
+    if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0) {
+        return -errno;
+    }
+#else
     if (pipe(fds) < 0) {
         return -errno;
     }
@@ -23,6 +28,7 @@ int event_notifier_init_pipe(struct event_notifier *e)
         fcntl(fds[i], F_SETFD, FD_CLOEXEC);
         fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK);
     }
+#endif
     e->rfd = fds[0];
     e->wfd = fds[1];
     return 0;
