@@ -280,7 +280,9 @@ def test_source_that_was_given_up_is_tried_again_and_may_come_back(tuner):
     assert source.history.waits == 1
 
 
-def planned(tuner, took, age_ns, *, hybrid=True, late=(20_000, 2000), waits=()):
+def planned(
+    tuner, took, age_ns, *, hybrid=True, late=(20_000, 2000), waits=(), wake_ns=45_000
+):
     """Return what is planned for a call of known times, in flight since age_ns."""
     poll, params = tuned(tuner, waits or took)
     params.hybrid = hybrid
@@ -289,7 +291,7 @@ def planned(tuner, took, age_ns, *, hybrid=True, late=(20_000, 2000), waits=()):
     source.poll = poll
     for ns in took:
         tuner.moving_add(source.took, ns)
-    costs.wake_ns, costs.late = 45_000, _tuner.Moving(*late)
+    costs.wake_ns, costs.late = wake_ns, _tuner.Moving(*late)
     return tuner.call_source_plan(source, params, costs, age_ns)
 
 
@@ -318,6 +320,9 @@ def test_plan_sleeps_through_most_of_a_long_regular_call(tuner):
         ({"took": [100_000, 500_000] * 10}, _tuner.BLOCK),  # not regular
         ({"took": [275_000, 325_000] * 10}, _tuner.BLOCK),  # it would miss many
         ({"took": [290_000, 310_000] * 10}, _tuner.NAP),
+        ({"took": [290_000, 310_000] * 10, "wake_ns": 0}, _tuner.NAP),  # unknown
+        ({"took": [290_000, 310_000] * 10, "wake_ns": 6000}, _tuner.BLOCK),
+        ({"wake_ns": 6000}, _tuner.NAP),
         ({"took": [300_000] * 20, "waits": [5000] * 20}, _tuner.HOPELESS),
         ({"took": [20_000] * 20}, _tuner.POLL),
     ],

@@ -55,7 +55,8 @@ class AioContext(_core.AioContext):
         poll_shrink: Divisor by which it shrinks; 0: to nothing.
         poll_hybrid: Whether the owner sleeps through most of a call that is longer
             than poll_max_ns but regular, and polls for its end, for poll_max_ns at
-            most. One call in flight, and no longer than 32 times poll_max_ns.
+            most. One call in flight, and no longer than 32 times poll_max_ns. The
+            less a wake-up takes here, the more regular it has to be.
 
     With poll_grow and poll_shrink both 0 the polling time is QEMU's until some calls
     have been waited for, and then the one that would have cost least over the last

@@ -44,13 +44,18 @@ void call_source_init(struct call_source *s, int64_t poll_ns)
     s->took = (struct moving){0, 0};
 }
 
-/* Longer than any window, and as long as the last ones: it would hit most ends. */
+/*
+ * Longer than any window, and as long as the last ones: the window after a nap would
+ * hit most ends, and the time polled for one is worth the wake-up that it saves.
+ */
 static bool is_regular(const struct call_source *s,
-                       const struct poll_params *params)
+                       const struct poll_params *params, int64_t wake_ns)
 {
+    int64_t worth_ns = poll_history_worth_ns(params->max_ns, wake_ns);
+
     return s->took.mean_ns > params->max_ns &&
            s->took.mean_ns / POLL_PAYS_BOUNDS <= params->max_ns &&
-           s->took.dev_ns <= params->max_ns / 2;
+           s->took.dev_ns <= worth_ns / 2;
 }
 
 /* How long before its expected end the nap before a call's end must be over. */
@@ -93,7 +98,7 @@ struct call_plan call_source_plan(struct call_source *s,
     bool known = age_ns >= 0 && s->took.mean_ns;
 
     if (known && left_ns > 0 && params->hybrid && !s->poll.poll_ns &&
-        is_regular(s, params)) {
+        is_regular(s, params, costs->wake_ns)) {
         return plan_nap(s, params, costs, left_ns);
     }
     plan.window_ns = poll_source_window_ns(&s->poll, params, costs->wake_ns);

@@ -52,6 +52,11 @@ static int64_t worth_of(int64_t wake_ns)
                : ONE;
 }
 
+int64_t poll_history_worth_ns(int64_t max_ns, int64_t wake_ns)
+{
+    return scaled_ns(worth_of(wake_ns), max_ns);
+}
+
 int64_t poll_history_window_ns(const struct poll_history *h, int64_t max_ns,
                                int64_t wake_ns)
 {

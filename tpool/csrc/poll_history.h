@@ -29,6 +29,9 @@ struct poll_history {
     int32_t share[POLL_HISTORY_WINDOWS + 1];
 };
 
+/* For how long it pays to poll to save a wake-up.  wake_ns as below. */
+int64_t poll_history_worth_ns(int64_t max_ns, int64_t wake_ns);
+
 void poll_history_add(struct poll_history *h, int64_t max_ns, int64_t wait_ns);
 
 /*
