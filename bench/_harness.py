@@ -38,7 +38,10 @@ def compute(ns: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One peer in one round. Times in us; None where it makes no sense."""
+    """One peer in one round. Times in us; None where it makes no sense.
+
+    Of fewer than 100 latencies there is no p99: it would be the longest.
+    """
 
     n: int
     p50_us: float | None
@@ -88,7 +91,7 @@ def summarize(latencies_ns: Iterable[int], n: int, wall_ns: int, cpu_ns: int) ->
     return Sample(
         n=n,
         p50_us=percentile(ordered, 50) / 1e3 if ordered else None,
-        p99_us=percentile(ordered, 99) / 1e3 if ordered else None,
+        p99_us=percentile(ordered, 99) / 1e3 if len(ordered) >= 100 else None,
         mean_us=statistics.fmean(ordered) / 1e3 if ordered else wall_ns / n / 1e3,
         ops_per_s=n / wall_ns * 1e9,
         cpu_us_per_op=cpu_ns / n / 1e3,

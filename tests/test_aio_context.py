@@ -350,6 +350,27 @@ def test_timer_set_in_a_nested_poll_while_a_foreign_loop_waits_ends_the_wait(ctx
     assert not watcher.poll(0)
 
 
+def test_foreign_loop_is_not_woken_for_what_is_no_sooner_than_it_was_told(ctx):
+    """Who sets a watchdog anew before each wait would make it spin."""
+    watcher, hour_ns = select.poll(), 3_600_000_000_000
+    watcher.register(ctx.fileno(), select.POLLIN)
+    watchdog = ctx.new_timer(int)
+    watchdog.mod_ns(time.monotonic_ns() + hour_ns)
+    assert 0 < ctx.prepare() <= hour_ns
+    writes = ctx.stats().notifier_writes
+    watchdog.mod_ns(time.monotonic_ns() + 2 * hour_ns)
+    assert not watcher.poll(0)
+    ctx.poll(False)
+    assert not watcher.poll(0)
+    watchdog.cancel()
+    note = tpool.EventNotifier()
+    ctx.set_event_notifier(note, int)
+    assert not watcher.poll(0)
+    ctx.set_event_notifier(note)
+    assert ctx.stats().notifier_writes == writes
+    ctx.check()
+
+
 def foreign_turn(ctx):
     """Do what a foreign loop does once."""
     watcher = select.poll()

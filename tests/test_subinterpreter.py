@@ -13,6 +13,8 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("case", ["one_after_the_other", "at_the_same_time"])
+@pytest.mark.parametrize(
+    "case", ["one_after_the_other", "at_the_same_time", "wakeup_fd_is_the_main_one_s"]
+)
 def test_pool_works_in_interpreters_with_their_own_gil(isolated, case):
     isolated("subinterpreter.py", case)

@@ -277,6 +277,59 @@ def test_two_threads_cannot_record_at_once(tmp_path, background):
     assert not trace.enabled()
 
 
+def test_none_begins_while_another_is_written(tmp_path, single, monkeypatch):
+    """It would take the events that the other has not read yet, or forget them."""
+    document = perfetto.document
+
+    def write(*args):
+        with pytest.raises(RuntimeError, match="already"):
+            trace.record(tmp_path / "other").__enter__()
+        return document(*args)
+
+    monkeypatch.setattr(perfetto, "document", write)
+    with trace.record(tmp_path / "mine") as recording:
+        single.submit(int).result()
+    assert recording.events > 0
+    with trace.record(tmp_path / "next"):
+        pass
+
+
+def test_a_thread_records_until_it_ends_and_a_ctrl_c_loses_nothing(tmp_path):
+    """The exit of the interpreter waits for the first, and not for the second."""
+    code = (
+        "import os, signal, sys, threading, time, tpool\n"
+        "def work(ctx):\n"
+        "    for _ in range(20):\n"
+        "        ctx.new_timer(int).mod_ns(time.monotonic_ns() + 1_000_000)\n"
+        "        ctx.poll()\n"
+        "def record():\n"
+        "    with tpool.trace.record(sys.argv[1]), tpool.AioContext() as ctx:\n"
+        "        entered.set()\n"
+        "        time.sleep(0.2)\n"
+        "        work(ctx)\n"
+        "def interrupt():\n"
+        "    time.sleep(0.2)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "if sys.argv[2] == 'thread':\n"
+        "    entered = threading.Event()\n"
+        "    threading.Thread(target=record).start()\n"
+        "    entered.wait()\n"
+        "else:\n"
+        "    recording = tpool.trace.record(sys.argv[1])\n"
+        "    recording.__enter__()\n"
+        "    ctx = tpool.AioContext()\n"
+        "    pool = tpool.ThreadPool(ctx)\n"
+        "    work(ctx)\n"
+        "    pool.submit(time.sleep, 1)\n"
+        "    threading.Thread(target=interrupt, daemon=True).start()\n"
+    )
+    for how in ("thread", "Ctrl-C"):
+        said = run_code(code, tmp_path / how, how)
+        assert said.returncode == 0, said.stderr
+        document = json.loads((tmp_path / how).read_text())
+        assert document["otherData"]["events"] >= 20, said.stderr
+
+
 def test_a_reader_that_cannot_be_started_leaves_tracing_off(tmp_path, monkeypatch):
     def fail(_):
         raise RuntimeError("can't start new thread")

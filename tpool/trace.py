@@ -13,6 +13,7 @@ worker_park(pool, ns).
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from contextlib import contextmanager
@@ -121,39 +122,53 @@ class _Recorder:
     """Reads the events of a recording while they come, and writes the file."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        if _core._trace_enable(True):  # one step: another thread may do the same
+        if not _claim.acquire(blocking=False):
             raise RuntimeError("trace events are recorded already")
         try:
+            if enabled():
+                raise RuntimeError("trace events are recorded already")
             self._file = open(path, "w", encoding="utf-8")  # noqa: SIM115
         except BaseException:
-            disable()
+            _claim.release()
             raise
         self.recording = Recording()
         self._events: list[Event] = []
         self._names: dict[int, str] = {}
         self._stop = threading.Event()
         self._reader = threading.Thread(target=self._run, name="tpool-trace")
-        self._pid = os.getpid()
 
     def start(self) -> None:
         _recorders.add(self)
         enable()
         self._reader.start()
 
-    def finish(self) -> None:
-        """Record no more; write the file, once."""
-        if self._stop.is_set():
-            return  # the interpreter exits, and has written it
+    def stop_reader(self) -> None:
+        """What it has not read is read by finish()."""
         self._stop.set()
+
+    def finish(self) -> None:
+        """Record no more, and write the file; unless that has been done."""
+        if self._file.closed:
+            return
         _recorders.discard(self)
         disable()
-        with self._file:
-            if os.getpid() == self._pid:  # else: in a child the file is not its own
+        try:
+            with self._file:
                 self._write()
+        finally:
+            _claim.release()
+
+    def abandon(self) -> None:
+        """In the child of a fork: the file is not its own."""
+        _recorders.discard(self)
+        disable()
+        self._file.close()
+        _claim.release()
 
     def _write(self) -> None:
         from tpool import perfetto
 
+        self.stop_reader()
         if self._reader.is_alive():  # or it could not be started
             self._reader.join()
         self._drain()
@@ -169,6 +184,32 @@ class _Recorder:
     def _drain(self) -> None:
         self._events.extend(read())
         self._names.update((t.ident or 0, t.name) for t in threading.enumerate())
+
+
+# Taken while a recording is made; and who makes it, one at most.
+_claim = threading.Lock()
+_recorders: set[_Recorder] = set()
+
+
+def _stop_readers_at_exit() -> None:
+    """Before the interpreter joins its threads; some may record until then."""
+    for recorder in list(_recorders):
+        recorder.stop_reader()
+
+
+def _finish_at_exit() -> None:
+    for recorder in list(_recorders):
+        recorder.finish()
+
+
+def _after_fork_in_child() -> None:
+    for recorder in list(_recorders):
+        recorder.abandon()
+
+
+threading._register_atexit(_stop_readers_at_exit)  # type: ignore[attr-defined]
+atexit.register(_finish_at_exit)  # after them, and after a Ctrl-C
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 @contextmanager
@@ -198,15 +239,3 @@ def record(path: str | os.PathLike[str]) -> Iterator[Recording]:
         yield recorder.recording
     finally:
         recorder.finish()
-
-
-# Those that the interpreter's exit has to finish, one at most.
-_recorders: set[_Recorder] = set()
-
-
-def _finish_at_exit() -> None:
-    for recorder in list(_recorders):
-        recorder.finish()
-
-
-threading._register_atexit(_finish_at_exit)  # type: ignore[attr-defined]

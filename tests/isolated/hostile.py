@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import faulthandler
 import gc
 import importlib.util
@@ -357,6 +358,30 @@ def thread_that_ends_before_it_begins():
             said = str(error)
         assert "no thread could be started" in said
         assert pool.stats().threads == 0
+
+
+def callbacks_added_while_the_owner_dispatches():
+    """Without the GIL one looks at the context of the call as the other drops it."""
+    contextvars.ContextVar("variable").set([1])
+    current, ended = [], []
+
+    def add():
+        while not ended:
+            for request in current[-1:]:
+                if not request.done():
+                    request.add_done_callback(lambda _: None)
+
+    threads = [threading.Thread(target=add) for _ in range(2)]
+    with tpool.AioContext() as ctx, tpool.ThreadPool(ctx, max_threads=1) as pool:
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            current[:] = [pool.submit(int)]
+            current[0].result()
+        ended.append(True)
+        for thread in threads:
+            thread.join()
 
 
 def pools_that_equal_each_other():

@@ -139,7 +139,7 @@ def wakeup_fd_of_others_that_is_closed():
             spin_until(lambda n=number: ctx.poll(False) or len(seen) == n)
             ctx.new_timer(int).mod_ns(time.monotonic_ns() + 1_000_000)
             ctx.poll()
-    assert signal.set_wakeup_fd(-1) == -1
+    assert signal.set_wakeup_fd(-1) in (-1, write)
 
 
 def loop_made_before_a_fork(used):

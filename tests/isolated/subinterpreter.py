@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import faulthandler
+import os
+import signal
 import sys
 import threading
 
@@ -50,6 +52,23 @@ def one_after_the_other():
     for _ in range(3):
         run(module, CODE)
     exec(CODE, {})
+
+
+def wakeup_fd_is_the_main_one_s():
+    """What is polled in another interpreter of the main thread leaves it alone."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write)
+    run(
+        interpreters(),
+        "import time, tpool\n"
+        "with tpool.AioContext() as ctx:\n"
+        "    ctx.new_timer(int).mod_ns(time.monotonic_ns() + 1_000_000)\n"
+        "    ctx.poll()\n",
+    )
+    assert signal.set_wakeup_fd(-1) == write
+    os.close(read)
+    os.close(write)
 
 
 def at_the_same_time():

@@ -65,6 +65,7 @@ typedef struct {
     bool interleaved;
     int64_t notify_poll_ns;  /* window of notify(), if interleaved */
     uint32_t notify_missed;  /* waits in a row without one */
+    int64_t told_ns;         /* until then a foreign loop waits; -1: for ever */
     int64_t foreign_wait_ns; /* a foreign loop's wait began so; 0: none did */
 
     /* Owner only. */
@@ -95,6 +96,12 @@ int context_enter(AioContextObject *c);
 
 /* Context acquired.  Another thread changed what the owner may be waiting for. */
 void context_changed(AioContextObject *c);
+
+/*
+ * Context acquired.  A timer was set.  Between prepare() and check() the owner is in
+ * its foreign loop, which has to hear of it if it means to wait for longer.
+ */
+void context_set_due(AioContextObject *c, int64_t due_ns);
 
 /*
  * Any thread.  0 if the caller owns the context, or nobody has polled it yet;

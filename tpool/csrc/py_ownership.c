@@ -135,9 +135,7 @@ bool context_is_run(AioContextObject *c)
 
 void context_changed(AioContextObject *c)
 {
-    /* Between prepare() and check() the owner is in its foreign loop. */
-    if (!context_is_owner(c) ||
-        (notify_me(&c->core->aio.notify) & NOTIFY_FOREIGN)) {
+    if (!context_is_owner(c)) {
         notify_bare(&c->core->aio.notify);
     }
 }
@@ -179,7 +177,9 @@ void context_set_owner(AioContextObject *c)
     int tid = (int)syscall(SYS_gettid);
 
     atomic_store_explicit(&c->owner_tid, tid, memory_order_relaxed);
-    c->owner_is_main = tid == getpid();
+    /* Signal handlers run in the main interpreter alone. */
+    c->owner_is_main = tid == getpid() &&
+                       PyInterpreterState_Get() == PyInterpreterState_Main();
 #else
     c->owner_is_main = is_main_thread();
 #endif

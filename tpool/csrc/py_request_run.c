@@ -30,10 +30,17 @@ void request_track(RequestObject *r)
 
 void request_drop_context(RequestObject *r)
 {
-    if (r->context && !PyObject_GC_IsTracked(r->context)) {
-        PyObject_GC_Track(r->context); /* its dealloc expects that */
+    PyObject *context;
+
+    /* Another thread may be in request_track(). */
+    Py_BEGIN_CRITICAL_SECTION(r);
+    context = r->context;
+    r->context = NULL;
+    Py_END_CRITICAL_SECTION();
+    if (context && !PyObject_GC_IsTracked(context)) {
+        PyObject_GC_Track(context); /* its dealloc expects that */
     }
-    Py_CLEAR(r->context);
+    Py_XDECREF(context);
 }
 
 RequestObject *request_new(struct pool_core *pool, PyObject *future,

@@ -66,12 +66,13 @@ static int set_wakeup_fd(const struct signal_guard *g, int fd)
 
 /*
  * The same with what was somebody else's.  Whether they want to be warned of a full
- * buffer cannot be asked: no warning, as who has a full one is awake.  What has
- * been closed meanwhile is refused.
+ * buffer cannot be asked: no warning, as who has a full one is awake.
  */
 static void give_back(const struct signal_guard *g, int other)
 {
-    if (call_set_wakeup_fd(g, other) == NO_WAKEUP_FD) {
+    /* Refused: it has been closed meanwhile, say. */
+    if (call_set_wakeup_fd(g, other) == NO_WAKEUP_FD &&
+        set_wakeup_fd(g, other) == NO_WAKEUP_FD) {
         set_wakeup_fd(g, -1);
     }
 }

@@ -142,6 +142,11 @@ int64_t timers_timeout_ns(const struct timer_heap *heap)
     return time_left_ns(heap->timers[0]->expire_ns);
 }
 
+int64_t timers_expire_ns(const struct timer_heap *heap)
+{
+    return heap->used ? heap->timers[0]->expire_ns : -1;
+}
+
 int timers_dispatch(struct timer_heap *heap, bool *progress)
 {
     int64_t now_ns, outer_ns = heap->dispatch_ns;
@@ -206,6 +211,7 @@ static PyObject *mod(TimerObject *t, PyObject *arg, bool anticipate)
         Py_DECREF(t);
     }
     context_changed(c);
+    context_set_due(c, expire_ns);
     context_release(c);
     if (ret < 0) {
         return NULL;

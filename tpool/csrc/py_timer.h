@@ -31,6 +31,9 @@ int timers_traverse(struct timer_heap *heap, visitproc visit, void *arg);
 /* Until the soonest goes off: 0 if it is due, -1 if there is none. */
 int64_t timers_timeout_ns(const struct timer_heap *heap);
 
+/* When the soonest goes off; -1 if there is none. */
+int64_t timers_expire_ns(const struct timer_heap *heap);
+
 /*
  * Owner.  Calls those that are due now.  Returns 0, or -1 with an exception
  * that must leave poll().

@@ -16,8 +16,8 @@ static PyObject *enable(PyObject *module, PyObject *arg)
     if (on < 0) {
         return NULL;
     }
-    return PyBool_FromLong(atomic_exchange_explicit(&trace_of(module)->on, on,
-                                                    memory_order_relaxed));
+    atomic_store_explicit(&trace_of(module)->on, on, memory_order_relaxed);
+    Py_RETURN_NONE;
 }
 
 static PyObject *enabled(PyObject *module, PyObject *Py_UNUSED(ignored))
@@ -57,8 +57,7 @@ static PyObject *read_events(PyObject *module, PyObject *Py_UNUSED(ignored))
 }
 
 static PyMethodDef trace_methods[] = {
-    {"_trace_enable", enable, METH_O,
-     "Switch tracing; returns whether it was on."},
+    {"_trace_enable", enable, METH_O, "Switch tracing."},
     {"_trace_enabled", enabled, METH_NOARGS, "Whether tracing is on."},
     {"_trace_clear", clear, METH_NOARGS, "Forget what was recorded."},
     {"_trace_lost", lost, METH_NOARGS, "Events overwritten unread."},

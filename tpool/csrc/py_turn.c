@@ -128,15 +128,29 @@ static bool foreign_leave(struct notify *n)
     return true;
 }
 
+/* Whether a foreign loop, which was told how long to wait, would wait too long. */
+static bool foreign_waits_beyond(const AioContextObject *c, int64_t due_ns)
+{
+    return due_ns >= 0 && (c->told_ns < 0 || due_ns < c->told_ns);
+}
+
+void context_set_due(AioContextObject *c, int64_t due_ns)
+{
+    if (context_is_owner(c) &&
+        (notify_me(&c->core->aio.notify) & NOTIFY_FOREIGN) &&
+        foreign_waits_beyond(c, due_ns)) {
+        notify_bare(&c->core->aio.notify);
+    }
+}
+
 static void foreign_enter(AioContextObject *c)
 {
     struct aio_core *core = &c->core->aio;
 
     notify_raise(&core->notify, NOTIFY_FOREIGN);
-    if (c->batch_head || c->idle_head || c->timers.used ||
+    if (c->batch_head || foreign_waits_beyond(c, wait_due_at_ns(c)) ||
         !notify_may_block(&core->notify, &core->list)) {
-        /* The fd is the only thing that a foreign loop looks at; how long it
-         * waits was told before. */
+        /* The fd is the only thing that a foreign loop looks at. */
         notify_write(&core->notify);
     }
 }
@@ -279,6 +293,7 @@ int context_prepare(AioContextObject *c, int64_t *timeout_ns)
         *timeout_ns = wait_due_ns(
             c); /* time has passed, signal handlers have run */
     }
+    c->told_ns = *timeout_ns ? wait_due_at_ns(c) : 0;
     end(c);
     return hit < 0 ? -1 : 0;
 }

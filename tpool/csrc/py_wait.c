@@ -17,6 +17,12 @@ int64_t wait_due_ns(AioContextObject *c)
                               timers_timeout_ns(&c->timers));
 }
 
+int64_t wait_due_at_ns(AioContextObject *c)
+{
+    return soonest_timeout_ns(deadline_in_ns(context_idle_timeout_ns(c)),
+                              timers_expire_ns(&c->timers));
+}
+
 /*
  * Callbacks and signal handlers have run since the turn began.  Whether there
  * is still nothing to do; a timer may be due sooner than it was.

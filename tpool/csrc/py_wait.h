@@ -13,6 +13,9 @@
  */
 int64_t wait_due_ns(AioContextObject *c);
 
+/* When idle bottom halves or timers are due next; -1: there are none. */
+int64_t wait_due_at_ns(AioContextObject *c);
+
 /* Owner, context acquired.  A wait of timeout_ns at most begins, -1: no bound. */
 void wait_begin(AioContextObject *c, struct wait *w, int64_t timeout_ns);
 
