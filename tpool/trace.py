@@ -122,11 +122,9 @@ class _Recorder:
     """Reads the events of a recording while they come, and writes the file."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        if not _claim.acquire(blocking=False):
+        if enabled() or not _claim.acquire(blocking=False):
             raise RuntimeError("trace events are recorded already")
         try:
-            if enabled():
-                raise RuntimeError("trace events are recorded already")
             self._file = open(path, "w", encoding="utf-8")  # noqa: SIM115
         except BaseException:
             _claim.release()
@@ -146,24 +144,22 @@ class _Recorder:
         """What it has not read is read by finish()."""
         self._stop.set()
 
-    def finish(self) -> None:
-        """Record no more, and write the file; unless that has been done."""
+    def finish(self, *, write: bool = True) -> None:
+        """Record no more, and write the file; unless that has been done.
+
+        Args:
+            write: False in the child of a fork: the file is not its own.
+        """
         if self._file.closed:
             return
         _recorders.discard(self)
         disable()
         try:
             with self._file:
-                self._write()
+                if write:
+                    self._write()
         finally:
             _claim.release()
-
-    def abandon(self) -> None:
-        """In the child of a fork: the file is not its own."""
-        _recorders.discard(self)
-        disable()
-        self._file.close()
-        _claim.release()
 
     def _write(self) -> None:
         from tpool import perfetto
@@ -204,7 +200,7 @@ def _finish_at_exit() -> None:
 
 def _after_fork_in_child() -> None:
     for recorder in list(_recorders):
-        recorder.abandon()
+        recorder.finish(write=False)
 
 
 threading._register_atexit(_stop_readers_at_exit)  # type: ignore[attr-defined]
