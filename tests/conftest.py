@@ -164,38 +164,41 @@ def unraisable(monkeypatch):
     return seen
 
 
+def run_python(*arguments, prefix=(), env=None, status=0, timeout=60):
+    """Run an interpreter of its own, which must end with that exit status, or skip.
+
+    Returns:
+        The finished process, its output as text.
+    """
+    result = subprocess.run(
+        [*prefix, sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+    )
+    said = f"{result.returncode}\n{result.stdout}\n{result.stderr}"
+    if result.returncode == 77:
+        pytest.skip(result.stdout.strip())
+    assert result.returncode == status, said
+    return result
+
+
 @pytest.fixture
 def isolated():
     """Return a function that runs a case of a script of tests/isolated."""
 
-    def run(script, case, *, prefix=(), options=(), env=None, status=0, timeout=60):
-        result = subprocess.run(
-            [*prefix, sys.executable, *options, str(ISOLATED / script), case],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
-        )
-        said = f"{result.returncode}\n{result.stdout}\n{result.stderr}"
-        if result.returncode == 77:
-            pytest.skip(result.stdout.strip())
-        assert result.returncode == status, said
-        return result
+    def run(script, case, *, options=(), **how):
+        return run_python(*options, ISOLATED / script, case, **how)
 
     return run
 
 
-def run_code(code, *arguments, options=()):
-    """Run a program of a few lines; return what became of it, its output as text."""
-    return subprocess.run(
-        [sys.executable, *options, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def run_code(code, *arguments, options=(), **how):
+    """Run a program of a few lines."""
+    return run_python(*options, "-c", code, *arguments, **how)
 
 
 class Terminal:

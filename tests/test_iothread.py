@@ -108,13 +108,14 @@ def test_many_come_and_go():
 )
 def test_interrupt_at_the_exit_of_the_interpreter_says_what_is_dropped(pool):
     code = (
-        "import os, signal, time, tpool\n"
+        "import os, signal, threading, time, tpool, tpool.thread_pool\n"
         f"pool = {pool}\n"
         "pool.set_threads(0, 1)\n"
         "def call():\n"
-        "    time.sleep(0.1)\n"
+        "    tpool.thread_pool._exiting.wait()\n"
+        "    time.sleep(0.05)\n"  # until it joins the threads
         "    os.kill(os.getpid(), signal.SIGINT)\n"
-        "    time.sleep(1)\n"
+        "    threading.Event().wait()\n"
         "for _ in range(3):\n"
         "    pool.submit(call)\n"
     )

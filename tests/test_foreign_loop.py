@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: MIT
+"""prepare(), check() and dispatch(): a context inside of another event loop."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+
+import pytest
+from conftest import poll_until, wait_until
+
+import tpool
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture
+def watcher(ctx):
+    """Return what a foreign loop looks at: the one fd of the context."""
+    poll = select.poll()
+    poll.register(ctx.fileno(), select.POLLIN)
+    return poll
+
+
+def test_foreign_loop_is_woken_by_a_post(ctx, background, watcher):
+    ran = []
+    assert ctx.prepare() == -1
+    assert ctx.notify_me == 1
+    background(ctx.call_soon, ran.append, 1)
+    assert watcher.poll(30_000)
+    assert ctx.check() is True
+    assert ctx.notify_me == 0
+    assert ctx.dispatch() is True
+    assert ran == [1]
+    assert ctx.dispatch() is False
+    assert ctx.prepare() == -1
+    assert not watcher.poll(0)
+    assert ctx.check() is False
+
+
+def test_foreign_loop_is_told_of_work_timers_and_idle_time(ctx):
+    ctx.call_soon(lambda: None)
+    assert ctx.prepare() == 0
+    assert ctx.check() is True
+    assert ctx.dispatch() is True
+    timer = ctx.new_timer(lambda: None)
+    timer.mod_ns(time.monotonic_ns() + 3_600_000_000_000)
+    assert 0 < ctx.prepare() <= 3_600_000_000_000
+    assert ctx.check() is False
+    idle = ctx.new_bh(lambda: None)
+    idle.schedule_idle()
+    assert 0 < ctx.prepare() <= 10_000_000
+    idle.cancel()
+    timer.mod_ns(0)
+    assert ctx.prepare() == 0
+    assert ctx.check() is True
+    assert ctx.dispatch() is True
+    assert not timer.pending
+
+
+def test_foreign_loop_sees_an_fd_handler_through_the_one_fd(ctx, watcher):
+    ran = []
+    note = tpool.EventNotifier()
+    ctx.set_event_notifier(note, lambda: ran.append(note.test_and_clear()))
+    ctx.prepare()
+    note.set()
+    assert watcher.poll(30_000)
+    assert ctx.check()
+    assert ctx.dispatch()
+    assert ran == [True]
+
+
+def test_nested_poll_while_a_foreign_loop_waits_keeps_it_woken(ctx, watcher):
+    ran = []
+    ctx.prepare()
+    for i in range(200):
+        ctx.call_soon(ran.append, i)
+    ctx.poll()  # a callback of the foreign loop waits for something
+    assert ctx.notify_me == 1
+    assert watcher.poll(0), "the rest of the batch is not announced"
+    ctx.check()
+    poll_until(ctx, lambda: len(ran) == 200)
+
+
+def test_timer_that_the_owner_sets_while_a_foreign_loop_waits_ends_the_wait(
+    ctx, watcher
+):
+    """What prepare() said how long to wait is too long then."""
+    timer = ctx.new_timer(int)
+    assert ctx.prepare() == -1
+    timer.mod_ns(time.monotonic_ns() + 3_600_000_000_000)
+    assert watcher.poll(0)
+    ctx.check()
+    assert ctx.prepare() > 0
+    assert not watcher.poll(0)
+
+
+def test_timer_set_in_a_nested_poll_while_a_foreign_loop_waits_ends_the_wait(
+    ctx, watcher
+):
+    timer = ctx.new_timer(int)
+    ctx.prepare()
+    ctx.call_soon(timer.mod_ns, time.monotonic_ns() + 3_600_000_000_000)
+    ctx.poll()
+    assert watcher.poll(0)
+    ctx.check()
+    assert ctx.prepare() > 0
+    assert not watcher.poll(0)
+
+
+def test_foreign_loop_is_not_woken_for_what_is_no_sooner_than_it_was_told(ctx, watcher):
+    """Who sets a watchdog anew before each wait would make it spin."""
+    hour_ns = 3_600_000_000_000
+    watchdog = ctx.new_timer(int)
+    watchdog.mod_ns(time.monotonic_ns() + hour_ns)
+    assert 0 < ctx.prepare() <= hour_ns
+    writes = ctx.stats().notifier_writes
+    watchdog.mod_ns(time.monotonic_ns() + 2 * hour_ns)
+    assert not watcher.poll(0)
+    ctx.poll(False)
+    assert not watcher.poll(0)
+    watchdog.cancel()
+    note = tpool.EventNotifier()
+    ctx.set_event_notifier(note, int)
+    assert not watcher.poll(0)
+    ctx.set_event_notifier(note)
+    assert ctx.stats().notifier_writes == writes
+    ctx.check()
+
+
+def foreign_turn(ctx, watcher):
+    """Do what a foreign loop does once."""
+    if ctx.prepare() != 0:
+        assert watcher.poll(30_000)
+    ctx.check()
+    ctx.dispatch()
+
+
+def phases(ctx):
+    stats = ctx.stats()
+    return stats.polls_hit + stats.polls_missed + stats.polls_refused
+
+
+def test_prepare_polls_for_requests_before_a_foreign_loop_waits(ctx, pool, watcher):
+    ctx.set_poll_params(1_000_000_000)
+    for _ in range(20):
+        request = pool.submit(int)
+        while not request.done():
+            foreign_turn(ctx, watcher)
+    assert ctx.poll_ns > 0, "no foreign wait has taught it"
+    assert phases(ctx) > 0
+    assert ctx.prepare() == -1
+    assert ctx.notify_me == 1
+
+
+def test_prepare_does_not_poll_for_nothing(ctx, background, watcher):
+    ctx.set_poll_params(1_000_000_000)
+    for _ in range(5):
+        background(ctx.notify)
+        foreign_turn(ctx, watcher)
+    assert (phases(ctx), ctx.poll_ns) == (0, 0)
+
+
+def test_prepare_stops_polling_for_calls_that_outlast_the_bound(
+    ctx, pool, gate, watcher
+):
+    bound_ns = 1_000_000
+    ctx.set_poll_params(bound_ns)
+    while not ctx.poll_ns:
+        request = pool.submit(int)
+        while not request.done():
+            foreign_turn(ctx, watcher)
+    request = pool.submit(gate.wait)
+    wait_until(lambda: pool.stats().running == 1)
+    assert ctx.prepare() == -1
+    started_ns = time.monotonic_ns()
+    wait_until(lambda: time.monotonic_ns() > started_ns + 2 * bound_ns)
+    gate.set()
+    assert watcher.poll(30_000)
+    assert ctx.check()
+    assert ctx.poll_ns == 0
+    ctx.dispatch()
+    assert request.done()
+
+
+def test_signal_handler_that_raises_in_prepare_leaves_nothing_raised(ctx, pool, gate):
+    if len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("nobody polls on one CPU")
+    seen = []
+
+    def interrupt(*_):
+        seen.append(ctx.notify_me)
+        raise InterruptedError
+
+    def interrupted_in_prepare():
+        seen.clear()
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+            ctx.prepare()
+        except InterruptedError:
+            return True
+        with pytest.raises(InterruptedError):  # owner and worker were on one CPU
+            wait_until(lambda: seen)
+        ctx.check()
+        return False
+
+    ctx.set_poll_params(2**62, 1_000_000)
+    while ctx.poll_ns < 1_000_000_000:  # longer than the signal takes
+        pool.submit(time.sleep, 0.01).result()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        request = pool.submit(gate.wait)
+        wait_until(interrupted_in_prepare, turn=int)
+        assert seen == [1]
+        assert ctx.notify_me == 0
+        gate.set()
+        assert request.result() is True
+    finally:
+        signal.signal(signal.SIGALRM, before)
