@@ -293,25 +293,33 @@ TOLERANCE = 0.02  # of what a random trace may hold by chance
 
 
 def verdicts(table: list[Row]) -> list[str]:
-    """Say for each policy of ours on how many traces it is worse, and better."""
+    """Say for each policy of ours on which synthetic traces it is worse, or better."""
     lines = []
     for kind in (SelfTuned, Hybrid):
         for machine in MACHINES:
-            mine = [
-                row
-                for row in table
-                if row.peer == kind.name and row.case.startswith(f"{machine.name}:")
-            ]
-            ratios = [(row.ratio_mean, row.ratio_cpu) for row in mine]
-            slower = sum(latency < 1 - TOLERANCE for latency, _ in ratios)
-            dearer = sum(cpu < 1 - TOLERANCE for _, cpu in ratios)
-            better = sum(max(pair) > 1 + TOLERANCE for pair in ratios)
+            slower, dearer, better = [], [], []
+            for name in SYNTHETIC:
+                case = f"{machine.name}: {name}"
+                (row,) = (r for r in table if (r.case, r.peer) == (case, kind.name))
+                if row.ratio_mean < 1 - TOLERANCE:
+                    slower.append(name)
+                if row.ratio_cpu < 1 - TOLERANCE:
+                    dearer.append(name)
+                if max(row.ratio_mean, row.ratio_cpu) > 1 + TOLERANCE:
+                    better.append(name)
             lines.append(
                 f"{kind.name}, {machine.name} ({machine.wake_ns // US} us a wake-up): "
-                f"of {len(mine)} traces slower than {QEMU} on {slower}, "
-                f"dearer on {dearer}, better in one of them on {better}"
+                f"of {len(SYNTHETIC)} synthetic traces slower than {QEMU} on "
+                f"{listed(slower)}, dearer on {listed(dearer)}, "
+                f"better in one of them on {len(better)}"
             )
     return lines
+
+
+def listed(names: list[str]) -> str:
+    """Return how many, and where they are few which."""
+    few = f" ({', '.join(names)})" if 0 < len(names) <= 3 else ""
+    return f"{len(names)}{few}"
 
 
 def waits_of(path: str) -> dict[str, list[int]]:

@@ -4,15 +4,17 @@
  */
 #include "call_source.h"
 
-/* Weights of the newest value, as in RFC 6298: 1/8 and 1/4. */
-#define MEAN_SHIFT 3
+/* Weights of the newest value: 1/16, half of what RFC 6298 has, so that values
+ * that drift are seen to be off, and 1/4. */
+#define MEAN_SHIFT 4
 #define DEV_SHIFT  2
 /* What is longer by more than so many deviations says little: a host that stops
- * for a moment.  If it stays so, the deviation grows by half each time. */
-#define OUTLIER        4
+ * for a moment.  If it stays so, the deviation grows by a quarter each time. */
+#define OUTLIER        2
 #define OUTLIER_MIN_NS 1000
 /* Before any sleep was seen: Linux lets timers be 50 us late, and wakes. */
-#define LATE_START_NS 80000
+#define LATE_START_NS     80000
+#define LATE_START_DEV_NS 10000
 /* A shorter nap is not worth the system call. */
 #define NAP_MIN_NS 10000
 
@@ -35,7 +37,9 @@ void moving_add(struct moving *m, int64_t ns)
 
 void sleep_costs_init(struct sleep_costs *costs)
 {
-    *costs = (struct sleep_costs){.late = {.mean_ns = LATE_START_NS}};
+    *costs = (struct sleep_costs){
+        .late = {LATE_START_NS, LATE_START_DEV_NS},
+    };
 }
 
 void call_source_init(struct call_source *s, int64_t poll_ns)
@@ -45,8 +49,9 @@ void call_source_init(struct call_source *s, int64_t poll_ns)
 }
 
 /*
- * Longer than any window, and as long as the last ones: the window after a nap would
- * hit most ends, and the time polled for one is worth the wake-up that it saves.
+ * Longer than any window, and as long as the last ones: the phase after a nap would
+ * hit most ends, and what is polled for one, about two deviations, is less than the
+ * wake-up that it saves is worth.
  */
 static bool is_regular(const struct call_source *s,
                        const struct poll_params *params, int64_t wake_ns)
@@ -55,7 +60,7 @@ static bool is_regular(const struct call_source *s,
 
     return s->took.mean_ns > params->max_ns &&
            s->took.mean_ns / POLL_PAYS_BOUNDS <= params->max_ns &&
-           s->took.dev_ns <= worth_ns / 2;
+           s->took.dev_ns <= worth_ns / 5 * 2;
 }
 
 /* How long before its expected end the nap before a call's end must be over. */
@@ -69,13 +74,13 @@ static int64_t lead_ns(const struct call_source *s,
     return costs->late.mean_ns + margin_ns;
 }
 
-/* left_ns: until the expected end. */
+/* left_ns: until the expected end.  Chooses CALL_BLOCK where no nap fits. */
 static struct call_plan plan_nap(const struct call_source *s,
                                  const struct poll_params *params,
                                  const struct sleep_costs *costs,
                                  int64_t left_ns)
 {
-    struct call_plan plan = {.choice = CALL_HOPELESS};
+    struct call_plan plan = {.choice = CALL_BLOCK};
     int64_t window_ns = params->max_ns < NAP_POLL_MAX_NS ? params->max_ns
                                                          : NAP_POLL_MAX_NS;
     int64_t nap_ns = left_ns - lead_ns(s, costs, window_ns);
@@ -99,7 +104,10 @@ struct call_plan call_source_plan(struct call_source *s,
 
     if (known && left_ns > 0 && params->hybrid && !s->poll.poll_ns &&
         is_regular(s, params, costs->wake_ns)) {
-        return plan_nap(s, params, costs, left_ns);
+        plan = plan_nap(s, params, costs, left_ns);
+        if (plan.choice != CALL_BLOCK) {
+            return plan;
+        }
     }
     plan.window_ns = poll_source_window_ns(&s->poll, params, costs->wake_ns);
     if (plan.window_ns) {
