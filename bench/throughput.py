@@ -4,23 +4,25 @@
 Two disciplines, the same for both pools: "callbacks" are 64 chains of requests,
 each resubmitting from its done callback; "results" keeps 64 requests in a deque
 and asks the oldest for its result before the next is submitted. The latency is
-that of every 16th request. "no pool" is what the discipline itself costs, with
-requests that do nothing: what a pool takes is the difference, which is told below
-the table.
+that of every 16th chain, or request. "no pool" is what the discipline itself
+costs, with requests that do nothing: what a pool takes is the difference, which
+is told below the table.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
-import queue
 import statistics
+import threading
 from collections import deque
 from contextlib import ExitStack
 from functools import partial
+from itertools import repeat
 from time import perf_counter_ns, process_time_ns
 from typing import TYPE_CHECKING, Any
 
 import _harness as h
+from _harness import noop
 
 import tpool
 
@@ -32,59 +34,63 @@ EVERY = 16
 NO_POOL = "no pool"
 
 
-class Chain:
-    """One of the 64: submits the next request when the last is done."""
+def begin_chain(
+    submit: Callable[..., Any], length: int, finished: Callable[[], object]
+) -> None:
+    """Submit the first of length requests, and each next one when the last is done."""
+    left = repeat(noop, length - 1)
 
-    __slots__ = ("finished", "latencies", "left", "stamp", "submit")
-
-    def __init__(
-        self,
-        submit: Callable[..., Any],
-        length: int,
-        finished: Callable[[Chain], None],
-    ) -> None:
-        self.submit = submit
-        self.left = length
-        self.finished = finished
-        self.stamp = 0
-        self.latencies: list[int] = []
-
-    def start(self) -> None:
-        """Submit the first request."""
-        self.stamp = perf_counter_ns()
-        self.submit(h.noop).add_done_callback(self)
-
-    def __call__(self, _done: object) -> None:
-        """Done callback: in the owner of a context, in a worker of an executor."""
-        if self.stamp:
-            self.latencies.append(perf_counter_ns() - self.stamp)
-            self.stamp = 0
-        self.left -= 1
-        if not self.left:
-            self.finished(self)
+    def done(_: object) -> None:
+        for call in left:
+            submit(call).add_done_callback(done)
             return
-        if self.left % EVERY == 0:
-            self.stamp = perf_counter_ns()
-        self.submit(h.noop).add_done_callback(self)
+        finished()
+
+    submit(noop).add_done_callback(done)
+
+
+def begin_timed_chain(
+    submit: Callable[..., Any],
+    length: int,
+    finished: Callable[[], object],
+    latencies: list[int],
+) -> None:
+    """Do the same, and note how long each request took."""
+    left = repeat(noop, length - 1)
+    stamp = 0
+
+    def done(_: object) -> None:
+        nonlocal stamp
+        latencies.append(perf_counter_ns() - stamp)
+        for call in left:
+            stamp = perf_counter_ns()
+            submit(call).add_done_callback(done)
+            return
+        finished()
+
+    stamp = perf_counter_ns()
+    submit(noop).add_done_callback(done)
 
 
 def callbacks(
     submit: Callable[..., Any],
-    finished: Callable[[Chain], None],
+    finished: Callable[[], object],
     wait: Callable[[], None],
     n: int,
 ) -> h.Sample:
-    """Run 64 chains."""
+    """Run 64 chains, of which every 16th is timed."""
     length = n // IN_FLIGHT
-    chains = [Chain(submit, length, finished) for _ in range(IN_FLIGHT)]
+    latencies: list[int] = []
     cpu = process_time_ns()
     started = perf_counter_ns()
-    for chain in chains:
-        chain.start()
+    for number in range(IN_FLIGHT):
+        if number % EVERY:
+            begin_chain(submit, length, finished)
+        else:
+            begin_timed_chain(submit, length, finished, latencies)
     wait()
     wall = perf_counter_ns() - started
     cpu = process_time_ns() - cpu
-    latencies = [ns for chain in chains for ns in chain.latencies]
     return h.summarize(latencies, length * IN_FLIGHT, wall, cpu)
 
 
@@ -97,10 +103,10 @@ class NoRequest:
 def no_pool() -> tuple[Callable[..., Any], deque[Any]]:
     """Return a submit() that calls nothing, and the done callbacks it was given."""
     callbacks: deque[Any] = deque()
-    request = NoRequest()
+    request: Any = NoRequest()
     request.add_done_callback = callbacks.append
     request.result = callbacks.clear
-    return {h.noop: request}.get, callbacks
+    return {noop: request}.get, callbacks
 
 
 def no_pool_callbacks(n: int) -> h.Sample:
@@ -111,46 +117,54 @@ def no_pool_callbacks(n: int) -> h.Sample:
         while ready:
             ready.popleft()(None)
 
-    return callbacks(submit, lambda _chain: None, wait, n)
+    return callbacks(submit, int, wait, n)
 
 
 def tpool_callbacks(ctx: tpool.AioContext, pool: tpool.ThreadPool, n: int) -> h.Sample:
     """The callbacks run in the owner."""
-    finished: list[Chain] = []
+    left = IN_FLIGHT
+
+    def finished() -> None:
+        nonlocal left
+        left -= 1
 
     def wait() -> None:
-        while len(finished) < IN_FLIGHT:
+        while left:
             ctx.poll(True)
 
-    return callbacks(pool.submit, finished.append, wait, n)
+    return callbacks(pool.submit, finished, wait, n)
 
 
 def stock_callbacks(pool: concurrent.futures.ThreadPoolExecutor, n: int) -> h.Sample:
     """The callbacks run in the workers."""
-    finished: queue.SimpleQueue[Chain] = queue.SimpleQueue()
+    finished = threading.Semaphore(0)
 
     def wait() -> None:
         for _ in range(IN_FLIGHT):
-            finished.get()
+            finished.acquire()
 
-    return callbacks(pool.submit, finished.put, wait, n)
+    return callbacks(pool.submit, finished.release, wait, n)
 
 
 def results(submit: Callable[..., Any], n: int) -> h.Sample:
-    """Keep 64 in flight and take the results in order."""
-    flying: deque[tuple[int, Any]] = deque()
+    """Keep 64 in flight and take the results in order; every 16th is timed."""
     latencies = []
     cpu = process_time_ns()
     started = perf_counter_ns()
-    for number in range(n + IN_FLIGHT):
-        if number >= IN_FLIGHT:
-            stamp, call = flying.popleft()
-            call.result()
-            if stamp:
-                latencies.append(perf_counter_ns() - stamp)
-        if number < n:
-            stamp = 0 if number % EVERY else perf_counter_ns()
-            flying.append((stamp, submit(h.noop)))
+    flying = deque(submit(noop) for _ in range(IN_FLIGHT))
+    stamps = deque([started] * (IN_FLIGHT // EVERY))
+    add, take = flying.append, flying.popleft
+    for _ in range(n // EVERY - IN_FLIGHT // EVERY):
+        take().result()
+        stamp = perf_counter_ns()
+        latencies.append(stamp - stamps.popleft())
+        stamps.append(stamp)
+        add(submit(noop))
+        for call in repeat(noop, EVERY - 1):
+            take().result()
+            add(submit(call))
+    while flying:
+        take().result()
     wall = perf_counter_ns() - started
     return h.summarize(latencies, n, wall, process_time_ns() - cpu)
 
