@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import signal
 import threading
 
 import pytest
@@ -120,7 +121,7 @@ def test_interrupt_at_the_exit_of_the_interpreter_says_what_is_dropped(pool):
         "    pool.submit(call)\n"
     )
     expected = "1 calls of tpool have not ended, 2 requests are dropped"
-    assert expected in run_code(code).stderr
+    assert expected in run_code(code, status=-signal.SIGINT).stderr
 
 
 def test_what_was_submitted_is_done_before_the_interpreter_exits():

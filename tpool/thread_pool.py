@@ -189,6 +189,7 @@ def shutdown_at_exit() -> None:
     except KeyboardInterrupt:
         stats = [pool.stats() for pool in here]
         running, queued = sum(s.running for s in stats), sum(s.queued for s in stats)
+        _core._sigint_at_exit()  # the exception ends nothing here, and is printed
         raise KeyboardInterrupt(
             f"{running} calls of tpool have not ended, {queued} requests are dropped"
         ) from None
