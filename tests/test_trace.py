@@ -4,6 +4,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import threading
 import time
 
@@ -323,8 +324,8 @@ def test_a_thread_records_until_it_ends_and_a_ctrl_c_loses_nothing(tmp_path):
         "    pool.submit(time.sleep, 1)\n"
         "    threading.Thread(target=interrupt, daemon=True).start()\n"
     )
-    for how in ("thread", "Ctrl-C"):
-        said = run_code(code, tmp_path / how, how)
+    for how, status in (("thread", 0), ("Ctrl-C", -signal.SIGINT)):
+        said = run_code(code, tmp_path / how, how, status=status)
         document = json.loads((tmp_path / how).read_text())
         assert document["otherData"]["events"] >= 20, said.stderr
 
