@@ -90,8 +90,7 @@ def stock_on_cpu(cpu: int, n: int) -> None:
 
 def main() -> None:
     made = h.parser(__doc__)
-    made.set_defaults(rounds=5)  # one of the peers is a process of its own
-    made.add_argument("--n", type=int, default=20_000, help="a round; default: 20000")
+    made.add_argument("--n", type=int, default=5_000, help="a round; default: 5000")
     made.add_argument("--stock-on-cpu", type=int, metavar="CPU", help="for itself")
     options = h.parse(made, {"n": 200})
     if options.stock_on_cpu is not None:
