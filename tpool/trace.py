@@ -5,10 +5,9 @@ progress), poll_grow(ctx, ns), poll_shrink(ctx, ns), thread_pool_submit(req),
 thread_pool_start(req), thread_pool_complete(req), thread_pool_cancel(req),
 thread_pool_dispatch(req); and why the owner did not just poll: poll_refused(ctx, ns),
 its window on a CPU that it shares with a worker; poll_skipped(ctx), the window is
-nothing; poll_hopeless(ctx), the call takes
-longer; poll_nap(ctx, ns), how long it means to sleep before it polls. Of what has a
-length, time_ns is when it began: block(ctx, ns), worker_poll(pool, ns),
-worker_park(pool, ns).
+nothing; poll_hopeless(ctx), the call takes longer; poll_nap(ctx, ns), how long it
+means to sleep before it polls. Of what has a length, time_ns is when it began:
+block(ctx, ns), worker_poll(pool, ns), worker_park(pool, ns).
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tpool import _core
+from tpool.trace_events import Event, disable, enable, enabled, lost, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,72 +34,6 @@ __all__ = [
     "read",
     "record",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened.
-
-    Attributes:
-        time_ns: When, in nanoseconds of the monotonic clock.
-        thread: Where, as threading.get_ident() says it.
-        name: Name of the event.
-        id: id() of the context or the request; the same number for all of a pool.
-        arg: Second parameter of the event: nanoseconds, or progress as 0 or 1.
-    """
-
-    time_ns: int
-    thread: int
-    name: str
-    id: int
-    arg: int
-
-
-def enable() -> None:
-    """Forget what was recorded, and record from now on.
-
-    Context: Any thread; for the whole interpreter.
-    """
-    _core._trace_clear()
-    _core._trace_enable(True)
-
-
-def disable() -> None:
-    """Record no more; what was recorded can still be read.
-
-    Context: Any thread.
-    """
-    _core._trace_enable(False)
-
-
-def enabled() -> bool:
-    """Return whether events are recorded."""
-    return _core._trace_enabled()
-
-
-def lost() -> int:
-    """Return how many events since enable() were overwritten before read().
-
-    Each thread keeps its last 65535.
-    """
-    return _core._trace_lost()
-
-
-def read() -> list[Event]:
-    """Take what was recorded, in order of time.
-
-    Events of one thread are in the order in which they happened. So are those
-    of two threads of which one waited for the other.
-
-    Context: Any thread.
-    """
-    events = [
-        Event(time_ns, thread, _core._TRACE_KINDS[kind], id_, arg)
-        for time_ns, thread, kind, id_, arg in _core._trace_read()
-    ]
-    events.sort(key=lambda event: event.time_ns)
-    return events
-
 
 _DRAIN_S = 0.004  # a ring is full after 5 ms at the earliest: 13 events a us
 
