@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
-import signal
 import threading
 
 import pytest
-from conftest import run_code, wait_until
+from conftest import wait_until
 
 import tpool
 
@@ -102,40 +101,3 @@ def test_many_come_and_go():
     for _ in range(20):
         with tpool.IOThread() as iothread:
             iothread.pool.submit(int)
-
-
-@pytest.mark.parametrize(
-    "pool", ["tpool.ThreadPool(tpool.AioContext())", "tpool.IOThread().pool"]
-)
-def test_interrupt_at_the_exit_of_the_interpreter_says_what_is_dropped(pool):
-    code = (
-        "import os, signal, threading, time, tpool, tpool.thread_pool\n"
-        f"pool = {pool}\n"
-        "pool.set_threads(0, 1)\n"
-        "def call():\n"
-        "    tpool.thread_pool._exiting.wait()\n"
-        "    time.sleep(0.05)\n"  # until it joins the threads
-        "    os.kill(os.getpid(), signal.SIGINT)\n"
-        "    threading.Event().wait()\n"
-        "for _ in range(3):\n"
-        "    pool.submit(call)\n"
-    )
-    expected = "1 calls of tpool have not ended, 2 requests are dropped"
-    assert expected in run_code(code, status=-signal.SIGINT).stderr
-
-
-def test_what_was_submitted_is_done_before_the_interpreter_exits():
-    code = (
-        "import os, time, tpool\n"
-        "iothread = tpool.IOThread()\n"
-        "iothread.pool.set_threads(0, 2)\n"
-        "def call(i):\n"
-        "    time.sleep(0.005)\n"
-        "    os.write(1, b'.')\n"
-        "    return b'+'\n"
-        "for i in range(30):\n"
-        "    request = iothread.pool.submit(call, i)\n"
-        "    request.add_done_callback(lambda r: os.write(1, r.result()))\n"
-    )
-    said = run_code(code)
-    assert (said.stdout.count("."), said.stdout.count("+")) == (30, 30), said

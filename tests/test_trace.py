@@ -321,7 +321,8 @@ def test_a_thread_records_until_it_ends_and_a_ctrl_c_loses_nothing(tmp_path):
         "    ctx = tpool.AioContext()\n"
         "    pool = tpool.ThreadPool(ctx)\n"
         "    work(ctx)\n"
-        "    pool.submit(time.sleep, 1)\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "    pool.submit(threading.Event().wait)\n"
         "    threading.Thread(target=interrupt, daemon=True).start()\n"
     )
     for how, status in (("thread", 0), ("Ctrl-C", -signal.SIGINT)):

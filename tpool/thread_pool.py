@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import functools
 import os
 import threading
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from tpool import _core
 from tpool.registry import Registry
 from tpool.stats import PoolStats
-from tpool.worker_thread import Workers, spawn
+from tpool.worker_thread import Workers, join_all, living, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +30,7 @@ _SHUTDOWN, _EXIT, _FORK = range(3)
 # Pools that may have threads when the interpreter exits, or forks.
 _pools: Registry[ThreadPool] = Registry()
 _exiting = threading.Event()
+_interrupted = threading.Event()  # the exit was, and something is dropped
 
 
 class ThreadPool(_core.ThreadPool):
@@ -180,27 +183,58 @@ class ThreadPool(_core.ThreadPool):
 
 
 def shutdown_at_exit() -> None:
-    """Let all pools finish what was submitted, before threads are joined."""
-    _exiting.set()
-    here = [pool for pool in _pools if pool._close(_EXIT, False)]
+    """Let all pools finish what was submitted, before threads are joined.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C has ended that; what is dropped.
+    """
+    if _interrupted.is_set():
+        return  # multiprocessing ends the threads of a child, and Python then too
+    here: list[ThreadPool] = []
     try:
-        for pool in here:
-            pool._threads.join()
+        _exiting.set()
+        here.extend(pool for pool in _pools if pool._close(_EXIT, False))
+        join_all()
     except KeyboardInterrupt:
-        stats = [pool.stats() for pool in here]
-        running, queued = sum(s.running for s in stats), sum(s.queued for s in stats)
-        _core._sigint_at_exit()  # the exception ends nothing here, and is printed
-        raise KeyboardInterrupt(
-            f"{running} calls of tpool have not ended, {queued} requests are dropped"
-        ) from None
+        _interrupted.set()
+        if dropped := _what_is_left(here):
+            raise KeyboardInterrupt(dropped) from None
+        _interrupted.clear()
+        join_all()
+
+
+def _what_is_left(pools: list[ThreadPool]) -> str:
+    """Say what is not done; nothing where all is."""
+    stats = [pool.stats() for pool in pools]
+    running, queued = sum(s.running for s in stats), sum(s.queued for s in stats)
+    lost = living().difference(*(pool._threads for pool in pools))  # of pools gone
+    if not (running or queued or lost):
+        return ""
+    return (
+        f"{running + len(lost)} calls of tpool have not ended, "
+        f"{queued} requests{' or more' if lost else ''} are dropped"
+    )
+
+
+def _tell_by_the_exit_status() -> None:
+    """Have CPython end itself by SIGINT at last, as for any main that was interrupted.
+
+    It does so if the last code that it ran from a string was; what a function of
+    the exit raises is printed, and forgotten.
+    """
+    if _interrupted.is_set():
+        with contextlib.suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")
 
 
 def _after_fork_in_child() -> None:
     """Refuse requests: the threads are in the parent."""
     _core._after_fork()
+    _interrupted.clear()
     for pool in _pools:
         pool._close(_FORK, False)
 
 
+atexit.register(_tell_by_the_exit_status)
 threading._register_atexit(shutdown_at_exit)  # type: ignore[attr-defined]
 os.register_at_fork(after_in_child=_after_fork_in_child)

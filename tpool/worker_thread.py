@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from tpool.registry import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tpool import _core
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "Workers",
     "check_threads",
     "in_worker",
+    "join_all",
+    "living",
     "spawn",
     "thread_cpu_ns",
 ]
@@ -88,6 +92,10 @@ class Workers:
         self._threads.clear()
         self._lock = threading.RLock()
 
+    def __iter__(self) -> Iterator[WorkerThread]:
+        """Iterate over those that there were when it began."""
+        return iter(list(self._threads))
+
     def add(self, thread: WorkerThread) -> None:
         """Take a thread in."""
         self._threads.add(thread)
@@ -103,7 +111,7 @@ class Workers:
     def cpu_ns(self) -> int:
         """Return the CPU time of all, those that have ended included."""
         with self._lock:
-            ids = [t.native_id for t in list(self._threads) if t.native_id]
+            ids = [thread.native_id for thread in self if thread.native_id]
             return self._ended_cpu_ns + sum(map(thread_cpu_ns, ids))
 
     def join(self) -> None:
@@ -115,7 +123,7 @@ class Workers:
         spared = _joining if in_worker() else set()
         spared.add(me)
         try:
-            while others := [t for t in list(self._threads) if t not in spared]:
+            while others := [thread for thread in self if thread not in spared]:
                 for thread in others:
                     thread.join()
                     self._threads.discard(thread)
@@ -123,9 +131,21 @@ class Workers:
             spared.discard(me)
 
 
+# Those with threads are alive, as each thread knows the sets that it is in.
 _sets: Registry[Workers] = Registry()
 # Workers that wait for others to end.
 _joining: set[threading.Thread] = set()
+
+
+def living() -> set[WorkerThread]:
+    """Return all workers' threads, also of pools that are gone."""
+    return {thread for threads in _sets for thread in threads}
+
+
+def join_all() -> None:
+    """Wait until all workers' threads have ended, also of pools that are gone."""
+    for threads in _sets:
+        threads.join()
 
 
 def _after_fork_in_child() -> None:

@@ -6,8 +6,6 @@
 #include "poll_tuner.h"
 #include "py_state.h"
 
-#include <signal.h>
-
 static int add_exception(PyObject *module)
 {
     struct module_state *state = PyModule_GetState(module);
@@ -98,24 +96,6 @@ static PyObject *after_fork(PyObject *module, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-/* As the interpreter ends itself where a KeyboardInterrupt has left its main. */
-static void die_of_sigint(void)
-{
-    signal(SIGINT, SIG_DFL);
-    raise(SIGINT);
-}
-
-static PyObject *sigint_at_exit(PyObject *Py_UNUSED(module),
-                                PyObject *Py_UNUSED(ignored))
-{
-    if (Py_AtExit(die_of_sigint) < 0) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "no room for one more function of Py_AtExit()");
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
 static PyMethodDef module_methods[] = {
     {"_after_fork", after_fork, METH_NOARGS,
      "_after_fork($module, /)\n--\n\n"
@@ -124,10 +104,6 @@ static PyMethodDef module_methods[] = {
      "cpus_usable($module, /)\n--\n\n"
      "CPUs that the calling thread may use at once: its affinity mask, bounded\n"
      "by the quota of its control group."},
-    {"_sigint_at_exit", sigint_at_exit, METH_NOARGS,
-     "_sigint_at_exit($module, /)\n--\n\n"
-     "Let the process die of SIGINT, once the interpreter is finalized: its exit\n"
-     "status tells that it was interrupted."},
     {NULL},
 };
 
