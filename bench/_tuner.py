@@ -87,6 +87,7 @@ _PROTOTYPES = {
         *(_pointer(SleepCosts), _ns),
     ),
     "sleep_costs_init": (None, _pointer(SleepCosts)),
+    "sleep_costs_late": (None, _pointer(SleepCosts), _ns, ctypes.c_bool),
     "moving_add": (None, _pointer(Moving), _ns),
 }
 

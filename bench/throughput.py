@@ -151,9 +151,13 @@ def results(submit: Callable[..., Any], n: int) -> h.Sample:
     latencies = []
     cpu = process_time_ns()
     started = perf_counter_ns()
-    flying = deque(submit(noop) for _ in range(IN_FLIGHT))
-    stamps = deque([started] * (IN_FLIGHT // EVERY))
+    flying: deque[Any] = deque()
+    stamps: deque[int] = deque()
     add, take = flying.append, flying.popleft
+    for number in range(IN_FLIGHT):
+        if number % EVERY == 0:
+            stamps.append(perf_counter_ns())
+        add(submit(noop))
     for _ in range(n // EVERY - IN_FLIGHT // EVERY):
         take().result()
         stamp = perf_counter_ns()
@@ -182,6 +186,8 @@ def main() -> None:
     made.add_argument("--n", type=int, default=20_000, help="a round; default: 20000")
     options = h.parse(made, {"n": 1_280})
     n = options.n // IN_FLIGHT * IN_FLIGHT
+    if n < 2 * IN_FLIGHT:
+        made.error(f"--n must be {2 * IN_FLIGHT} at least, not {options.n}")
     table = []
     own = {}
     with ExitStack() as stack:

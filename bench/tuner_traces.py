@@ -4,8 +4,9 @@
 Replays waits (the gap from when the owner begins to wait until work arrives) through
 the C files of the tuner: blocking, fixed polling, QEMU's rule, ours, and ours with
 naps before long regular calls. A wait that is polled for costs the time polled, one
-that is blocked costs a wake-up, in latency and in CPU. Nothing is timed, so the
-figures are the same on every machine, and --rounds means nothing.
+that is blocked costs a wake-up, in latency and in CPU; each costs the same, unless sleeps
+shall differ. Nothing is timed, so the figures are the same on every machine, and
+--rounds means nothing.
 """
 
 from __future__ import annotations
@@ -112,6 +113,7 @@ class SelfTuned(Policy):
 
     name = "self-tuned"
     hybrid = False
+    jitter_ns = 0  # by how much sleeps differ
 
     def __init__(self, max_ns: int, machine: Machine) -> None:
         super().__init__(max_ns, machine)
@@ -120,6 +122,10 @@ class SelfTuned(Policy):
         self._source, self._costs = _tuner.CallSource(), _tuner.SleepCosts()
         self._c.call_source_init(self._source, 0)
         self._c.sleep_costs_init(self._costs)
+        self._rng = random.Random(0)
+
+    def _jitter_ns(self) -> int:
+        return self._rng.randrange(self.jitter_ns + 1)
 
     def wait(self, gap_ns: int) -> Cost:
         """Do what is planned, and learn from it."""
@@ -139,11 +145,15 @@ class SelfTuned(Policy):
 
     def _nap(self, gap_ns: int, plan: _tuner.Plan) -> Cost:
         """Sleep, which is too long by the timer's slack and a wake-up, then poll."""
-        late_ns = SLACK_NS + self.machine.wake_ns
+        late_ns = SLACK_NS + self.machine.wake_ns + self._jitter_ns()
         awake_ns = plan.nap_ns + late_ns
         if gap_ns < awake_ns:
+            if gap_ns > plan.nap_ns:
+                woken_ns = min(gap_ns + self.machine.wake_ns, awake_ns)
+                late_ns = woken_ns - plan.nap_ns
+                self._c.sleep_costs_late(self._costs, late_ns, False)
             return self.polled(gap_ns, 0)
-        self._c.moving_add(self._costs.late, late_ns)
+        self._c.sleep_costs_late(self._costs, late_ns, True)
         cost = self.polled(gap_ns - awake_ns, plan.window_ns)
         return Cost(cost.latency_ns, cost.cpu_ns + self.machine.cpu_ns)
 
@@ -350,7 +360,16 @@ def main() -> None:
         metavar="FILE",
         help="waits of your own too: a number of nanoseconds in each line",
     )
+    made.add_argument(
+        "--jitter-ns",
+        type=int,
+        default=0,
+        help="by how much sleeps before a call's end differ; default: 0",
+    )
     options = h.parse(made, {"n": 300})
+    if options.jitter_ns < 0:
+        made.error(f"--jitter-ns must be 0 at least, not {options.jitter_ns}")
+    SelfTuned.jitter_ns = options.jitter_ns
     traces = {"recorded: files hashed": recorded(options.n)}
     if options.trace:
         traces |= options.trace

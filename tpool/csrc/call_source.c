@@ -42,6 +42,13 @@ void sleep_costs_init(struct sleep_costs *costs)
     };
 }
 
+void sleep_costs_late(struct sleep_costs *costs, int64_t late_ns, bool over)
+{
+    if (over || late_ns > costs->late.mean_ns) {
+        moving_add(&costs->late, late_ns);
+    }
+}
+
 void call_source_init(struct call_source *s, int64_t poll_ns)
 {
     poll_source_init(&s->poll, poll_ns);
@@ -50,8 +57,8 @@ void call_source_init(struct call_source *s, int64_t poll_ns)
 
 /*
  * Longer than any window, and as long as the last ones: the phase after a nap would
- * hit most ends, and what is polled for one, about two deviations, is less than the
- * wake-up that it saves is worth.
+ * hit most ends, and what is polled for one, about two deviations and what sleeps
+ * vary by, is less than the wake-up that it saves is worth.
  */
 static bool is_regular(const struct call_source *s,
                        const struct poll_params *params, int64_t wake_ns)
@@ -60,7 +67,7 @@ static bool is_regular(const struct call_source *s,
 
     return s->took.mean_ns > params->max_ns &&
            s->took.mean_ns / POLL_PAYS_BOUNDS <= params->max_ns &&
-           s->took.dev_ns <= worth_ns / 5 * 2;
+           s->took.dev_ns <= worth_ns / 3;
 }
 
 /* How long before its expected end the nap before a call's end must be over. */
@@ -98,6 +105,8 @@ struct call_plan call_source_plan(struct call_source *s,
                                   const struct sleep_costs *costs,
                                   int64_t age_ns)
 {
+    /* First: it says of each wait whether the source is tried again by it. */
+    int64_t window_ns = poll_source_window_ns(&s->poll, params, costs->wake_ns);
     struct call_plan plan = {.choice = CALL_BLOCK};
     int64_t left_ns = s->took.mean_ns - age_ns;
     bool known = age_ns >= 0 && s->took.mean_ns;
@@ -109,7 +118,7 @@ struct call_plan call_source_plan(struct call_source *s,
             return plan;
         }
     }
-    plan.window_ns = poll_source_window_ns(&s->poll, params, costs->wake_ns);
+    plan.window_ns = window_ns;
     if (plan.window_ns) {
         plan.choice = CALL_POLL;
         if (known && left_ns - 2 * s->took.dev_ns > plan.window_ns) {

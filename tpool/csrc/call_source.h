@@ -48,6 +48,13 @@ struct call_plan {
 };
 
 void sleep_costs_init(struct sleep_costs *costs);
+
+/*
+ * A sleep is late_ns too long; over: it has ended.  If not, something else has ended
+ * it: it might have become longer, and says nothing unless it is longer than most.
+ */
+void sleep_costs_late(struct sleep_costs *costs, int64_t late_ns, bool over);
+
 void call_source_init(struct call_source *s, int64_t poll_ns);
 
 /*

@@ -262,7 +262,7 @@ int poll_phase_after_nap(AioContextObject *c, struct wait *w)
     if (begin_ns < w->nap_ns) {
         return 0; /* a signal has woken it */
     }
-    moving_add(&c->sleep.late, begin_ns - w->nap_ns + 1);
+    sleep_costs_late(&c->sleep, begin_ns - w->nap_ns, true);
     cpu_publish(&cpus->owner);
     if (cpu_pair_is_shared(cpus)) {
         if (!refuse(c, w->plan.window_ns)) {

@@ -37,6 +37,17 @@ static bool still_nothing_due(AioContextObject *c, struct wait *w)
     return timeout_ns != 0 && c->polls == w->poll;
 }
 
+/* Something has come during a nap: had it been over, if it had been in time? */
+static void nap_cut_short(AioContextObject *c, const struct wait *w)
+{
+    int64_t wake_ns = atomic_load_explicit(&c->core->aio.notify.wake_ns,
+                                           memory_order_relaxed);
+
+    if (wake_ns > w->nap_ns) {
+        sleep_costs_late(&c->sleep, clock_now_ns() - w->nap_ns, false);
+    }
+}
+
 /* Blocks until something comes.  Returns 0, or -1 with an exception. */
 static int block(AioContextObject *c, struct wait *w)
 {
@@ -65,6 +76,8 @@ static int block(AioContextObject *c, struct wait *w)
         n = aio_poll_block(core, &c->fdmon, time_left_ns(until_ns), w->events);
         if (n == 0 && w->nap_ns) {
             n = poll_phase_after_nap(c, w);
+        } else if (w->nap_ns) {
+            nap_cut_short(c, w);
         }
         context_gil_take(c, ts);
         context_acquire_again(c, hold);
