@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import functools
 import os
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
@@ -217,14 +217,14 @@ def _what_is_left(pools: list[ThreadPool]) -> str:
 
 
 def _tell_by_the_exit_status() -> None:
-    """Have CPython end itself by SIGINT at last, as for any main that was interrupted.
+    """Die of SIGINT at last, as after any main that was interrupted.
 
-    It does so if the last code that it ran from a string was; what a function of
-    the exit raises is printed, and forgotten.
+    What a function of the exit raises is printed, and forgotten.
     """
     if _interrupted.is_set():
-        with contextlib.suppress(KeyboardInterrupt):
-            exec("raise KeyboardInterrupt")
+        hook, sys.excepthook = sys.excepthook, lambda *_: None
+        _core._mark_interrupted()
+        sys.excepthook = hook
 
 
 def _after_fork_in_child() -> None:

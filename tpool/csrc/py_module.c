@@ -96,6 +96,14 @@ static PyObject *after_fork(PyObject *module, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+/* Before 3.14 CPython marks it where the code is left, then where it is printed. */
+static PyObject *mark_interrupted(PyObject *Py_UNUSED(module),
+                                  PyObject *Py_UNUSED(ignored))
+{
+    PyRun_SimpleString("raise KeyboardInterrupt");
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef module_methods[] = {
     {"_after_fork", after_fork, METH_NOARGS,
      "_after_fork($module, /)\n--\n\n"
@@ -104,6 +112,11 @@ static PyMethodDef module_methods[] = {
      "cpus_usable($module, /)\n--\n\n"
      "CPUs that the calling thread may use at once: its affinity mask, bounded\n"
      "by the quota of its control group."},
+    {"_mark_interrupted", mark_interrupted, METH_NOARGS,
+     "_mark_interrupted($module, /)\n--\n\n"
+     "Have CPython end its process by SIGINT, when all else is done: it does so\n"
+     "if the last code that it ran from a string, such as that of -c, was left by\n"
+     "a KeyboardInterrupt. That is one, and goes to sys.excepthook."},
     {NULL},
 };
 
