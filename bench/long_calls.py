@@ -120,7 +120,7 @@ def main() -> None:
             "5 ms, sleeping",
             partial(sleep, 5_000_000),
             [OFF, TUNED, HYBRID],
-            max(n // 10, 10),
+            max(n // 4, 10),
             rounds,
         ),
         *compare("300 us, sleeping", partial(sleep, 300_000), every, n, rounds),
