@@ -16,6 +16,7 @@ import threading
 import time
 from pathlib import Path
 
+import _tuner
 import pytest
 
 import tpool
@@ -133,6 +134,25 @@ def single(ctx):
     """Return a pool of one worker at most."""
     with tpool.ThreadPool(ctx, max_threads=1) as threads:
         yield threads
+
+
+@pytest.fixture(scope="session")
+def tuner():
+    """Return the arithmetic of the self-tuning, from its C files."""
+    try:
+        return _tuner.load()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+def tuned(tuner, waits, max_ns=32768):
+    """Return a source that has seen waits, and its parameters."""
+    params, source = _tuner.Params(max_ns, 0, 0, True), _tuner.PollSource()
+    tuner.poll_source_init(source, 0)
+    for wait_ns in waits:
+        tuner.poll_source_window_ns(source, params, 45_000)
+        tuner.poll_source_tune(source, params, wait_ns)
+    return source, params
 
 
 @pytest.fixture
