@@ -22,7 +22,6 @@ from time import perf_counter_ns, process_time_ns
 from typing import TYPE_CHECKING, Any
 
 import _harness as h
-from _harness import noop
 
 import tpool
 
@@ -38,7 +37,7 @@ def begin_chain(
     submit: Callable[..., Any], length: int, finished: Callable[[], object]
 ) -> None:
     """Submit the first of length requests, and each next one when the last is done."""
-    left = repeat(noop, length - 1)
+    left = repeat(h.noop, length - 1)
 
     def done(_: object) -> None:
         for call in left:
@@ -46,7 +45,7 @@ def begin_chain(
             return
         finished()
 
-    submit(noop).add_done_callback(done)
+    submit(h.noop).add_done_callback(done)
 
 
 def begin_timed_chain(
@@ -56,7 +55,7 @@ def begin_timed_chain(
     latencies: list[int],
 ) -> None:
     """Do the same, and note how long each request took."""
-    left = repeat(noop, length - 1)
+    left = repeat(h.noop, length - 1)
     stamp = 0
 
     def done(_: object) -> None:
@@ -69,7 +68,7 @@ def begin_timed_chain(
         finished()
 
     stamp = perf_counter_ns()
-    submit(noop).add_done_callback(done)
+    submit(h.noop).add_done_callback(done)
 
 
 def callbacks(
@@ -106,7 +105,7 @@ def no_pool() -> tuple[Callable[..., Any], deque[Any]]:
     request: Any = NoRequest()
     request.add_done_callback = callbacks.append
     request.result = callbacks.clear
-    return {noop: request}.get, callbacks
+    return {h.noop: request}.get, callbacks
 
 
 def no_pool_callbacks(n: int) -> h.Sample:
@@ -157,14 +156,14 @@ def results(submit: Callable[..., Any], n: int) -> h.Sample:
     for number in range(IN_FLIGHT):
         if number % EVERY == 0:
             stamps.append(perf_counter_ns())
-        add(submit(noop))
+        add(submit(h.noop))
     for _ in range(n // EVERY - IN_FLIGHT // EVERY):
         take().result()
         stamp = perf_counter_ns()
         latencies.append(stamp - stamps.popleft())
         stamps.append(stamp)
-        add(submit(noop))
-        for call in repeat(noop, EVERY - 1):
+        add(submit(h.noop))
+        for call in repeat(h.noop, EVERY - 1):
             take().result()
             add(submit(call))
     while flying:

@@ -175,9 +175,9 @@ def test_c_file_has_no_global_that_changes(path):
 
 @pytest.mark.parametrize("path", PY_FILES, ids=lambda path: path.name)
 def test_python_imports_point_down(path):
+    """Those of functions too; those for types alone are not there at run time."""
     if path.stem in ("__init__", "__main__"):
         return
-    """Those of functions too; those for types alone are not there at run time."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     tree.body = [
         node
