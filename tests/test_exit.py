@@ -21,14 +21,13 @@ pytestmark = pytest.mark.timeout(60)
 )
 def test_interrupt_at_the_exit_of_the_interpreter_says_what_is_dropped(pool, gone):
     code = (
-        "import os, signal, threading, tpool, tpool.thread_pool as module\n"
+        "import os, signal, threading, time, tpool, tpool.thread_pool\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "join_all, joining = module.join_all, threading.Event()\n"
-        "module.join_all = lambda: (joining.set(), join_all())\n"
         f"pool = {pool}\n"
         "pool.set_threads(0, 1)\n"
         "def call():\n"
-        "    joining.wait()\n"
+        "    tpool.thread_pool._exiting.wait()\n"
+        "    time.sleep(0.05)\n"  # until it joins the threads
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    threading.Event().wait()\n"
         "for _ in range(3):\n"
