@@ -169,16 +169,18 @@ def loop_used_before_a_fork():
     loop_made_before_a_fork(True)
 
 
-def exit_of_a_child_forked_in_a_coroutine():
+def needs_tasks_that_outlive_a_fork():
     if sys.version_info >= (3, 14):
-        skip("asyncio's own task refuses the child's exit: the stock loop hangs too")
+        skip("asyncio's own tasks end with the fork: the stock loop hangs too")
+
+
+def exit_of_a_forked_child(fork):
+    """fork(loop) forks, and returns the child's id; in the child it exits with 5."""
     faulthandler.cancel_dump_traceback_later()  # the child would wait for its thread
     parent = os.getpid()
 
     async def main():
-        pid = os.fork()
-        if pid == 0:
-            sys.exit(5)
+        pid = await fork(asyncio.get_running_loop())
         _, status = os.waitpid(pid, 0)  # noqa: ASYNC222 - it is all there is to do
         return os.waitstatus_to_exitcode(status)
 
@@ -187,8 +189,28 @@ def exit_of_a_child_forked_in_a_coroutine():
     assert status == 5, status
 
 
+def exit_of_a_child_forked_in_a_coroutine():
+    needs_tasks_that_outlive_a_fork()
+
+    async def fork(loop):
+        return os.fork() or sys.exit(5)
+
+    exit_of_a_forked_child(fork)
+
+
+def exit_of_a_child_forked_in_a_callback():
+
+    async def fork(loop):
+        forked = loop.create_future()
+        loop.call_soon(lambda: forked.set_result(os.fork() or sys.exit(5)))
+        return await forked
+
+    exit_of_a_forked_child(fork)
+
+
 def call_of_a_child_forked_in_a_coroutine():
     """There asyncio says that no loop runs, and this one goes on."""
+    needs_tasks_that_outlive_a_fork()
 
     async def main():
         loop = asyncio.get_running_loop()
@@ -208,6 +230,32 @@ def call_of_a_child_forked_in_a_coroutine():
                 sys.excepthook(*sys.exc_info())
                 os._exit(1)
         return pid
+
+    pid = tpool.run(main())
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def call_of_a_child_forked_in_a_callback():
+    """The same without a task of asyncio's."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, int)
+        forked = loop.create_future()
+
+        def done(future):
+            os._exit(future.result() != 32)
+
+        def fork():
+            pid = os.fork()
+            if pid:
+                forked.set_result(pid)
+                return
+            signal.alarm(10)
+            loop.run_in_executor(None, pow, 2, 5).add_done_callback(done)
+
+        loop.call_soon(fork)
+        return await forked
 
     pid = tpool.run(main())
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
