@@ -203,14 +203,14 @@ class EventLoop(asyncio.SelectorEventLoop):
 
         Context: The loop's thread.
         """
-        if executor is None:
-            executor = self._default_executor
-        if executor is not None and executor is not self._pool:
+        chosen = self._default_executor if executor is None else executor
+        if chosen is not None and chosen is not self._pool:
             return super().run_in_executor(executor, func, *args)
         pool = self.pool
         if self._debug:
             self._check_callback(func, "run_in_executor")  # type: ignore[attr-defined]
-        self._check_default_executor()  # type: ignore[attr-defined]
+        if executor is None:
+            self._check_default_executor()  # type: ignore[attr-defined]
         # Of no class of ours: asyncio has shorter ways for its own.
         future: asyncio.Future[_T] = self.create_future()
         pool._submit_for(future, _settle, func, *args)
@@ -265,10 +265,14 @@ async def to_thread(fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
     does not wait for a call that nobody awaits any more.
 
     Raises:
-        RuntimeError: No loop runs.
+        RuntimeError: No loop runs, or an EventLoop's executor is shut down.
 
     Context: A coroutine.
     """
     loop = asyncio.get_running_loop()
-    pool = loop.pool if isinstance(loop, EventLoop) else pool_of(loop)
+    if isinstance(loop, EventLoop):
+        loop._check_default_executor()  # type: ignore[attr-defined]
+        pool = loop.pool
+    else:
+        pool = pool_of(loop)
     return await _future_of(pool.submit(fn, *args, **kwargs), loop)
