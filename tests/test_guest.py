@@ -82,6 +82,7 @@ def test_a_context_is_awaited_in_the_loop_after_one_that_has_ended(
 
     async def give_up():
         requests.append(pool.submit(gate.wait))
+        wait_until(requests[0].running)  # or giving up cancels it
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(await_it(requests[0]), 0.001)
         assert ctx.notify_me == 1
