@@ -69,6 +69,9 @@ class ThreadPool(_core.ThreadPool):
     # The pool of an event loop does not: its users know asyncio's, and start
     # children in it that are to be terminated.
     _block_signals = True
+    # Each request brings its contextvars: its threads start with none. In the
+    # pool of an event loop they are those that any new thread would have.
+    _bare_threads = True
     _threads: Workers
 
     def __new__(
@@ -102,7 +105,7 @@ class ThreadPool(_core.ThreadPool):
             max_pending,
             on_full,
             cls._block_signals,
-            functools.partial(spawn, sets, thread_name_prefix),
+            functools.partial(spawn, sets, thread_name_prefix, cls._bare_threads),
         )
         self._threads = threads
         ctx._pools.add(self)

@@ -35,8 +35,8 @@ _numbers = itertools.count(1)
 def _no_context() -> dict[str, Any]:
     """Arguments of a Thread that shall have no contextvars context.
 
-    3.14 lets a thread start with its parent's. A worker has none of its own: each
-    request brings one. One for each thread, as no two can be in the same.
+    3.14 lets a thread start with its parent's, of which it would keep all. One for
+    each thread, as no two can be in the same.
     """
     if sys.version_info < (3, 14):
         return {}
@@ -178,6 +178,7 @@ class WorkerThread(threading.Thread):
         worker: What it runs.
         name: Its name.
         sets: Sets that it is in from its start to its end.
+        bare: Whether it starts without contextvars.
     """
 
     def __init__(
@@ -185,9 +186,10 @@ class WorkerThread(threading.Thread):
         worker: _core.Worker,
         name: str,
         sets: tuple[Workers, ...],
+        bare: bool,
     ) -> None:
         """Make a thread; see the class."""
-        super().__init__(name=name, daemon=False, **_no_context())
+        super().__init__(name=name, daemon=False, **(_no_context() if bare else {}))
         self._worker: _core.Worker | None = worker
         self._sets = sets
         self._started = _Started()
@@ -249,7 +251,9 @@ def in_worker() -> bool:
     return isinstance(threading.current_thread(), WorkerThread)
 
 
-def spawn(sets: tuple[Workers, ...], name_prefix: str, worker: _core.Worker) -> None:
+def spawn(
+    sets: tuple[Workers, ...], name_prefix: str, bare: bool, worker: _core.Worker
+) -> None:
     """Start a thread on worker."""
     check_threads()
-    WorkerThread(worker, f"{name_prefix}_{next(_numbers)}", sets).start()
+    WorkerThread(worker, f"{name_prefix}_{next(_numbers)}", sets, bare).start()

@@ -30,7 +30,7 @@ typedef struct {
     /* The worker's until it finishes; NULL from then on. */
     PyObject *fn;
     PyObject *kwnames; /* tuple, or NULL */
-    PyObject *context; /* contextvars; until the owner has it */
+    PyObject *context; /* contextvars; until the owner has it; NULL: none */
     /* Immutable after the push: NULL, or a future of asyncio, for which it is.
      * Where that is cancelled the call does not begin. */
     PyObject *future;
@@ -64,7 +64,7 @@ static inline bool request_is_done(RequestObject *r)
 /*
  * Any thread, GIL held.  nargs positional arguments and then a value for each
  * name in kwnames (NULL: none).  Runs in a copy of the caller's context, or, for a
- * future, in an empty one.
+ * future, in that of the thread itself, as asyncio's calls do.
  */
 RequestObject *request_new(struct pool_core *pool, PyObject *future,
                            PyObject *fn, PyObject *const *args,

@@ -48,18 +48,23 @@ RequestObject *request_new(struct pool_core *pool, PyObject *future,
                            Py_ssize_t nargs, PyObject *kwnames)
 {
     Py_ssize_t n = nargs + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
-    PyObject *context = future ? PyContext_New() : PyContext_CopyCurrent();
+    PyObject *context = NULL;
     RequestObject *r;
 
-    if (!context) {
-        return NULL;
+    if (!future) {
+        context = PyContext_CopyCurrent();
+        if (!context) {
+            return NULL;
+        }
     }
     r = PyObject_GC_NewVar(RequestObject, pool->state->request_type, n);
     if (!r) {
-        Py_DECREF(context);
+        Py_XDECREF(context);
         return NULL;
     }
-    PyObject_GC_UnTrack(context);
+    if (context) {
+        PyObject_GC_UnTrack(context);
+    }
     r->work.node.link.next = NULL;
     r->work.node.prev = NULL;
     r->work.node.queued = false;
@@ -126,13 +131,13 @@ static int is_unwanted(RequestObject *r)
     return ret;
 }
 
-/* Calls it in its context. */
+/* Calls it in its context; it has none: in the thread's own. */
 static void call(RequestObject *r)
 {
     Py_ssize_t nkw = r->kwnames ? PyTuple_GET_SIZE(r->kwnames) : 0;
     size_t nargsf = (size_t)(Py_SIZE(r) - nkw) | PY_VECTORCALL_ARGUMENTS_OFFSET;
 
-    if (PyContext_Enter(r->context) < 0) {
+    if (r->context && PyContext_Enter(r->context) < 0) {
         set_raised(r);
         return;
     }
@@ -140,7 +145,8 @@ static void call(RequestObject *r)
     if (!r->outcome) {
         set_raised(r);
     }
-    if (PyContext_Exit(r->context) < 0) { /* the call has left another */
+    if (r->context && PyContext_Exit(r->context) < 0) {
+        /* The call has left another. */
         PyErr_WriteUnraisable(r->fn);
     }
 }
