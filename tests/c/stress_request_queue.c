@@ -205,6 +205,28 @@ static void test_shutdown(void)
     assert(pool.ran == REQUESTS + 1);
 }
 
+/* What is queued at the shutdown gets its workers: each call waits for a later. */
+static void test_shutdown_with_calls_that_wait_for_each_other(void)
+{
+    for (int round = 0; round < 100; round++) {
+        struct rng r;
+
+        clear_requests();
+        rng_init(&r, (uint64_t)round);
+        pool_init(&pool, round % 2 ? 2000 : 0, 0, WORKERS, -1);
+        for (int k = 0; k < WORKERS; k++) {
+            if (k < WORKERS - 1) {
+                requests[0][k].blocked_by = &requests[0][k + 1].done;
+            }
+            pool_submit(&pool, &requests[0][k]);
+        }
+        random_delay(&r);
+        pool_end(&pool);
+        assert(pool.ran == WORKERS);
+        assert(pool.started <= WORKERS);
+    }
+}
+
 static void test_reserve_and_cancel_oldest(void)
 {
     clear_requests();
@@ -312,6 +334,7 @@ int main(void)
     test_set_limits();
     test_blocked_calls();
     test_shutdown();
+    test_shutdown_with_calls_that_wait_for_each_other();
     test_reserve_and_cancel_oldest();
     test_spawn_failed();
     test_polling_begins_after_a_wait_that_was_all_lag();

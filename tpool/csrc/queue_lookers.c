@@ -118,7 +118,7 @@ enum queue_need queue_find_looker(struct request_queue *q,
         cpu_pair_set_worker_comes(q->cpus, true);
         return QUEUE_WOKEN;
     }
-    if (q->threads < q->max_threads && (!q->shutdown || !q->threads)) {
+    if (q->threads < q->max_threads) {
         q->threads++;
         queue_count_looker(q, 1);
         cpu_pair_set_worker_comes(q->cpus, true);

@@ -190,8 +190,8 @@ bool request_queue_cancel(struct request_queue *q, struct request_node *node);
 struct request_node *request_queue_cancel_oldest(struct request_queue *q);
 
 /*
- * Any thread.  Workers leave when the queue is empty.  What is pushed later is
- * still run where a worker is there to run it.
+ * Any thread.  Workers leave when the queue is empty; for what is in it they are
+ * still asked for.
  */
 void request_queue_shutdown(struct request_queue *q);
 
