@@ -197,9 +197,9 @@ class WorkerThread(threading.Thread):
 
     def start(self) -> None:
         """Start it; join() waits for that too."""
-        for threads in self._sets:
-            threads.add(self)
         try:
+            for threads in self._sets:
+                threads.add(self)
             super().start()
         except BaseException:
             self._failed = True
