@@ -25,9 +25,9 @@ __all__ = ["ThreadPool", "shutdown_at_exit"]
 _T = TypeVar("_T")
 
 # Why a pool accepts no more requests; see _close().
-_SHUTDOWN, _EXIT, _FORK = range(3)
+_SHUTDOWN, _EXIT = range(2)
 
-# Pools that may have threads when the interpreter exits, or forks.
+# Pools that may have threads when the interpreter exits.
 _pools: Registry[ThreadPool] = Registry()
 _exiting = threading.Event()
 _interrupted = threading.Event()  # the exit was, and something is dropped
@@ -86,8 +86,6 @@ class ThreadPool(_core.ThreadPool):
         on_full: Literal["raise", "block"] = "raise",
     ) -> Self:
         """Make a pool; see the class."""
-        if on_full not in ("raise", "block"):
-            raise ValueError(f"on_full must be 'raise' or 'block', not {on_full!r}")
         if _exiting.is_set():
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
         if getattr(ctx, "_closing", False):
@@ -231,11 +229,8 @@ def _tell_by_the_exit_status() -> None:
 
 
 def _after_fork_in_child() -> None:
-    """Refuse requests: the threads are in the parent."""
-    _core._after_fork()
+    """Be told by an interruption of one's own alone."""
     _interrupted.clear()
-    for pool in _pools:
-        pool._close(_FORK, False)
 
 
 atexit.register(_tell_by_the_exit_status)

@@ -51,6 +51,17 @@ int arg_int(PyObject *value, const char *name, int64_t min, int64_t max,
     return 0;
 }
 
+int arg_poll_params(PyObject *max, PyObject *grow, PyObject *shrink,
+                    struct poll_params *out)
+{
+    if (arg_int(max, "max_ns", 0, INT64_MAX, &out->max_ns) < 0 ||
+        (grow && arg_int(grow, "grow", 0, INT64_MAX, &out->grow) < 0) ||
+        (shrink && arg_int(shrink, "shrink", 0, INT64_MAX, &out->shrink) < 0)) {
+        return -1;
+    }
+    return 0;
+}
+
 int arg_seconds(PyObject *value, const char *name, int64_t *out_ns)
 {
     double seconds;

@@ -5,11 +5,19 @@
 #ifndef TPOOL_PY_ARGS_H
 #define TPOOL_PY_ARGS_H
 
+#include "poll_tuner.h"
 #include "py_state.h"
 
 /* An int from min to max.  Returns 0, or -1 with an exception. */
 int arg_int(PyObject *value, const char *name, int64_t min, int64_t max,
             int64_t *out);
+
+/*
+ * What the polling parameters of a context, or of workers, may be; grow and shrink
+ * may be NULL.
+ */
+int arg_poll_params(PyObject *max, PyObject *grow, PyObject *shrink,
+                    struct poll_params *out);
 
 /*
  * Seconds as a float or an int, None and inf: for ever (-1); what is larger

@@ -202,10 +202,13 @@ static int bh_traverse(BottomHalfObject *bh, visitproc visit, void *arg)
     return 0;
 }
 
+/*
+ * What is cleared can still be called, by a weak reference of a finalizer: then by
+ * None.  What leads back to it by its context is cleared there.
+ */
 static int bh_clear(BottomHalfObject *bh)
 {
-    Py_CLEAR(bh->context);
-    Py_CLEAR(bh->callback);
+    Py_SETREF(bh->callback, Py_NewRef(Py_None));
     Py_CLEAR(bh->args);
     return 0;
 }
@@ -215,7 +218,9 @@ static void bh_dealloc(BottomHalfObject *bh)
     PyTypeObject *type = Py_TYPE(bh);
 
     PyObject_GC_UnTrack(bh);
-    bh_clear(bh);
+    Py_DECREF(bh->context);
+    Py_DECREF(bh->callback);
+    Py_XDECREF(bh->args);
     PyObject_GC_Del(bh);
     Py_DECREF(type);
 }

@@ -12,66 +12,6 @@ void context_post(AioContextObject *c, struct completion_node *node)
     aio_core_post(&c->core->aio, node);
 }
 
-/* NULL with an exception. */
-static PyObject *context_new(PyTypeObject *type, PyObject *args,
-                             PyObject *kwargs)
-{
-    static char *names[] = {"poll_max_ns", "poll_grow", "poll_shrink",
-                            "poll_hybrid", NULL};
-    PyObject *max = NULL, *grow = NULL, *shrink = NULL;
-    struct poll_params params = {.max_ns = POLL_MAX_NS_DEFAULT};
-    AioContextObject *c;
-    int hybrid = 1, ret;
-
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OOO$p:AioContext", names,
-                                     &max, &grow, &shrink, &hybrid) ||
-        (max &&
-         arg_int(max, "poll_max_ns", 0, INT64_MAX, &params.max_ns) < 0) ||
-        (grow && arg_int(grow, "poll_grow", 0, INT64_MAX, &params.grow) < 0) ||
-        (shrink &&
-         arg_int(shrink, "poll_shrink", 0, INT64_MAX, &params.shrink) < 0)) {
-        return NULL;
-    }
-    c = (AioContextObject *)type->tp_alloc(type, 0);
-    if (!c) {
-        return NULL;
-    }
-    c->closed = true; /* until all is there */
-    params.hybrid = hybrid;
-    c->params = params;
-    sleep_costs_init(&c->sleep);
-    c->state = PyModule_GetState(
-        PyType_GetModuleByDef(type, &tpool_core_module));
-    context_set_owner(c); /* for now: the first that polls */
-    signal_guard_init(&c->signals, c->state);
-    cpu_parting_init(&c->parting);
-    c->cpus_ns = clock_now_ns();
-    c->lock = PyThread_allocate_lock();
-    ret = c->lock ? fdmon_init(&c->fdmon) : -ENOMEM;
-    if (ret < 0) {
-        Py_DECREF(c);
-        return raise_errno(ret);
-    }
-    c->core = py_core_new(c->state, (PyObject *)c);
-    if (!c->core) {
-        fdmon_cleanup(&c->fdmon);
-        Py_DECREF(c);
-        return NULL;
-    }
-    c->closed = false;
-    c->handlers.signals = &c->signals;
-    c->handlers.notifier_fd = c->core->aio.notify.notifier.rfd;
-    ret = fdmon_set(&c->fdmon, c->handlers.notifier_fd, 0, FDMON_READ);
-    if (ret == 0 && c->owner_is_main) {
-        ret = signal_guard_open(&c->signals, &c->fdmon);
-    }
-    if (ret < 0) {
-        Py_DECREF(c);
-        return raise_errno(ret);
-    }
-    return (PyObject *)c;
-}
-
 static void drop_list(struct completion_node **head)
 {
     while (*head) {
@@ -93,6 +33,131 @@ static void teardown(AioContextObject *c)
     drop_list(&c->batch_head);
     drop_list(&c->idle_head);
     py_core_detach(c->core);
+}
+
+/*
+ * From tp_alloc() on the collector, and so everybody, can find it: what the methods
+ * of a closed context need is there before, and is put in place with no code of
+ * others in between.  Takes lock and core over.  NULL with an exception.
+ */
+static AioContextObject *context_alloc(PyTypeObject *type,
+                                       struct module_state *state,
+                                       PyThread_type_lock lock,
+                                       struct py_core *core)
+{
+    AioContextObject *c = (AioContextObject *)type->tp_alloc(type, 0);
+
+    if (!c) {
+        PyThread_free_lock(lock);
+        py_core_unref(core);
+        return NULL;
+    }
+    c->closed = true; /* until it is open */
+    c->state = state;
+    c->forks = atomic_load_explicit(&state->forks, memory_order_relaxed);
+    c->lock = lock;
+    c->core = core;
+    signal_guard_init(&c->signals, state);
+    return c;
+}
+
+/* Registers the fds of its own.  Returns 0 or -errno. */
+static int watch_own_fds(AioContextObject *c)
+{
+    int ret;
+
+    c->handlers.signals = &c->signals;
+    c->handlers.notifier_fd = c->core->aio.notify.notifier.rfd;
+    ret = fdmon_set(&c->fdmon, c->handlers.notifier_fd, 0, FDMON_READ);
+    return ret == 0 && c->owner_is_main
+               ? signal_guard_open(&c->signals, &c->fdmon)
+               : ret;
+}
+
+/* Returns 0, or -1 with an exception and still closed. */
+static int context_open(AioContextObject *c)
+{
+    int ret = fdmon_init(&c->fdmon);
+
+    if (ret < 0) {
+        raise_errno(ret);
+        return -1;
+    }
+    ret = watch_own_fds(c);
+    if (ret < 0) {
+        raise_errno(ret);
+    } else {
+        /* By this one it can be found, too. */
+        ret = py_core_set_context(c->core, (PyObject *)c);
+    }
+    if (ret < 0) {
+        teardown(c);
+        return -1;
+    }
+    c->closed = false;
+    return 0;
+}
+
+/* NULL with an exception. */
+static PyObject *context_make(PyTypeObject *type,
+                              const struct poll_params *params)
+{
+    PyObject *module = PyType_GetModuleByDef(type, &tpool_core_module);
+    struct module_state *state;
+    PyThread_type_lock lock;
+    struct py_core *core;
+    AioContextObject *c;
+
+    if (!module) {
+        return NULL; /* a metaclass has left the type out of the mro() */
+    }
+    state = PyModule_GetState(module);
+    core = py_core_new(state);
+    if (!core) {
+        return NULL;
+    }
+    lock = PyThread_allocate_lock();
+    if (!lock) {
+        py_core_unref(core);
+        return PyErr_NoMemory();
+    }
+    c = context_alloc(type, state, lock, core);
+    if (!c) {
+        return NULL;
+    }
+    c->params = *params;
+    sleep_costs_init(&c->sleep);
+    cpu_parting_init(&c->parting);
+    c->cpus_ns = clock_now_ns();
+    context_set_owner(c); /* for now: the first that polls */
+    if (context_open(c) < 0) {
+        Py_DECREF(c);
+        return NULL;
+    }
+    return (PyObject *)c;
+}
+
+/* NULL with an exception. */
+static PyObject *context_new(PyTypeObject *type, PyObject *args,
+                             PyObject *kwargs)
+{
+    static char *names[] = {"poll_max_ns", "poll_grow", "poll_shrink",
+                            "poll_hybrid", NULL};
+    PyObject *max = NULL, *grow = NULL, *shrink = NULL;
+    struct poll_params params = {.max_ns = POLL_MAX_NS_DEFAULT};
+    int hybrid = 1;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OOO$p:AioContext", names,
+                                     &max, &grow, &shrink, &hybrid) ||
+        (max &&
+         arg_int(max, "poll_max_ns", 0, INT64_MAX, &params.max_ns) < 0) ||
+        (grow && arg_int(grow, "poll_grow", 0, INT64_MAX, &params.grow) < 0) ||
+        (shrink &&
+         arg_int(shrink, "poll_shrink", 0, INT64_MAX, &params.shrink) < 0)) {
+        return NULL;
+    }
+    params.hybrid = hybrid;
+    return context_make(type, &params);
 }
 
 static int polled_by_nobody(AioContextObject *c)

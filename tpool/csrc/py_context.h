@@ -34,6 +34,7 @@ typedef struct {
     /* Immutable after new. */
     struct module_state *state;
     struct py_core *core; /* until dealloc: who posts need not look */
+    uint32_t forks;       /* of the module, when it was made */
 
     /* Any thread; see context_acquire(). */
     PyThread_type_lock lock;

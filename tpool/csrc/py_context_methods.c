@@ -76,10 +76,7 @@ static PyObject *context_set_poll_params(AioContextObject *c, PyObject *args,
 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO$p:set_poll_params",
                                      names, &max, &grow, &shrink, &hybrid) ||
-        arg_int(max, "max_ns", 0, INT64_MAX, &params.max_ns) < 0 ||
-        (grow && arg_int(grow, "grow", 0, INT64_MAX, &params.grow) < 0) ||
-        (shrink &&
-         arg_int(shrink, "shrink", 0, INT64_MAX, &params.shrink) < 0) ||
+        arg_poll_params(max, grow, shrink, &params) < 0 ||
         context_enter(c) < 0) {
         return NULL;
     }

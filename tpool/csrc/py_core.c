@@ -4,7 +4,7 @@
  */
 #include "py_core.h"
 
-struct py_core *py_core_new(struct module_state *state, PyObject *context)
+struct py_core *py_core_new(struct module_state *state)
 {
     struct py_core *core;
     int ret;
@@ -19,19 +19,20 @@ struct py_core *py_core_new(struct module_state *state, PyObject *context)
     atomic_init(&core->posters, 0);
     atomic_init(&core->detached, false);
     core->trace = &state->trace;
-    core->context_ref = PyWeakref_NewRef(context, NULL);
-    if (!core->context_ref) {
-        free(core);
-        return NULL;
-    }
+    core->context_ref = NULL;
     ret = aio_core_init(&core->aio);
     if (ret < 0) {
-        Py_DECREF(core->context_ref);
         free(core);
         raise_errno(ret);
         return NULL;
     }
     return core;
+}
+
+int py_core_set_context(struct py_core *core, PyObject *context)
+{
+    core->context_ref = PyWeakref_NewRef(context, NULL);
+    return core->context_ref ? 0 : -1;
 }
 
 struct py_core *py_core_ref(struct py_core *core)
@@ -72,7 +73,7 @@ void py_core_unref(struct py_core *core)
         return;
     }
     aio_core_cleanup(&core->aio);
-    Py_DECREF(core->context_ref);
+    Py_XDECREF(core->context_ref);
     free(core);
 }
 

@@ -17,12 +17,16 @@ struct py_core {
     _Atomic uint32_t posters; /* that may write the notifier, workers say */
     atomic_bool detached;     /* the context is gone: nobody will dispatch */
     /* Immutable after init. */
-    PyObject *context_ref; /* weak reference to the AioContext */
-    struct trace *trace;   /* the types of all users keep the module alive */
+    PyObject
+        *context_ref;    /* weak reference to the AioContext, once it is open */
+    struct trace *trace; /* the types of all users keep the module alive */
 };
 
 /* GIL held.  NULL with an exception. */
-struct py_core *py_core_new(struct module_state *state, PyObject *context);
+struct py_core *py_core_new(struct module_state *state);
+
+/* GIL held, once.  Returns 0, or -1 with an exception. */
+int py_core_set_context(struct py_core *core, PyObject *context);
 struct py_core *py_core_ref(struct py_core *core);
 
 /*

@@ -123,13 +123,21 @@ static void count(struct handler_table *t, struct fd_handler *h, int step)
     *(h->callbacks[IO_POLL] ? &t->pollable : &t->blind) += step;
 }
 
-static void forget(struct handler_table *t, struct fd_handler *h)
+/* Puts h, or NULL, in the place of old, which may be NULL; drops that last: it can
+ * run code that changes the table. */
+static void replace(struct handler_table *t, int fd, struct fd_handler *old,
+                    struct fd_handler *h)
 {
-    count(t, h, -1);
-    t->by_fd[h->fd] = NULL;
-    t->removals++;
-    h->removed = true;
-    handler_unref(h);
+    t->by_fd[fd] = h;
+    if (h) {
+        count(t, h, 1);
+    }
+    if (old) {
+        count(t, old, -1);
+        t->removals++;
+        old->removed = true;
+        handler_unref(old);
+    }
 }
 
 static int remove_fd(struct handler_table *t, struct fdmon *m, int fd)
@@ -140,7 +148,7 @@ static int remove_fd(struct handler_table *t, struct fdmon *m, int fd)
         /* Fails where the fd was closed first: then it is gone already, or
          * handlers_dispatch() finds out that a duplicate lives. */
         fdmon_set(m, fd, 0, 0);
-        forget(t, h);
+        replace(t, fd, h, NULL);
     }
     return 0;
 }
@@ -197,15 +205,8 @@ int handlers_set(struct handler_table *t, struct fdmon *m, int fd,
         for (int i = IO_POLL_BEGIN; i <= IO_POLL_END; i++) {
             h->callbacks[i] = Py_XNewRef(old->callbacks[i]);
         }
-        forget(t, old);
     }
-    if (fd >= t->size || t->by_fd[fd]) {
-        /* Dropping the old callbacks ran code that changed the table. */
-        handler_unref(h);
-        return -EBUSY;
-    }
-    t->by_fd[fd] = h;
-    count(t, h, 1);
+    replace(t, fd, old, h);
     return 0;
 }
 

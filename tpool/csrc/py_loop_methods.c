@@ -3,14 +3,16 @@
  * What an event loop that is built on a context needs of it: turns that end in
  * time, sockets seen in the poll phase, and another thread for the next run.
  */
+#include "py_args.h"
 #include "py_context.h"
 
 PyObject *context_poll_for(AioContextObject *c, PyObject *timeout)
 {
-    int64_t timeout_ns = PyLong_AsLongLong(timeout);
+    int64_t timeout_ns;
     bool progress;
 
-    if ((timeout_ns == -1 && PyErr_Occurred()) || context_check_owner(c) < 0) {
+    if (arg_int(timeout, "timeout_ns", -1, INT64_MAX, &timeout_ns) < 0 ||
+        context_check_owner(c) < 0) {
         return NULL;
     }
     atomic_store_explicit(&c->run, true, memory_order_relaxed);

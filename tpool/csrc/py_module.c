@@ -19,6 +19,40 @@ static int add_exception(PyObject *module)
                : -1;
 }
 
+/* In the child of a fork, before the hooks of the modules that import this one. */
+static PyObject *after_fork(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    struct module_state *state = PyModule_GetState(module);
+
+    /* Relaxed: a child has one thread. */
+    atomic_fetch_add_explicit(&state->forks, 1, memory_order_relaxed);
+    trace_after_fork(&state->trace);
+    Py_RETURN_NONE;
+}
+
+/* Not a function of the module: whoever calls it says that this is a child. */
+static int register_fork_hook(PyObject *module)
+{
+    static PyMethodDef hook = {"_after_fork", after_fork, METH_NOARGS, NULL};
+    PyObject *os = PyImport_ImportModule("os"), *result = NULL;
+    PyObject *args = PyTuple_New(0), *kwargs = NULL, *register_at_fork = NULL;
+
+    if (os && args) {
+        kwargs = Py_BuildValue("{sN}", "after_in_child",
+                               PyCFunction_New(&hook, module));
+        register_at_fork = PyObject_GetAttrString(os, "register_at_fork");
+    }
+    if (kwargs && register_at_fork) {
+        result = PyObject_Call(register_at_fork, args, kwargs);
+    }
+    Py_XDECREF(os);
+    Py_XDECREF(args);
+    Py_XDECREF(kwargs);
+    Py_XDECREF(register_at_fork);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+
 static int module_exec(PyObject *module)
 {
     if (py_trace_init(module) < 0 || add_exception(module) < 0 ||
@@ -26,7 +60,7 @@ static int module_exec(PyObject *module)
         py_bottom_half_add_type(module) < 0 || py_timer_add_type(module) < 0 ||
         py_request_add_type(module) < 0 || py_pool_add_type(module) < 0 ||
         py_worker_add_type(module) < 0 || py_callable_init(module) < 0 ||
-        py_signals_init(module) < 0) {
+        py_signals_init(module) < 0 || register_fork_hook(module) < 0) {
         return -1;
     }
     return PyModule_AddIntConstant(module, "POLL_MAX_NS_DEFAULT",
@@ -86,16 +120,6 @@ static PyObject *cpus_usable(PyObject *Py_UNUSED(module),
     return PyLong_FromLong(cpu_usable());
 }
 
-static PyObject *after_fork(PyObject *module, PyObject *Py_UNUSED(ignored))
-{
-    struct module_state *state = PyModule_GetState(module);
-
-    /* Relaxed: a child has one thread. */
-    atomic_fetch_add_explicit(&state->forks, 1, memory_order_relaxed);
-    trace_after_fork(&state->trace);
-    Py_RETURN_NONE;
-}
-
 /* Before 3.14 CPython marks it where the code is left, then where it is printed. */
 static PyObject *mark_interrupted(PyObject *Py_UNUSED(module),
                                   PyObject *Py_UNUSED(ignored))
@@ -105,9 +129,6 @@ static PyObject *mark_interrupted(PyObject *Py_UNUSED(module),
 }
 
 static PyMethodDef module_methods[] = {
-    {"_after_fork", after_fork, METH_NOARGS,
-     "_after_fork($module, /)\n--\n\n"
-     "In the child of a fork: the pools there are have no thread here."},
     {"cpus_usable", cpus_usable, METH_NOARGS,
      "cpus_usable($module, /)\n--\n\n"
      "CPUs that the calling thread may use at once: its affinity mask, bounded\n"

@@ -94,10 +94,15 @@ PyDoc_STRVAR(test_and_clear_doc,
 static PyObject *notifier_test_and_clear(NotifierObject *self,
                                          PyObject *Py_UNUSED(ignored))
 {
-    if (!check_open(self)) {
-        return NULL;
+    bool open, value = false;
+
+    Py_BEGIN_CRITICAL_SECTION(self); /* not beside a close() */
+    open = check_open(self);
+    if (open) {
+        value = event_notifier_test_and_clear(&self->notifier);
     }
-    return PyBool_FromLong(event_notifier_test_and_clear(&self->notifier));
+    Py_END_CRITICAL_SECTION();
+    return open ? PyBool_FromLong(value) : NULL;
 }
 
 PyDoc_STRVAR(fileno_doc, "fileno($self, /)\n--\n\n"
@@ -109,7 +114,14 @@ PyDoc_STRVAR(fileno_doc, "fileno($self, /)\n--\n\n"
 static PyObject *notifier_fileno(NotifierObject *self,
                                  PyObject *Py_UNUSED(ignored))
 {
-    return check_open(self) ? PyLong_FromLong(self->notifier.rfd) : NULL;
+    int fd = -1;
+
+    Py_BEGIN_CRITICAL_SECTION(self); /* not beside a close() */
+    if (check_open(self)) {
+        fd = self->notifier.rfd;
+    }
+    Py_END_CRITICAL_SECTION();
+    return fd < 0 ? NULL : PyLong_FromLong(fd);
 }
 
 PyDoc_STRVAR(close_doc, "close($self, /)\n--\n\n"

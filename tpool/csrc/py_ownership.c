@@ -104,7 +104,9 @@ int context_raise_closed(AioContextObject *c)
  */
 PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
 {
-    if (c->closed) {
+    /* Relaxed: a child has one thread. */
+    if (c->closed || c->forks == atomic_load_explicit(&c->state->forks,
+                                                      memory_order_relaxed)) {
         Py_RETURN_NONE;
     }
     if (!context_is_acquired(c)) {

@@ -63,16 +63,7 @@ PyDoc_STRVAR(
 static const char *const why_down[] = {
     "cannot schedule new futures after shutdown",
     "cannot schedule new futures after interpreter shutdown",
-    "the ThreadPool belongs to the process that was forked, not to its child",
 };
-
-#define WHY_FORKED 2
-
-static bool is_forked(PoolObject *self)
-{
-    return atomic_load_explicit(&self->down, memory_order_relaxed) ==
-           why_down[WHY_FORKED];
-}
 
 /* Starts workers until min_threads are there.  -1: a signal handler raised. */
 static int start_min_threads(struct pool_core *pool)
@@ -156,14 +147,14 @@ PyDoc_STRVAR(set_poll_params_doc,
 
 static PyObject *pool_set_poll_params(PoolObject *self, PyObject *args)
 {
-    long long max_ns, grow, shrink;
-    struct poll_params params;
+    PyObject *max, *grow, *shrink;
+    struct poll_params params = {0};
 
-    if (!PyArg_ParseTuple(args, "LLL", &max_ns, &grow, &shrink)) {
+    if (!PyArg_ParseTuple(args, "OOO:_set_poll_params", &max, &grow, &shrink) ||
+        arg_poll_params(max, grow, shrink, &params) < 0 ||
+        pool_check_here(self->pool) < 0) {
         return NULL;
     }
-    params = (struct poll_params){
-        .max_ns = max_ns, .grow = grow, .shrink = shrink};
     request_queue_set_params(&self->pool->queue, &params);
     Py_RETURN_NONE;
 }
@@ -174,6 +165,9 @@ PyDoc_STRVAR(
     "Accept no more requests, for the reason given; cancel those that\n"
     "are queued; have the workers leave when the queue is empty.\n"
     "\n"
+    "Returns:\n"
+    "    False in the child of a fork, where there is nothing to wait for.\n"
+    "\n"
     "Context: Any thread.");
 
 static PyObject *pool_close(PoolObject *self, PyObject *args)
@@ -181,17 +175,17 @@ static PyObject *pool_close(PoolObject *self, PyObject *args)
     struct request_node *node;
     int why, cancel;
 
-    if (!PyArg_ParseTuple(args, "ip", &why, &cancel)) {
+    if (!PyArg_ParseTuple(args, "ip:_close", &why, &cancel)) {
         return NULL;
     }
-    if (is_forked(self) || why == WHY_FORKED) {
-        /* No worker is here, and one may have held the queue's lock. */
-        why = WHY_FORKED;
+    if (why < 0 || (size_t)why >= Py_ARRAY_LENGTH(why_down)) {
+        PyErr_Format(PyExc_ValueError, "why must be 0 or 1, not %d", why);
+        return NULL;
     }
-    atomic_store_explicit(&self->down, why_down[why], memory_order_relaxed);
-    if (why == WHY_FORKED) {
+    if (pool_is_forked(self->pool)) {
         Py_RETURN_FALSE;
     }
+    atomic_store_explicit(&self->down, why_down[why], memory_order_relaxed);
     while (cancel && (node = request_queue_cancel_oldest(&self->pool->queue))) {
         RequestObject *r = (RequestObject *)work_of(&node->link);
 
@@ -221,6 +215,9 @@ static PyObject *pool_outstanding(PoolObject *self,
     struct pool_core *pool = self->pool;
     struct queue_stats s;
 
+    if (pool_check_here(pool) < 0) {
+        return NULL;
+    }
     get_stats(pool, &s);
     return PyLong_FromUnsignedLongLong(
         s.submitted -
@@ -235,8 +232,7 @@ static PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))
     struct pool_core *pool = self->pool;
     struct queue_stats s;
 
-    if (is_forked(self)) {
-        PyErr_SetString(PyExc_RuntimeError, why_down[WHY_FORKED]);
+    if (pool_check_here(pool) < 0) {
         return NULL;
     }
     get_stats(pool, &s);
@@ -263,6 +259,32 @@ static PyObject *pool_get_context(PoolObject *self, void *Py_UNUSED(closure))
     return Py_NewRef((PyObject *)self->context);
 }
 
+/* "raise" or "block".  Returns 0, or -1 with an exception. */
+static int parse_on_full(PyObject *on_full, bool *block)
+{
+    bool is_str = PyUnicode_Check(on_full);
+
+    *block = is_str && PyUnicode_CompareWithASCIIString(on_full, "block") == 0;
+    if (*block ||
+        (is_str && PyUnicode_CompareWithASCIIString(on_full, "raise") == 0)) {
+        return 0;
+    }
+    PyErr_Format(PyExc_ValueError, "on_full must be 'raise' or 'block', not %R",
+                 on_full);
+    return -1;
+}
+
+/* The context's, which must be open.  Returns 0, or -1 with an exception. */
+static int take_params(PoolObject *self)
+{
+    if (context_enter(self->context) < 0) {
+        return -1;
+    }
+    request_queue_set_params(&self->pool->queue, &self->context->params);
+    context_release(self->context);
+    return 0;
+}
+
 static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"ctx",
@@ -275,15 +297,21 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                             "block_signals",
                             "spawn",
                             NULL};
-    struct module_state *state = PyModule_GetState(
-        PyType_GetModuleByDef(type, &tpool_core_module));
+    PyObject *module = PyType_GetModuleByDef(type, &tpool_core_module);
+    struct module_state *state;
     PyObject *ctx, *min, *max, *idle, *prefix, *pending, *on_full, *spawn;
     AioContextObject *c;
     int64_t idle_ns, max_pending = QUEUE_UNBOUNDED;
     uint32_t min_threads, max_threads;
     int block_signals;
+    bool block;
+    struct pool_core *pool = NULL;
     PoolObject *self;
 
+    if (!module) {
+        return NULL; /* a metaclass has left the type out of the mro() */
+    }
+    state = PyModule_GetState(module);
     if (!PyArg_ParseTupleAndKeywords(
             args, kwargs, "OOOOOOOpO:ThreadPool", names, &ctx, &min, &max,
             &idle, &prefix, &pending, &on_full, &block_signals, &spawn)) {
@@ -303,43 +331,37 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         arg_seconds(idle, "idle_timeout", &idle_ns) < 0 ||
         (pending != Py_None &&
          arg_int(pending, "max_pending", 1, QUEUE_UNBOUNDED - 1, &max_pending) <
-             0)) {
+             0) ||
+        parse_on_full(on_full, &block) < 0) {
         return NULL;
     }
-    /* First: an allocation can run a garbage collection, and that anything. */
+    pool = pool_core_new(c, spawn, prefix, (uint32_t)max_pending,
+                         block_signals);
+    if (!pool) {
+        return NULL;
+    }
+    request_queue_set_limits(&pool->queue, min_threads, max_threads, idle_ns);
+    /* From here on the collector, and so everybody, can find it: whole. */
     self = (PoolObject *)type->tp_alloc(type, 0);
-    if (!self || context_enter(c) < 0) {
-        Py_XDECREF(self);
+    if (!self) {
+        pool_core_unref(pool);
         return NULL;
     }
-    self->pool = pool_core_new(c, spawn, prefix, (uint32_t)max_pending,
-                               block_signals);
+    self->pool = pool;
     self->context = (AioContextObject *)Py_NewRef(ctx);
-    self->block = PyUnicode_CompareWithASCIIString(on_full, "block") == 0;
-    context_release(c);
-    if (!self->pool) {
-        Py_DECREF(self);
-        return NULL;
-    }
-    request_queue_set_limits(&self->pool->queue, min_threads, max_threads,
-                             idle_ns);
-    if (start_min_threads(self->pool) < 0) {
+    self->block = block;
+    if (take_params(self) < 0 || start_min_threads(pool) < 0) {
         Py_DECREF(self);
         return NULL;
     }
     return (PyObject *)self;
 }
 
+/* No tp_clear: what leads back to it does so by its context, which has one. */
 static int pool_traverse(PoolObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->context);
-    return 0;
-}
-
-static int pool_clear(PoolObject *self)
-{
-    Py_CLEAR(self->context);
     return 0;
 }
 
@@ -352,11 +374,11 @@ static void pool_dealloc(PoolObject *self)
     if (self->weakrefs) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
-    if (self->pool && !is_forked(self)) {
+    if (!pool_is_forked(self->pool)) {
         request_queue_shutdown(&self->pool->queue);
         pool_core_unref(self->pool);
     }
-    pool_clear(self);
+    Py_DECREF(self->context);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -396,7 +418,6 @@ static PyType_Slot pool_slots[] = {
     {Py_tp_new, pool_new},
     {Py_tp_init, init_nothing},
     {Py_tp_traverse, pool_traverse},
-    {Py_tp_clear, pool_clear},
     {Py_tp_dealloc, pool_dealloc},
     {Py_tp_methods, pool_methods},
     {Py_tp_getset, pool_getset},

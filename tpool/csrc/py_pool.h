@@ -37,9 +37,11 @@ struct pool_core {
 typedef struct {
     PyObject_HEAD
     PyObject *weakrefs;
+    /* Immutable after new. */
     struct pool_core *pool;
     AioContextObject *context;
     bool block; /* a full pool blocks instead of raising */
+    /* Any thread. */
     /* Why nothing can be submitted any more, or NULL. */
     _Atomic(const char *) down;
 } PoolObject;
@@ -54,7 +56,7 @@ static inline bool pool_is_forked(struct pool_core *pool)
            pool->forks;
 }
 
-/* GIL held, context acquired.  NULL with an exception. */
+/* GIL held.  NULL with an exception. */
 struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
                                 PyObject *name_prefix, uint32_t max_pending,
                                 bool block_signals);
@@ -95,6 +97,9 @@ void pool_wake_owner(struct pool_core *pool);
 
 /* Any thread.  A request has left the queue: somebody may wait for its place. */
 void pool_room(struct pool_core *pool);
+
+/* Any thread, GIL held: 0, or -1 with an exception in the child of a fork. */
+int pool_check_here(struct pool_core *pool);
 
 /* Any thread, GIL held: 0 while requests are accepted, or -1 with an exception. */
 int pool_check_up(PoolObject *self);

@@ -45,7 +45,7 @@ struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
     }
     memset(pool, 0, sizeof(*pool));
     ret = request_queue_init(&pool->queue, &context->core->aio.cpus,
-                             &context->params);
+                             &(struct poll_params){0});
     if (ret < 0) {
         free(pool);
         raise_errno(ret);

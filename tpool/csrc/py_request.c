@@ -167,38 +167,31 @@ static PyObject *request_cancel(RequestObject *r, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(cancelled || mine);
 }
 
-/*
- * Critical section.  From one callback to a list of it: who has a second one.  An
- * allocation can run a garbage collection, and that anything: the request may be
- * done after it, or have more callbacks.  Returns 0, or -1 with an exception.
- */
-static int make_list(RequestObject *r)
-{
-    PyObject *list;
-
-    if (!r->callbacks || PyList_CheckExact(r->callbacks)) {
-        return 0;
-    }
-    list = PyList_New(1);
-    if (!list) {
-        return -1;
-    }
-    if (r->callbacks && !PyList_CheckExact(r->callbacks)) {
-        PyList_SET_ITEM(list, 0, r->callbacks);
-        r->callbacks = list;
-    } else {
-        Py_DECREF(list);
-    }
-    return 0;
-}
-
-/* Critical section, after make_list().  Returns 0, or -1 with an exception. */
+/* Critical section; runs no code of others.  0, or -1 with an exception. */
 static int append_callback(RequestObject *r, PyObject *callback)
 {
-    if (r->callbacks) {
-        return PyList_Append(r->callbacks, callback);
+    struct callback_list *list = r->further;
+
+    if (!r->callback) {
+        r->callback = Py_NewRef(callback);
+        return 0;
     }
-    r->callbacks = Py_NewRef(callback);
+    if (!list || list->used == list->size) {
+        size_t size = list ? 2 * list->size : 4;
+
+        list = PyMem_Realloc(list,
+                             sizeof(*list) + size * sizeof(list->callbacks[0]));
+        if (!list) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        if (!r->further) {
+            list->taken = list->used = 0;
+        }
+        list->size = size;
+        r->further = list;
+    }
+    list->callbacks[list->used++] = Py_NewRef(callback);
     return 0;
 }
 
@@ -227,15 +220,14 @@ static PyObject *request_add_done_callback(RequestObject *r, PyObject *arg)
 {
     PyObject *callback;
     bool late;
-    int ret;
+    int ret = 0;
 
     if (arg_callable(arg, "callback", false, &callback) < 0) {
         return NULL;
     }
     Py_BEGIN_CRITICAL_SECTION(r);
-    ret = make_list(r);
     late = request_state_get(r) == REQUEST_DONE;
-    if (ret == 0 && !late) {
+    if (!late) {
         ret = append_callback(r, callback);
         if (request_state_get(r) == REQUEST_FINISHED ||
             request_is_cancelled(r)) {
@@ -294,20 +286,35 @@ static int request_traverse(RequestObject *r, visitproc visit, void *arg)
     Py_VISIT(r->context);
     Py_VISIT(r->future);
     Py_VISIT(r->outcome);
-    Py_VISIT(r->callbacks);
+    Py_VISIT(r->callback);
+    for (size_t i = r->further ? r->further->taken : 0;
+         r->further && i < r->further->used; i++) {
+        Py_VISIT(r->further->callbacks[i]);
+    }
     for (Py_ssize_t i = 0; i < Py_SIZE(r); i++) {
         Py_VISIT(r->args[i]);
     }
     return 0;
 }
 
+static void drop_callbacks(RequestObject *r)
+{
+    PyObject *callback;
+
+    while ((callback = request_take_callback(r))) {
+        Py_DECREF(callback);
+    }
+}
+
+/* What is cleared can still be found, by a weak reference: it has been cancelled. */
 static int request_clear(RequestObject *r)
 {
+    atomic_store_explicit(&r->cancelled, true, memory_order_relaxed);
     request_drop_call(r);
     request_drop_context(r);
     Py_CLEAR(r->future);
     Py_CLEAR(r->outcome);
-    Py_CLEAR(r->callbacks);
+    drop_callbacks(r);
     return 0;
 }
 

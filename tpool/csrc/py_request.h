@@ -16,6 +16,12 @@ enum request_state {
     REQUEST_DONE,     /* dispatched by the owner */
 };
 
+/* Those behind the first.  No list of Python's: that could be found, and emptied. */
+struct callback_list {
+    size_t taken, used, size;
+    PyObject *callbacks[];
+};
+
 typedef struct {
     WorkObject work;
     /* Any thread; relaxed: what goes with a state is published by the list. */
@@ -40,10 +46,10 @@ typedef struct {
         took_ns; /* from submit to the end of the call; -1: it did not run */
     /* Critical section of the object. */
     PyObject *weakrefs;
-    PyObject *callbacks;      /* NULL, one callable, or a list */
-    Py_ssize_t callbacks_run; /* of the list */
-    PyObject *scratch;        /* PY_VECTORCALL_ARGUMENTS_OFFSET: is args[-1] */
-    PyObject *args[];         /* Py_SIZE of them */
+    PyObject *callback;            /* the first, or NULL */
+    struct callback_list *further; /* or NULL */
+    PyObject *scratch; /* PY_VECTORCALL_ARGUMENTS_OFFSET: is args[-1] */
+    PyObject *args[];  /* Py_SIZE of them */
 } RequestObject;
 
 static inline enum request_state request_state_get(RequestObject *r)
@@ -100,6 +106,9 @@ struct call_place *request_place(PyObject *work, struct module_state *state);
 
 /* Critical section.  Has the garbage collector know of it, if there is a reason. */
 void request_track(RequestObject *r);
+
+/* The oldest callback that has not run, or NULL. */
+PyObject *request_take_callback(RequestObject *r);
 
 /* Owner.  Returns 0, or -1 with an exception that must leave poll(). */
 int request_call_callback(RequestObject *r, PyObject *callback);

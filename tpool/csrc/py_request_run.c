@@ -22,7 +22,7 @@ void request_track(RequestObject *r)
     if (vars && !PyObject_GC_IsTracked(r->context)) {
         PyObject_GC_Track(r->context);
     }
-    if ((vars || r->callbacks || (r->outcome && PyObject_IS_GC(r->outcome))) &&
+    if ((vars || r->callback || (r->outcome && PyObject_IS_GC(r->outcome))) &&
         !PyObject_GC_IsTracked((PyObject *)r)) {
         PyObject_GC_Track(r);
     }
@@ -82,8 +82,8 @@ RequestObject *request_new(struct pool_core *pool, PyObject *future,
     r->outcome = NULL;
     r->took_ns = -1;
     r->weakrefs = NULL;
-    r->callbacks = NULL;
-    r->callbacks_run = 0;
+    r->callback = NULL;
+    r->further = NULL;
     r->scratch = NULL;
     for (Py_ssize_t i = 0; i < n; i++) {
         r->args[i] = Py_NewRef(args[i]);
@@ -219,27 +219,33 @@ struct call_place *request_place(PyObject *work, struct module_state *state)
                : NULL;
 }
 
-/* The oldest callback that has not run, or NULL. */
-static PyObject *take_callback(RequestObject *r)
+PyObject *request_take_callback(RequestObject *r)
 {
-    PyObject *callback = NULL;
+    PyObject *callback;
+    struct callback_list *list;
 
     Py_BEGIN_CRITICAL_SECTION(r);
-    /* Release: pairs with request_state_get(), so that the outcome is seen. */
-    atomic_store_explicit(&r->state, REQUEST_DONE, memory_order_release);
-    if (r->callbacks && PyList_CheckExact(r->callbacks)) {
-        /* Nothing is allocated, nor given back: this cannot fail. */
-        callback = PyList_GET_ITEM(r->callbacks, r->callbacks_run);
-        PyList_SET_ITEM(r->callbacks, r->callbacks_run, Py_NewRef(Py_None));
-        if (++r->callbacks_run == PyList_GET_SIZE(r->callbacks)) {
-            Py_CLEAR(r->callbacks);
+    callback = r->callback;
+    list = r->further;
+    r->callback = NULL;
+    if (!callback && list) {
+        callback = list->callbacks[list->taken++];
+        if (list->taken == list->used) {
+            r->further = NULL;
+            PyMem_Free(list);
         }
-    } else {
-        callback = r->callbacks;
-        r->callbacks = NULL;
     }
     Py_END_CRITICAL_SECTION();
     return callback;
+}
+
+/* Who adds a callback from now on calls it. */
+static void set_done(RequestObject *r)
+{
+    Py_BEGIN_CRITICAL_SECTION(r);
+    /* Release: pairs with request_state_get(), so that the outcome is seen. */
+    atomic_store_explicit(&r->state, REQUEST_DONE, memory_order_release);
+    Py_END_CRITICAL_SECTION();
 }
 
 int request_call_callback(RequestObject *r, PyObject *callback)
@@ -273,11 +279,12 @@ int request_dispatch(PyObject *self)
         request_drop_context(r);
         trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_DISPATCH, r, 0);
     }
-    while (ret == 0 && (callback = take_callback(r))) {
+    set_done(r);
+    while (ret == 0 && (callback = request_take_callback(r))) {
         ret = request_call_callback(r, callback);
         Py_DECREF(callback);
     }
-    if (ret < 0 && r->callbacks) {
+    if (ret < 0 && (r->callback || r->further)) {
         /* The exception leaves poll(); the other callbacks run in the next. */
         Py_INCREF(r);
         aio_core_post(&r->pool->core->aio, &r->work.node.link);

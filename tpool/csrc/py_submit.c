@@ -34,11 +34,25 @@ static int wait_for_room(PoolObject *self)
     return ret;
 }
 
+int pool_check_here(struct pool_core *pool)
+{
+    if (pool_is_forked(pool)) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the ThreadPool belongs to the process that was "
+                        "forked, not to its child");
+        return -1;
+    }
+    return 0;
+}
+
 int pool_check_up(PoolObject *self)
 {
     /* Relaxed: who submits beside shutdown() may come before it, or after. */
     const char *down = atomic_load_explicit(&self->down, memory_order_relaxed);
 
+    if (pool_check_here(self->pool) < 0) {
+        return -1;
+    }
     if (down) {
         PyErr_SetString(PyExc_RuntimeError, down);
         return -1;
@@ -167,60 +181,107 @@ PyObject *pool_submit_for(PoolObject *self, PyObject *const *args,
     }
     r = request_new(self->pool, args[0], args[2], args + 3, nargs - 3, NULL);
     if (r) {
-        r->callbacks = Py_NewRef(args[1]);
+        r->callback = Py_NewRef(args[1]);
     }
     return submit(self, r);
 }
 
-/* A list of requests for fn, one for each tuple.  NULL with an exception. */
-static PyObject *requests_new(PoolObject *self, PyObject *fn,
-                              PyObject *argtuples)
+/* No list of Python's: that could be found, and emptied, by what makes the tuples. */
+struct batch {
+    Py_ssize_t used, size;
+    RequestObject **requests;
+};
+
+static void batch_free(struct batch *b)
 {
-    PyObject *iterator, *item, *list = NULL;
+    for (Py_ssize_t i = 0; i < b->used; i++) {
+        Py_DECREF(b->requests[i]);
+    }
+    PyMem_Free(b->requests);
+}
+
+/* Takes over the reference to r, which may be NULL.  0, or -1 with an exception. */
+static int batch_add(struct batch *b, RequestObject *r)
+{
+    if (r && b->used == b->size) {
+        Py_ssize_t size = b->size ? 2 * b->size : 16;
+        RequestObject **requests = PyMem_Realloc(
+            b->requests, (size_t)size * sizeof(RequestObject *));
+
+        if (!requests) {
+            PyErr_NoMemory();
+            Py_CLEAR(r);
+        } else {
+            b->requests = requests;
+            b->size = size;
+        }
+    }
+    if (!r) {
+        return -1;
+    }
+    b->requests[b->used++] = r;
+    return 0;
+}
+
+/* item: a tuple, or something else.  NULL with an exception. */
+static RequestObject *request_of_tuple(PoolObject *self, PyObject *fn,
+                                       PyObject *item)
+{
+    if (!PyTuple_Check(item)) {
+        PyErr_Format(PyExc_TypeError,
+                     "argtuples must hold tuples of arguments, not %R", item);
+        return NULL;
+    }
+    return request_new(self->pool, NULL, fn, &PyTuple_GET_ITEM(item, 0),
+                       PyTuple_GET_SIZE(item), NULL);
+}
+
+/* Fills b with requests for fn, one for each tuple.  0, or -1 with an exception. */
+static int batch_fill(struct batch *b, PoolObject *self, PyObject *fn,
+                      PyObject *argtuples)
+{
+    PyObject *iterator, *item;
+    int ret = 0;
 
     if (!Py_TYPE(argtuples)->tp_iter && !PySequence_Check(argtuples)) {
         PyErr_Format(PyExc_TypeError, "argtuples must be iterable, not %R",
                      argtuples);
-        return NULL;
+        return -1;
     }
     iterator = PyObject_GetIter(argtuples);
     if (!iterator) {
-        return NULL;
+        return -1;
     }
-    list = PyList_New(0);
-    while (list && (item = PyIter_Next(iterator))) {
-        RequestObject *r = NULL;
-
-        if (!PyTuple_Check(item)) {
-            PyErr_Format(PyExc_TypeError,
-                         "argtuples must hold tuples of arguments, not %R",
-                         item);
-        } else {
-            r = request_new(self->pool, NULL, fn, &PyTuple_GET_ITEM(item, 0),
-                            PyTuple_GET_SIZE(item), NULL);
-        }
+    while (ret == 0 && (item = PyIter_Next(iterator))) {
+        ret = batch_add(b, request_of_tuple(self, fn, item));
         Py_DECREF(item);
-        if (!r || PyList_Append(list, (PyObject *)r) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(r);
-    }
-    if (PyErr_Occurred()) {
-        Py_CLEAR(list);
     }
     Py_DECREF(iterator);
+    return ret < 0 || PyErr_Occurred() ? -1 : 0;
+}
+
+/* Not tracked: nobody finds it, nor a request in it, before it is returned. */
+static PyObject *batch_list(const struct batch *b)
+{
+    PyObject *list = PyList_New(b->used);
+
+    if (list) {
+        PyObject_GC_UnTrack(list);
+        for (Py_ssize_t i = 0; i < b->used; i++) {
+            PyList_SET_ITEM(list, i, Py_NewRef((PyObject *)b->requests[i]));
+        }
+    }
     return list;
 }
 
-/* Chains list[begin:end] and hands it over. */
-static int push_slice(struct pool_core *pool, PyObject *list, Py_ssize_t begin,
-                      Py_ssize_t end)
+/* Chains some of b and hands them over. */
+static int push_slice(struct pool_core *pool, const struct batch *b,
+                      Py_ssize_t begin, Py_ssize_t end)
 {
-    RequestObject *oldest, *newest = NULL;
+    RequestObject *oldest = b->requests[begin], *newest = NULL;
 
-    oldest = (RequestObject *)PyList_GET_ITEM(list, begin);
     for (Py_ssize_t i = begin; i < end; i++) {
-        RequestObject *r = (RequestObject *)PyList_GET_ITEM(list, i);
+        RequestObject *r = b->requests[i];
 
         trace_emit_at(&pool->state->trace, TRACE_THREAD_POOL_SUBMIT, r, 0,
                       r->submit_ns);
@@ -255,33 +316,44 @@ static Py_ssize_t reserve_slice(PoolObject *self, Py_ssize_t n)
     return reserve(self, 1) < 0 ? -1 : 1;
 }
 
+/* Submits all of b.  0, or -1 with an exception, and nothing is submitted. */
+static int push_batch(PoolObject *self, const struct batch *b)
+{
+    Py_ssize_t done, room = 0;
+
+    for (done = 0; done < b->used; done += room) {
+        room = reserve_slice(self, b->used - done);
+        if (room < 0 || push_slice(self->pool, b, done, done + room) < 0) {
+            break;
+        }
+    }
+    if (done == b->used) {
+        return 0;
+    }
+    for (done += room > 0 ? room : 0; done > 0; done--) {
+        take_back(self->pool, b->requests[done - 1]);
+    }
+    pool_fail_if_deserted(self->pool);
+    return -1;
+}
+
 PyObject *pool_submit_many(PoolObject *self, PyObject *args)
 {
-    PyObject *fn, *argtuples, *list;
-    Py_ssize_t n, done, room = 0;
+    PyObject *fn, *argtuples, *list = NULL;
+    struct batch b = {0};
 
     if (!PyArg_ParseTuple(args, "OO:submit_many", &fn, &argtuples) ||
         arg_callable(fn, "fn", false, &fn) < 0 || pool_check_up(self) < 0) {
         return NULL;
     }
-    list = requests_new(self, fn, argtuples);
-    if (!list) {
-        return NULL;
+    if (batch_fill(&b, self, fn, argtuples) == 0) {
+        list = batch_list(&b);
     }
-    n = PyList_GET_SIZE(list);
-    for (done = 0; done < n; done += room) {
-        room = reserve_slice(self, n - done);
-        if (room < 0 || push_slice(self->pool, list, done, done + room) < 0) {
-            break;
-        }
+    if (list && push_batch(self, &b) == 0) {
+        PyObject_GC_Track(list);
+    } else {
+        Py_CLEAR(list);
     }
-    if (done == n) {
-        return list;
-    }
-    for (done += room > 0 ? room : 0; done > 0; done--) {
-        take_back(self->pool, (RequestObject *)PyList_GET_ITEM(list, done - 1));
-    }
-    pool_fail_if_deserted(self->pool);
-    Py_DECREF(list);
-    return NULL;
+    batch_free(&b);
+    return list;
 }

@@ -285,10 +285,10 @@ static int timer_traverse(TimerObject *t, visitproc visit, void *arg)
     return 0;
 }
 
+/* As that of a bottom half: what is cleared calls None. */
 static int timer_clear(TimerObject *t)
 {
-    Py_CLEAR(t->context);
-    Py_CLEAR(t->callback);
+    Py_SETREF(t->callback, Py_NewRef(Py_None));
     return 0;
 }
 
@@ -297,7 +297,8 @@ static void timer_dealloc(TimerObject *t)
     PyTypeObject *type = Py_TYPE(t);
 
     PyObject_GC_UnTrack(t);
-    timer_clear(t);
+    Py_DECREF(t->context);
+    Py_DECREF(t->callback);
     PyObject_GC_Del(t);
     Py_DECREF(type);
 }

@@ -261,7 +261,8 @@ PyDoc_STRVAR(run_doc, "run($self, /)\n--\n\n"
 
 static PyObject *worker_run(WorkerObject *w, PyObject *Py_UNUSED(ignored))
 {
-    if (leave_starting(w, WORKER_RUNNING)) {
+    /* In the child of a fork a thread that is not there may have its locks. */
+    if (!pool_is_forked(w->pool) && leave_starting(w, WORKER_RUNNING)) {
         if (w->pool->block_signals) {
             block_signals();
         }
@@ -280,7 +281,7 @@ PyDoc_STRVAR(lost_doc, "lost($self, /)\n--\n\n"
 
 static PyObject *worker_lost(WorkerObject *w, PyObject *Py_UNUSED(ignored))
 {
-    if (leave_starting(w, WORKER_REVOKED)) {
+    if (!pool_is_forked(w->pool) && leave_starting(w, WORKER_REVOKED)) {
         pool_worker_lost(w->pool);
     }
     Py_RETURN_NONE;
