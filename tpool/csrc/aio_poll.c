@@ -90,14 +90,26 @@ void aio_handoff_from_worker(struct aio_core *core)
     }
 }
 
-void aio_handoff_from_owner(struct aio_core *core)
+void aio_batch_begin(struct aio_core *core)
+{
+    /* Relaxed: a hint that keeps the owner from asking for the GIL. */
+    atomic_fetch_add_explicit(&core->batches, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&core->batching, 1, memory_order_relaxed);
+}
+
+void aio_batch_end(struct aio_core *core)
+{
+    atomic_fetch_sub_explicit(&core->batching, 1, memory_order_relaxed);
+}
+
+bool aio_handoff_from_owner(struct aio_core *core)
 {
     uint32_t in_flight, seen;
     int64_t now_ns, end_ns;
 
     if (atomic_load_explicit(&core->cpus.owner_waits, memory_order_relaxed) ||
         cpu_pair_is_shared(&core->cpus)) {
-        return;
+        return false;
     }
     now_ns = clock_now_ns();
     end_ns = now_ns + HANDOFF_MAX_NS;
@@ -105,13 +117,15 @@ void aio_handoff_from_owner(struct aio_core *core)
     do {
         seen = in_flight;
         if (spin_until(&core->cpus.owner_waits, true, now_ns + HANDOFF_NS)) {
-            return;
+            return atomic_load_explicit(&core->cpus.owner_waits,
+                                        memory_order_relaxed) == OWNER_YIELDS;
         }
         now_ns = clock_now_ns();
         in_flight = atomic_load_explicit(&core->in_flight,
                                          memory_order_relaxed);
         /* Still submitting: it has more to say before it waits. */
     } while (in_flight != seen && now_ns < end_ns);
+    return false;
 }
 
 bool aio_owner_polls(struct aio_core *core)

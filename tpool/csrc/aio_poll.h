@@ -29,7 +29,7 @@ struct aio_core {
     _Alignas(CACHE_LINE) struct notify notify;
     /* Any thread; relaxed, hints: who misreads one waits a moment longer. */
     _Alignas(CACHE_LINE) struct cpu_pair cpus;
-    _Atomic uint32_t batching; /* workers that deliver with the GIL held */
+    _Atomic uint32_t batching; /* workers that have the GIL, for a while */
     _Atomic uint32_t batches;  /* ever begun */
     /* Submitters and the owner. */
     _Alignas(CACHE_LINE) _Atomic uint32_t in_flight; /* not dispatched */
@@ -65,8 +65,16 @@ int aio_poll_block(struct aio_core *core, struct fdmon *m, int64_t timeout_ns,
 /* Owner, about to ask for the GIL: a batching worker is about to drop it. */
 void aio_handoff_from_worker(struct aio_core *core);
 
-/* Worker with a request, about to ask for the GIL: the owner is about to. */
-void aio_handoff_from_owner(struct aio_core *core);
+/* Worker that has the GIL, or is about to: begins, and ends, to batch. */
+void aio_batch_begin(struct aio_core *core);
+void aio_batch_end(struct aio_core *core);
+
+/*
+ * Worker with a request, about to ask for the GIL: waits until the owner is without
+ * it.  Whether that is for a moment only, so that the worker has to say that it
+ * takes it: the owner would have to sleep on it.
+ */
+bool aio_handoff_from_owner(struct aio_core *core);
 
 /* Any thread; a hint.  Whether the owner busy-waits, and does not sleep. */
 bool aio_owner_polls(struct aio_core *core);

@@ -23,6 +23,10 @@ int cpu_usable(void);
  */
 bool cpu_leave(int cpu);
 
+/* cpu_pair.owner_waits: it sleeps or polls; or it takes the GIL back at once. */
+#define OWNER_WAITS  1u
+#define OWNER_YIELDS 2u
+
 /* cpu_pair.owner: on its way to another CPU, its affinity is not its own. */
 #define CPU_MOVING (-2)
 
@@ -34,7 +38,7 @@ struct cpu_pair {
     _Atomic int owner;  /* CPU it ran on last; below 0 never equals another */
     _Atomic int worker; /* the last that took a request or began to poll */
     atomic_bool single; /* one usable CPU */
-    _Atomic uint32_t owner_waits; /* 1 while the owner waits without the GIL */
+    _Atomic uint32_t owner_waits; /* not 0 while the owner is without the GIL */
     /*
      * 1 while a worker that was woken, or started, is on its way: on which CPU it
      * will be is for the kernel to say, and it may well be that of its waker.

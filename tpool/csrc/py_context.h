@@ -52,6 +52,7 @@ typedef struct {
     bool owner_is_main;
     int poll_depth; /* polls inside each other */
     uint64_t polls; /* ever begun */
+    bool waited;    /* the last turn did: others have had the GIL */
     struct signal_guard signals;
     int64_t cpus_ns; /* when the usable CPUs were counted last */
     struct fdmon fdmon;

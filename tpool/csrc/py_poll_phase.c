@@ -11,11 +11,11 @@
 /* Between two looks at Python's io_poll callbacks. */
 #define IO_POLL_NS 2000
 
-PyThreadState *context_gil_drop(AioContextObject *c)
+PyThreadState *context_gil_drop(AioContextObject *c, uint32_t what_for)
 {
     PyThreadState *ts = PyEval_SaveThread();
 
-    atomic_store_explicit(&c->core->aio.cpus.owner_waits, 1,
+    atomic_store_explicit(&c->core->aio.cpus.owner_waits, what_for,
                           memory_order_relaxed);
     return ts;
 }
@@ -103,7 +103,7 @@ static int64_t unshared_window_ns(AioContextObject *c, struct wait *w,
     if (!refuse(c, window_ns)) {
         return 0;
     }
-    ts = context_gil_drop(c);
+    ts = context_gil_drop(c, OWNER_WAITS);
     cpu_pair_part(cpus);
     context_gil_take(c, ts);
     w->start_ns = w->end_ns = clock_now_ns();
@@ -217,7 +217,7 @@ static int busy_wait(AioContextObject *c, struct wait *w, int64_t deadline_ns)
         if (hit) {
             return hit;
         }
-        ts = context_gil_drop(c);
+        ts = context_gil_drop(c, OWNER_WAITS);
         hit = busy_slices(c, w, until_ns);
         context_gil_take(c, ts);
         if (hit < 0) {

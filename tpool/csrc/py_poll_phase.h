@@ -35,8 +35,8 @@ struct wait {
 /* Owner.  Whether a poll phase looks at fds now and then. */
 bool context_looks(const AioContextObject *c);
 
-/* Owner.  Drops the GIL for a wait, and tells the workers so. */
-PyThreadState *context_gil_drop(AioContextObject *c);
+/* Owner.  Drops the GIL, for OWNER_WAITS or _YIELDS, and tells the workers so. */
+PyThreadState *context_gil_drop(AioContextObject *c, uint32_t what_for);
 void context_gil_take(AioContextObject *c, PyThreadState *ts);
 
 /* Owner, context acquired.  Decides what to do about the calls in flight. */

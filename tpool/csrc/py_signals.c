@@ -122,9 +122,6 @@ void signal_guard_pass_on(struct signal_guard *g)
     char numbers[64];
     ssize_t n;
 
-    if (g->set) {
-        return; /* it has to end the wait of an outer poll() */
-    }
     while ((n = read(g->pipe.rfd, numbers, sizeof(numbers))) > 0) {
         /* A full fd loses signals, as it does when CPython writes to it. */
         if (g->other >= 0 && write(g->other, numbers, (size_t)n) < 0) {

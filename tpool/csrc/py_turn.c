@@ -163,12 +163,23 @@ static bool looked_just_now(AioContextObject *c, const struct wait *w,
            w->end_ns - c->looked_ns < FD_LOOK_NS;
 }
 
-/* Ready fds are seen in every turn, however busy the list is. */
-static int look_at_fds(AioContextObject *c, struct wait *w)
+/*
+ * Ready fds are seen in every turn, however busy the list is.  lets_go: so are
+ * the threads that wait for the GIL, which else had to wait until the interpreter
+ * takes it from an owner that always has something to do.
+ */
+static int look_at_fds(AioContextObject *c, struct wait *w, bool lets_go)
 {
-    w->removals = c->handlers.removals;
-    w->n_events = fdmon_wait(&c->fdmon, 0, w->events);
-    c->looked_ns = clock_now_ns();
+    PyThreadState *ts = lets_go ? context_gil_drop(c, OWNER_YIELDS) : NULL;
+
+    if (c->handlers.count) {
+        w->removals = c->handlers.removals;
+        w->n_events = fdmon_wait(&c->fdmon, 0, w->events);
+        c->looked_ns = clock_now_ns();
+    }
+    if (lets_go) {
+        context_gil_take(c, ts);
+    }
     if (w->n_events < 0) {
         raise_errno(w->n_events);
         return -1;
@@ -204,14 +215,19 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
             counter_add(&c->stats.spurious_wakeups, 1);
         }
     }
-    if (ret == 0 && !w.n_events && c->handlers.count &&
-        !looked_just_now(c, &w, timeout_ns)) {
-        ret = look_at_fds(c, &w);
+    if (ret == 0 && !w.n_events && !looked_just_now(c, &w, timeout_ns)) {
+        /* One turn between two waits is soon over, and has just let go. */
+        ret = look_at_fds(c, &w, timeout_ns == 0 && !c->waited);
     }
+    c->waited = timeout_ns != 0;
     if (blocking) {
         notify_lower(notify, NOTIFY_STEP);
     }
     accept_events(c, &w);
+    if (ret == 0 && c->owner_is_main) {
+        /* In each turn: nobody else looks where C code polls in a loop. */
+        ret = PyErr_CheckSignals();
+    }
     if (ret == 0) {
         counter_add(&c->stats.turns, 1);
         ret = dispatch(c, &w, progress);

@@ -71,7 +71,7 @@ static int block(AioContextObject *c, struct wait *w)
         int64_t until_ns = soonest_timeout_ns(w->deadline_ns,
                                               w->nap_ns ? w->nap_ns : -1);
         struct lock_hold hold = context_release_all(c);
-        PyThreadState *ts = context_gil_drop(c);
+        PyThreadState *ts = context_gil_drop(c, OWNER_WAITS);
 
         n = aio_poll_block(core, &c->fdmon, time_left_ns(until_ns), w->events);
         if (n == 0 && w->nap_ns) {

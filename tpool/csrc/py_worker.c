@@ -132,6 +132,14 @@ static RequestObject *taken(WorkerObject *w, struct request_node *node)
     return r;
 }
 
+static void begin_batch(WorkerObject *w)
+{
+    if (!w->batching) {
+        aio_batch_begin(&w->pool->core->aio);
+        w->batching = true;
+    }
+}
+
 /*
  * Runs r and what is queued behind it; returns the last, not delivered yet.  NULL:
  * it has forked, and this is the child, where nothing is its own.
@@ -156,12 +164,7 @@ static RequestObject *run_batch(WorkerObject *w, RequestObject *r)
         if (!next) {
             return r;
         }
-        if (!w->batching) {
-            /* Relaxed: a hint that keeps the owner from asking for the GIL. */
-            atomic_fetch_add_explicit(&core->batches, 1, memory_order_relaxed);
-            atomic_fetch_add_explicit(&core->batching, 1, memory_order_relaxed);
-            w->batching = true;
-        }
+        begin_batch(w);
         /* Delivered with the GIL held: the next call may last. */
         aio_core_post(core, &r->work.node.link);
         r = taken(w, next);
@@ -196,7 +199,7 @@ static bool deliver(WorkerObject *w, RequestObject *r)
     struct aio_core *core = &w->pool->core->aio;
 
     if (w->batching) {
-        atomic_fetch_sub_explicit(&core->batching, 1, memory_order_relaxed);
+        aio_batch_end(core);
         w->batching = false;
     }
     aio_core_post(core, &r->work.node.link);
@@ -217,7 +220,9 @@ static RequestObject *get(WorkerObject *w)
     r = taken(w, node);
     trace_wait(w);
 #ifndef Py_GIL_DISABLED
-    aio_handoff_from_owner(&pool->core->aio);
+    if (aio_handoff_from_owner(&pool->core->aio)) {
+        begin_batch(w);
+    }
 #endif
     return r;
 }
