@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Self
 
 from tpool import _core
 from tpool.registry import Registry
 from tpool.stats import AioStats
-from tpool.worker_thread import Workers, in_worker
+from tpool.worker_thread import Workers, waiting_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +155,7 @@ class AioContext(_core.AioContext):
             for pool in self._pools:
                 pool.shutdown(wait=True, cancel_futures=True)
             # What a pool that was dropped has left.
-            self._poll_while(lambda: self._in_flight)
+            self._poll_while(lambda: self._in_flight, self._threads)
             self._threads.join()
             if self._owned and self._visitors:
                 self._leave_loops()
@@ -162,13 +163,25 @@ class AioContext(_core.AioContext):
         finally:
             self._closing = False
 
-    def _poll_while(self, pending: Callable[[], int]) -> None:
-        """Poll while something is pending; only the owner, and not in a worker.
+    def _poll_while(self, pending: Callable[[], int], threads: Workers) -> None:
+        """Poll, in the owner, while calls are pending that can be waited for.
 
-        A worker's own call would be waited for.
+        In a worker of threads its own call cannot, nor can those that wait for its
+        end; nor what is queued, where no other worker is there to run it.
         """
-        while self._owned and not (self.closed or in_worker()) and pending():
-            self.poll()
+        with waiting_for(threads, self._tell) as wait:
+            while self._owned and not self.closed:
+                waiters = wait.waiters()
+                calls = waiters.intersection(threads)
+                if pending() <= len(calls):
+                    break
+                others = not calls or not waiters.issuperset(threads)
+                if not self.poll(others) and not others:
+                    break
+
+    def _tell(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it is closed
+            self.notify()
 
     def _check_loops(self) -> None:
         """Raise RuntimeError where the loop of another thread turns it."""

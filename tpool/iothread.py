@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from tpool.aio_context import AioContext
 from tpool.thread_pool import ThreadPool, shutdown_at_exit
-from tpool.worker_thread import check_threads
+from tpool.worker_thread import check_threads, waiting_for
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -90,7 +90,8 @@ class IOThread:
             timeout: Seconds to wait at most; None: for ever.
 
         Returns:
-            Whether it has ended.
+            Whether it has ended. At once where it waits for the end of the caller,
+            a call of its pool.
 
         Raises:
             RuntimeError: Called by the thread itself.
@@ -106,7 +107,10 @@ class IOThread:
             if not timeout >= 0:
                 raise ValueError(f"timeout must be at least 0, not {timeout!r}")
             timeout = min(timeout, threading.TIMEOUT_MAX)
-        self._thread.join(timeout)
+        threads = self.ctx._threads
+        with waiting_for(threads) as wait:
+            if wait.waiters().isdisjoint(threads):
+                self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def __enter__(self) -> Self:

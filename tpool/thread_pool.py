@@ -152,7 +152,8 @@ class ThreadPool(_core.ThreadPool):
         Args:
             wait: Return when all requests are done and all threads have ended.
                 In the owner, the context is polled meanwhile, so callbacks run;
-                elsewhere the owner still has to dispatch what it was sent.
+                elsewhere the owner still has to dispatch what it was sent. A call
+                of the pool does not wait for itself, nor for what waits for it.
             cancel_futures: Cancel the requests that have not started.
 
         Context: Any thread. May be called twice.
@@ -162,7 +163,7 @@ class ThreadPool(_core.ThreadPool):
 
     def _join(self) -> None:
         """Wait for all requests, in the owner, and for all threads."""
-        self.ctx._poll_while(self._outstanding)
+        self.ctx._poll_while(self._outstanding, self._threads)
         self._threads.join()
 
     def __enter__(self) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import itertools
 import os
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tpool.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tpool import _core
 
@@ -22,11 +23,11 @@ __all__ = [
     "WorkerThread",
     "Workers",
     "check_threads",
-    "in_worker",
     "join_all",
     "living",
     "spawn",
     "thread_cpu_ns",
+    "waiting_for",
 ]
 
 _numbers = itertools.count(1)
@@ -107,6 +108,9 @@ class Workers:
                 self._threads.discard(thread)
                 if thread.native_id == threading.get_native_id():
                     self._ended_cpu_ns += time.thread_time_ns()
+        for wait in _waits.copy():
+            if wait.threads is self and wait.tell is not None:
+                wait.tell()
 
     def cpu_ns(self) -> int:
         """Return the CPU time of all, those that have ended included."""
@@ -115,26 +119,76 @@ class Workers:
             return self._ended_cpu_ns + sum(map(thread_cpu_ns, ids))
 
     def join(self) -> None:
-        """Wait until all have ended.
-
-        A worker waits neither for itself nor for those that wait as it does.
-        """
-        me = threading.current_thread()
-        spared = _joining if in_worker() else set()
-        spared.add(me)
-        try:
-            while others := [thread for thread in self if thread not in spared]:
+        """Wait until all have ended; in a worker, but for those that wait for it."""
+        with waiting_for(self) as wait:
+            while others := set(self) - wait.waiters():
                 for thread in others:
                     thread.join()
                     self._threads.discard(thread)
-        finally:
-            spared.discard(me)
 
 
+class _Wait:
+    """A worker's wait for the ends of others, or of their calls.
+
+    Of workers that wait for each other in a circle the last to begin does not wait
+    for those whose waits lead back to it.
+
+    Args:
+        thread: Whose.
+        threads: For whose.
+        tell: Called by each of those as it ends, or None.
+    """
+
+    def __init__(
+        self,
+        thread: threading.Thread,
+        threads: Workers,
+        tell: Callable[[], object] | None,
+    ) -> None:
+        """Make a wait; see the class."""
+        self._thread = thread
+        self.threads = threads
+        self.tell = tell
+
+    def waiters(self) -> set[threading.Thread]:
+        """Return the thread, and those that cannot end before it does."""
+        known: list[tuple[threading.Thread, set[WorkerThread]]] = []
+        # In order: each looks at those that began before it, and so at the same.
+        for wait in _waits.copy():
+            found: set[threading.Thread] = {wait._thread}
+            while more := {
+                waiter
+                for waiter, others in known
+                if waiter not in found and not found.isdisjoint(others)
+            }:
+                found |= more
+            if wait is self:
+                return found
+            known.append((wait._thread, set(wait.threads) - found))
+        return set()  # no worker's: nobody waits for its end
+
+
+@contextlib.contextmanager
+def waiting_for(
+    threads: Workers, tell: Callable[[], object] | None = None
+) -> Iterator[_Wait]:
+    """Have the workers know that the calling thread waits for threads."""
+    wait = _Wait(threading.current_thread(), threads, tell)
+    if not isinstance(wait._thread, WorkerThread):
+        yield wait
+        return
+    _waits.append(wait)
+    try:
+        yield wait
+    finally:
+        _waits.remove(wait)
+
+
+# In the order in which they began. No lock: a wait can begin in the middle of this, in
+# a garbage collection or a signal handler.
+_waits: list[_Wait] = []
 # Those with threads are alive, as each thread knows the sets that it is in.
 _sets: Registry[Workers] = Registry()
-# Workers that wait for others to end.
-_joining: set[threading.Thread] = set()
 
 
 def living() -> set[WorkerThread]:
@@ -149,6 +203,8 @@ def join_all() -> None:
 
 
 def _after_fork_in_child() -> None:
+    me = threading.current_thread()
+    _waits[:] = [wait for wait in _waits if wait._thread is me]
     for threads in _sets:
         threads._after_fork()
 
@@ -244,11 +300,6 @@ class WorkerThread(threading.Thread):
         self._started.wait_for_it(timeout)
         if not self._failed:
             super().join(timeout)
-
-
-def in_worker() -> bool:
-    """Return whether a worker calls this: its own call is not to be waited for."""
-    return isinstance(threading.current_thread(), WorkerThread)
 
 
 def spawn(
