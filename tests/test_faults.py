@@ -16,7 +16,7 @@ import time
 from contextlib import nullcontext
 
 import pytest
-from conftest import poll_until, spin, wait_blocked, wait_until
+from conftest import DEADLINE_S, poll_until, spin, wait_blocked, wait_until
 
 import tpool
 
@@ -225,26 +225,86 @@ def test_f21_after_a_refusal_the_next_submit_works(ctx):
     assert ran == [2]
 
 
+@pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_f21_who_relied_on_a_thread_of_set_threads_is_told(
-    ctx, monkeypatch, background, error
+def test_f21_who_relied_on_a_thread_that_fails_gets_another_or_is_told(
+    ctx, monkeypatch, background, error, again
 ):
-    relied = []
+    relied, refused = [], []
+    start = tpool.worker_thread.WorkerThread.start
 
     def refuse(self):
-        monkeypatch.undo()
-        background(lambda: relied.append(pool.submit(int))).finish()
+        if refused and not again:
+            return start(self)
+        refused.append(1)
+        if len(refused) == 1:
+            background(lambda: relied.append(pool.submit(int))).finish()
         raise error
 
     with tpool.ThreadPool(ctx, min_threads=0) as pool:
-        monkeypatch.setattr("threading.Thread.start", refuse)
+        monkeypatch.setattr(tpool.worker_thread.WorkerThread, "start", refuse)
         fatal = error is KeyboardInterrupt
         with pytest.raises(error) if fatal else nullcontext():
             pool.set_threads(1, 4)
         (request,) = relied
-        with pytest.raises(RuntimeError, match="thread"):
-            request.result(timeout=10)
-        assert pool.stats().threads == pool.stats().queued == 0
+        if again:
+            with pytest.raises(RuntimeError, match="thread"):
+                request.result(timeout=10)
+            assert pool.stats().threads == pool.stats().queued == 0
+        else:
+            assert request.result() == 0
+        assert len(refused) == 1 + again
+
+
+def test_f21_request_that_comes_while_a_thread_is_lost_gets_another(ctx, monkeypatch):
+    """The lost one still counts when the request is queued."""
+    lost, queued, failing = threading.Event(), threading.Event(), [1]
+    bootstrap = threading.Thread._bootstrap_inner
+    forget = tpool.worker_thread.WorkerThread._forget
+
+    def fail(self):
+        if failing:
+            raise MemoryError
+        bootstrap(self)
+
+    def forget_late(self):
+        if failing:
+            lost.set()
+            assert queued.wait(DEADLINE_S)
+            failing.clear()
+        forget(self)
+
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    monkeypatch.setattr("sys.unraisablehook", lambda _: None)
+    monkeypatch.setattr(threading.Thread, "_bootstrap_inner", fail)
+    monkeypatch.setattr(tpool.worker_thread.WorkerThread, "_forget", forget_late)
+    with tpool.ThreadPool(ctx) as pool:
+        first = pool.submit(int, "1")
+        assert lost.wait(DEADLINE_S)
+        second = pool.submit(int, "2")
+        queued.set()
+        assert second.result() == 2
+        assert first.result() == 1  # another thread came all the same
+        assert pool.stats().spawn_failures == 1
+
+
+def test_f21_threads_that_never_run_are_tried_once_for_each_request(ctx, monkeypatch):
+    tried = []
+
+    def fail(self):
+        tried.append(1)
+        raise MemoryError
+
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    monkeypatch.setattr("sys.unraisablehook", lambda _: None)
+    monkeypatch.setattr(threading.Thread, "_bootstrap_inner", fail)
+    with tpool.ThreadPool(ctx) as pool:
+        requests = [pool.submit(int) for _ in range(50)]
+        for request in requests:
+            with pytest.raises(RuntimeError, match="thread"):
+                request.result()
+        wait_until(lambda: pool.stats().threads == 0)
+        assert 1 <= len(tried) <= 50
 
 
 def test_f21_system_out_of_threads_without_a_worker(isolated):

@@ -229,6 +229,8 @@ static void test_shutdown_with_calls_that_wait_for_each_other(void)
 
 static void test_reserve_and_cancel_oldest(void)
 {
+    uint32_t left;
+
     clear_requests();
     pool_init(&pool, 0, 0, 1, -1);
     assert(request_queue_reserve(&pool.queue, 2, 3));
@@ -240,11 +242,11 @@ static void test_reserve_and_cancel_oldest(void)
                                   &requests[0][i].node) ==
                (i ? QUEUE_SEEN : QUEUE_SPAWN));
     }
-    /* No thread: 0 are left, and the submitter takes its request back. */
-    assert(request_queue_spawn_failed(&pool.queue) == 0);
     assert(request_queue_cancel_oldest(&pool.queue) == &requests[0][0].node);
     assert(request_queue_cancel(&pool.queue, &requests[0][1].node));
     assert(!request_queue_cancel_oldest(&pool.queue));
+    assert(request_queue_spawn_failed(&pool.queue, &left) == QUEUE_SEEN);
+    assert(left == 0);
     pool_end(&pool);
 }
 
@@ -272,6 +274,7 @@ static void test_spawn_failed(void)
     static atomic_bool gate;
     struct request *a = &requests[0][0], *b = &requests[0][1],
                    *c = &requests[0][2];
+    uint32_t left;
 
     clear_requests();
     pool_init(&pool, 0, 0, 2, -1);
@@ -289,9 +292,52 @@ static void test_spawn_failed(void)
     pool_submit(&pool, c);
     assert(pool.started == 1);
     /* ... which does not come. */
-    assert(request_queue_spawn_failed(&pool.queue) == 1);
+    assert(request_queue_spawn_failed(&pool.queue, &left) == QUEUE_WOKEN);
+    assert(left == 1);
     assert(!pool_has_lost(&pool));
     WAIT_UNTIL(atomic_load_explicit(&c->done, memory_order_acquire));
+    pool_end(&pool);
+}
+
+static enum queue_need push_one(struct request *request)
+{
+    assert(request_queue_reserve(&pool.queue, 1, UINT32_MAX));
+    request->node.queued = true;
+    return request_queue_push(&pool.queue, &request->node, &request->node);
+}
+
+/* No thread can be had: whose request fails, and who gets another try? */
+static void test_spawn_failed_and_nobody_is_left(void)
+{
+    struct request *a = &requests[0][0], *b = &requests[0][1],
+                   *c = &requests[0][2];
+    uint32_t left;
+
+    clear_requests();
+    pool_init(&pool, 0, 0, 2, -1);
+    assert(push_one(a) == QUEUE_SPAWN);
+    assert(!request_queue_cancel_deserted(&pool.queue)); /* one is coming */
+    assert(push_one(b) == QUEUE_SEEN);                   /* relies on a's */
+    assert(request_queue_spawn_failed(&pool.queue, &left) == QUEUE_SPAWN);
+    assert(left == 0);
+    assert(!request_queue_cancel_deserted(&pool.queue));
+    /* Nothing has come since: both have had their try. */
+    assert(request_queue_spawn_failed(&pool.queue, &left) == QUEUE_SEEN);
+    assert(request_queue_cancel_deserted(&pool.queue) == &a->node);
+    /* Pushed, and about to find that nobody looks: not deserted. */
+    assert(request_queue_reserve(&pool.queue, 1, UINT32_MAX));
+    c->node.queued = true;
+    completion_list_push_chain(&pool.queue.incoming, &c->node.link,
+                               &c->node.link);
+    assert(request_queue_cancel_deserted(&pool.queue) == &b->node);
+    assert(!request_queue_cancel_deserted(&pool.queue));
+    assert(request_queue_cancel(&pool.queue, &c->node));
+    /* One that has come and gone again is no reason for another try. */
+    assert(push_one(a) == QUEUE_SPAWN);
+    assert(push_one(b) == QUEUE_SEEN);
+    assert(request_queue_cancel(&pool.queue, &b->node));
+    assert(request_queue_spawn_failed(&pool.queue, &left) == QUEUE_SEEN);
+    assert(request_queue_cancel_deserted(&pool.queue) == &a->node);
     pool_end(&pool);
 }
 
@@ -337,6 +383,7 @@ int main(void)
     test_shutdown_with_calls_that_wait_for_each_other();
     test_reserve_and_cancel_oldest();
     test_spawn_failed();
+    test_spawn_failed_and_nobody_is_left();
     test_polling_begins_after_a_wait_that_was_all_lag();
     printf("request_queue: %d requests, %llu cancelled\n",
            5 * SUBMITTERS * REQUESTS, n);

@@ -72,11 +72,8 @@ void pool_fail_if_deserted(struct pool_core *pool)
 {
     PyObject *exc = PyErr_Occurred() ? take_exception() : NULL;
     struct request_node *node;
-    struct queue_stats stats;
 
-    request_queue_get_stats(&pool->queue, &stats);
-    while (stats.threads == 0 &&
-           (node = request_queue_cancel_oldest(&pool->queue))) {
+    while ((node = request_queue_cancel_deserted(&pool->queue))) {
         request_deliver_failed((RequestObject *)work_of(&node->link));
     }
     if (exc) {
@@ -84,11 +81,11 @@ void pool_fail_if_deserted(struct pool_core *pool)
     }
 }
 
-/* A worker that the queue has counted will not come.  How many are left. */
-static uint32_t count_lost(struct pool_core *pool)
+/* A worker that the queue has counted will not come. */
+static enum queue_need count_lost(struct pool_core *pool, uint32_t *left)
 {
     atomic_fetch_add_explicit(&pool->spawn_failures, 1, memory_order_relaxed);
-    return request_queue_spawn_failed(&pool->queue);
+    return request_queue_spawn_failed(&pool->queue, left);
 }
 
 bool pool_is_spawning(struct pool_core *pool)
@@ -98,7 +95,9 @@ bool pool_is_spawning(struct pool_core *pool)
            PyThread_get_thread_ident();
 }
 
-int pool_spawn(struct pool_core *pool, uint32_t *left)
+/* Returns 0, or -1 with an exception and what the queue needs then. */
+static int spawn_one(struct pool_core *pool, uint32_t *left,
+                     enum queue_need *need)
 {
     unsigned long me = PyThread_get_thread_ident();
     /* Relaxed: of several threads that spawn at once one is known, a hint. */
@@ -107,6 +106,7 @@ int pool_spawn(struct pool_core *pool, uint32_t *left)
     PyObject *worker = worker_new(pool), *result = NULL;
 
     *left = 1;
+    *need = QUEUE_SEEN;
     if (worker) {
         sigset_t all, mask;
 
@@ -117,7 +117,7 @@ int pool_spawn(struct pool_core *pool, uint32_t *left)
         pthread_sigmask(SIG_SETMASK, &mask, NULL);
     }
     if (!result && (!worker || worker_revoke(worker))) {
-        *left = count_lost(pool);
+        *need = count_lost(pool, left);
     }
     if (!nested) {
         /* Another's number is left to it: what it forgets stays for ever. */
@@ -129,10 +129,40 @@ int pool_spawn(struct pool_core *pool, uint32_t *left)
     return result ? 0 : -1;
 }
 
+/* As often as more has come that relies on it: each failure is for some request. */
+int pool_spawn(struct pool_core *pool, uint32_t *left)
+{
+    enum queue_need need;
+    PyObject *fatal = NULL;
+    int ret;
+
+    while ((ret = spawn_one(pool, left, &need)) < 0 && need == QUEUE_SPAWN) {
+        if (!fatal && exception_is_fatal()) {
+            fatal = take_exception();
+        }
+        PyErr_Clear();
+    }
+    if (fatal) {
+        PyErr_Clear();
+        put_exception(fatal);
+        return -1;
+    }
+    return ret;
+}
+
 void pool_worker_lost(struct pool_core *pool)
 {
-    count_lost(pool);
-    pool_fail_if_deserted(pool);
+    PyObject *exc = PyErr_Occurred() ? take_exception() : NULL;
+    uint32_t left;
+
+    if (count_lost(pool, &left) != QUEUE_SPAWN) {
+        pool_fail_if_deserted(pool);
+    } else if (pool_spawn_helper(pool) < 0) {
+        PyErr_WriteUnraisable(NULL);
+    }
+    if (exc) {
+        put_exception(exc);
+    }
 }
 
 int pool_spawn_helper(struct pool_core *pool)

@@ -27,6 +27,7 @@ void queue_splice(struct request_queue *q)
 
         next = link->next;
         link->next = NULL;
+        node->asked = q->asked;
         node->prev = q->tail;
         if (q->tail) {
             q->tail->link.next = link;
@@ -107,6 +108,14 @@ void queue_unpark(struct request_queue *q, struct queue_worker *w)
     w->parked = false;
 }
 
+void queue_ask(struct request_queue *q)
+{
+    queue_splice(q);
+    q->asked++;
+    q->threads++;
+    queue_count_looker(q, 1);
+}
+
 enum queue_need queue_find_looker(struct request_queue *q,
                                   struct queue_worker **wake)
 {
@@ -119,8 +128,7 @@ enum queue_need queue_find_looker(struct request_queue *q,
         return QUEUE_WOKEN;
     }
     if (q->threads < q->max_threads) {
-        q->threads++;
-        queue_count_looker(q, 1);
+        queue_ask(q);
         cpu_pair_set_worker_comes(q->cpus, true);
         return QUEUE_SPAWN;
     }

@@ -33,6 +33,9 @@ bool queue_somebody_looks(struct request_queue *q);
 /* Takes w off the stack of parked workers, wherever it stands. */
 void queue_unpark(struct request_queue *q, struct queue_worker *w);
 
+/* Counts one more worker, a looker: for what is queued now, and what comes later. */
+void queue_ask(struct request_queue *q);
+
 /* Nobody looks.  *wake is to be woken once the lock is dropped. */
 enum queue_need queue_find_looker(struct request_queue *q,
                                   struct queue_worker **wake);

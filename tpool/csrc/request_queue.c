@@ -116,22 +116,26 @@ enum queue_need request_queue_find_another(struct request_queue *q)
     return need;
 }
 
-uint32_t request_queue_spawn_failed(struct request_queue *q)
+enum queue_need request_queue_spawn_failed(struct request_queue *q,
+                                           uint32_t *left)
 {
+    enum queue_need need = QUEUE_SEEN;
     struct queue_worker *wake = NULL;
-    uint32_t threads;
 
     pthread_mutex_lock(&q->lock);
-    threads = --q->threads;
+    *left = --q->threads;
     queue_count_looker(q, -1);
     cpu_pair_set_worker_comes(q->cpus, false);
     /* Others may have counted on it; who is parked now was in a call then. */
-    if (q->newest && queue_look(q) && !queue_somebody_looks(q)) {
-        queue_find_looker(q, &wake);
+    if (queue_look(q) && !queue_somebody_looks(q)) {
+        queue_splice(q);
+        if (q->newest || q->tail->asked == q->asked) {
+            need = queue_find_looker(q, &wake);
+        }
     }
     pthread_mutex_unlock(&q->lock);
     queue_wake_worker(wake);
-    return threads;
+    return need;
 }
 
 bool request_queue_grow(struct request_queue *q)
@@ -141,8 +145,7 @@ bool request_queue_grow(struct request_queue *q)
     pthread_mutex_lock(&q->lock);
     grow = q->threads < q->min_threads && !q->shutdown;
     if (grow) {
-        q->threads++;
-        queue_count_looker(q, 1);
+        queue_ask(q);
     }
     pthread_mutex_unlock(&q->lock);
     return grow;
@@ -169,6 +172,23 @@ struct request_node *request_queue_cancel_oldest(struct request_queue *q)
     pthread_mutex_lock(&q->lock);
     queue_splice(q);
     node = q->head;
+    if (node) {
+        queue_unlink_node(q, node);
+    }
+    pthread_mutex_unlock(&q->lock);
+    return node;
+}
+
+struct request_node *request_queue_cancel_deserted(struct request_queue *q)
+{
+    struct request_node *node;
+
+    pthread_mutex_lock(&q->lock);
+    /* What is not in the FIFO yet came later, as what was asked for knows. */
+    node = q->threads ? NULL : q->head;
+    if (node && node->asked == q->asked) {
+        node = NULL; /* who pushed it is about to ask */
+    }
     if (node) {
         queue_unlink_node(q, node);
     }

@@ -53,7 +53,8 @@ struct request_node {
     struct completion_node link;
     /* Protected by lock. */
     struct request_node *prev;
-    bool queued; /* neither taken nor cancelled; set before the push */
+    bool queued;    /* neither taken nor cancelled; set before the push */
+    uint32_t asked; /* the queue's, when it moved to the FIFO */
 };
 
 struct queue_worker {
@@ -126,6 +127,7 @@ struct request_queue {
     uint64_t pops;
     uint32_t threads, min_threads, max_threads;
     uint32_t active; /* workers in a call, or about to begin one */
+    uint32_t asked;  /* workers asked for, ever; may wrap */
     int64_t idle_timeout_ns;
     int64_t call_ns; /* how long calls take, a moving average */
     struct poll_params params;
@@ -180,8 +182,19 @@ enum queue_need request_queue_push(struct request_queue *q,
  */
 enum queue_need request_queue_find_another(struct request_queue *q);
 
-/* Any thread.  The worker that was asked for did not start; those left. */
-uint32_t request_queue_spawn_failed(struct request_queue *q);
+/*
+ * Any thread.  The worker that was asked for did not start.  QUEUE_SPAWN: requests
+ * that came after it was asked for rely on it, and deserve one of their own.  *left is
+ * how many workers there are without that.
+ */
+enum queue_need request_queue_spawn_failed(struct request_queue *q,
+                                           uint32_t *left);
+
+/*
+ * Any thread.  Where no worker is left nor asked for: the oldest request that the
+ * last one was asked for, as if cancelled.  Else NULL.
+ */
+struct request_node *request_queue_cancel_deserted(struct request_queue *q);
 
 /* Any thread.  Takes it out of the queue; false: it is in no queue (any more). */
 bool request_queue_cancel(struct request_queue *q, struct request_node *node);
