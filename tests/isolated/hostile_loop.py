@@ -169,8 +169,8 @@ def loop_used_before_a_fork():
     loop_made_before_a_fork(True)
 
 
-def needs_tasks_that_outlive_a_fork():
-    if sys.version_info >= (3, 14):
+def needs_older_than(version):
+    if sys.version_info >= version:
         skip("asyncio's own tasks end with the fork: the stock loop hangs too")
 
 
@@ -190,7 +190,7 @@ def exit_of_a_forked_child(fork):
 
 
 def exit_of_a_child_forked_in_a_coroutine():
-    needs_tasks_that_outlive_a_fork()
+    needs_older_than((3, 14))
 
     async def fork(loop):
         return os.fork() or sys.exit(5)
@@ -210,7 +210,7 @@ def exit_of_a_child_forked_in_a_callback():
 
 def call_of_a_child_forked_in_a_coroutine():
     """There asyncio says that no loop runs, and this one goes on."""
-    needs_tasks_that_outlive_a_fork()
+    needs_older_than((3, 14))
 
     async def main():
         loop = asyncio.get_running_loop()
