@@ -16,6 +16,7 @@ import inspect
 import mmap
 import os
 import random
+import resource
 import signal
 import socket
 import sys
@@ -210,6 +211,12 @@ class Fuzz:
             "Workers": [], "EventLoop": [], "module": [_core],
         }  # fmt: skip
         self.functions = functions()
+        self.makers = [
+            self.new_context, self.new_pool, self.new_pool, self.new_notifier,
+            self.new_selector, self.new_loop,
+        ]  # fmt: skip
+        if main:  # or another thread would be without fds, too
+            self.makers.append(self.new_without_fds)
         self.looking = 0  # at what is found, perhaps in the middle of a start
         self.acquired = []  # contexts
         self.zombies = []
@@ -361,6 +368,22 @@ class Fuzz:
         cls = self.random.choice([tpool.AioContext, Context, _core.AioContext])
         args = [self.argument("i")[1] for _ in range(self.random.randrange(4))]
         return self.keep("AioContext", cls(*args), 5)
+
+    def new_without_fds(self):
+        """Make something that needs more fds than there are."""
+        fd = os.dup(0)
+        os.close(fd)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        make = self.random.choice(
+            [self.new_context, self.new_notifier, self.new_selector, self.new_loop]
+        )
+        try:
+            resource.setrlimit(
+                resource.RLIMIT_NOFILE, (fd + self.random.randrange(6), hard)
+            )
+            make()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     def new_pool(self):
         r = self.random
@@ -558,10 +581,7 @@ class Fuzz:
         try:
             dice = r.random()
             if dice < 0.02:
-                make = r.choice(
-                    [self.new_context, self.new_pool, self.new_pool, self.new_notifier,
-                     self.new_selector, self.new_loop]
-                )  # fmt: skip
+                make = r.choice(self.makers)
                 self.note(make.__name__)
                 make()
             elif dice < 0.03:
@@ -638,8 +658,12 @@ class Fuzz:
 
     def on_signal(self, number, frame):
         self.reenter("signal")
-        if self.random.random() < 0.1:
+        if self.depth and self.random.random() < 0.1:
             raise Hostile
+
+    def unblock(self, number, frame):
+        if self.depth:  # not between two calls
+            raise Unblock
 
     def run(self, calls):
         """Call, until so many have been made."""
@@ -731,10 +755,6 @@ def watch(fuzzes, stop):
             signal.pthread_kill(MAIN.ident, signal.SIGUSR1)
 
 
-def unblock(number, frame):
-    raise Unblock
-
-
 def check_that_all_is_known():
     """Fail where the C module has an entry that no table of this file knows."""
     for kind in [name for name in SIGNATURES if hasattr(_core, name)]:
@@ -775,7 +795,7 @@ def main(seed, calls, path, threads):
     for other in fuzzes[1:]:
         other.kinds = first.kinds  # the same objects
     Context.fuzz = Pool.fuzz = first
-    signal.signal(signal.SIGUSR1, unblock)
+    signal.signal(signal.SIGUSR1, first.unblock)
     signal.signal(signal.SIGALRM, first.on_signal)
     gc.set_threshold(200, 5, 5)
     stop = threading.Event()
