@@ -70,6 +70,7 @@ PY_FLOORS = {
     "meter": 4,
     "pytest_plugin": 5,
     "selector": 4,
+    "loop_executor": 0,
     "loop_pool": 4,
     "guest": 5,
     "loop": 6,

@@ -1,4 +1,3 @@
-import asyncio
 from collections.abc import Callable, Generator, Iterable
 from types import GenericAlias
 from typing import (
@@ -20,9 +19,13 @@ import tpool.aio_context
 class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
+class _Future(Protocol):
+    def cancelled(self) -> bool: ...
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
+_F = TypeVar("_F", bound=_Future)
 
 POLL_MAX_NS_DEFAULT: Final[int]
 _TRACE_KINDS: Final[tuple[str, ...]]
@@ -187,8 +190,8 @@ class ThreadPool:
     ) -> Request[_T]: ...
     def _submit_for(
         self,
-        future: asyncio.Future[_T],
-        settle: Callable[[Request[_T], asyncio.Future[_T]], object],
+        future: _F,
+        settle: Callable[[Request[_T], _F], object],
         fn: Callable[..., _T],
         /,
         *args: object,

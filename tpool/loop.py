@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
 from tpool.guest import pool_of, visit
+from tpool.loop_executor import request_of, submit_is_wrapped
 from tpool.loop_pool import LoopPool
 from tpool.selector import AioSelector
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     from tpool._core import Request
     from tpool.aio_context import AioContext
-    from tpool.thread_pool import ThreadPool
+
+    _Call: TypeAlias = Request["_T"] | concurrent.futures.Future["_T"]
 
 __all__ = ["EventLoop", "new_event_loop", "run", "to_thread"]
 
@@ -31,7 +33,7 @@ _OURS: dict[type[BaseException], type[BaseException]] = {
 }
 
 
-def _settle(request: Request[_T], future: asyncio.Future[_T]) -> None:
+def _settle(request: _Call[_T], future: asyncio.Future[_T]) -> None:
     """Give the future what became of its request, in the future's loop."""
     loop = future.get_loop()
     if asyncio._get_running_loop() is loop:
@@ -44,7 +46,7 @@ def _settle(request: Request[_T], future: asyncio.Future[_T]) -> None:
             raise
 
 
-def _settle_here(request: Request[_T], future: asyncio.Future[_T]) -> None:
+def _settle_here(request: _Call[_T], future: asyncio.Future[_T]) -> None:
     """Do so, in the loop; in the child of a fork asyncio says that none runs."""
     if future.done():
         return  # it was cancelled
@@ -69,7 +71,7 @@ def _settle_here(request: Request[_T], future: asyncio.Future[_T]) -> None:
         future.set_exception(exc)
 
 
-def _cancel(request: Request[_T], future: asyncio.Future[_T]) -> None:
+def _cancel(request: _Call[_T], future: asyncio.Future[_T]) -> None:
     """Cancel the request of a cancelled future, as asyncio does: a turn later.
 
     A call that runs already goes on, its result is dropped.
@@ -89,6 +91,26 @@ def _future_of(
     else:
         request.add_done_callback(partial(_settle, future=future))
     return future
+
+
+def _future_of_call(
+    call: concurrent.futures.Future[_T], loop: asyncio.AbstractEventLoop
+) -> asyncio.Future[_T]:
+    """Return a future of a loop, its thread's, for a call of its pool's executor."""
+    request = request_of(call)
+    if request is None:
+        return asyncio.wrap_future(call, loop=loop)
+    future: asyncio.Future[_T] = loop.create_future()
+    future.add_done_callback(partial(_cancel, call))
+    call.add_done_callback(partial(_give_up, future=future))
+    request.add_done_callback(lambda *_: _settle(call, future))
+    return future
+
+
+def _give_up(call: concurrent.futures.Future[_T], future: asyncio.Future[_T]) -> None:
+    """Do not wait until a thread finds that somebody has cancelled the call."""
+    if call.cancelled():
+        _settle(call, future)
 
 
 def _await_request(
@@ -126,12 +148,12 @@ class EventLoop(asyncio.SelectorEventLoop):
     _selector: AioSelector
     _debug: bool  # of BaseEventLoop
     _default_executor: Any  # of BaseEventLoop
-    _pool: ThreadPool | None
+    _pool: LoopPool | None
 
     def __init__(self, poll_max_ns: int | None = None) -> None:
         """Make a loop; see the class."""
         self._pool = None
-        self._pools: dict[AioContext, ThreadPool] = {}  # the parent's, after a fork
+        self._pools: dict[AioContext, LoopPool] = {}  # the parent's, after a fork
         selector = AioSelector(poll_max_ns)
         try:
             super().__init__(selector)
@@ -151,7 +173,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         return self._selector.ctx
 
     @property
-    def pool(self) -> ThreadPool:
+    def pool(self) -> LoopPool:
         """The pool that run_in_executor(None, ...) and to_thread() use.
 
         Raises:
@@ -163,7 +185,7 @@ class EventLoop(asyncio.SelectorEventLoop):
             pool = self._new_pool()
         return pool
 
-    def _new_pool(self) -> ThreadPool:
+    def _new_pool(self) -> LoopPool:
         before, ctx = self._pool, self._selector.ctx
         # Several threads may ask for it, and no lock is right: a collection, or a
         # fork, may come in the middle. Of two that are made one is dropped.
@@ -193,7 +215,9 @@ class EventLoop(asyncio.SelectorEventLoop):
         """Call func(*args) in a thread.
 
         In the loop's own pool it runs in the thread's own contextvars context, and
-        no idle thread leaves: what a call leaves there is there for the next.
+        no idle thread leaves: what a call leaves there is there for the next. Where
+        somebody has wrapped ThreadPoolExecutor.submit(), that is called, and its
+        future waited for, as by asyncio.
 
         Args:
             executor: None for the loop's own pool, unless
@@ -214,6 +238,8 @@ class EventLoop(asyncio.SelectorEventLoop):
             self._check_callback(func, "run_in_executor")  # type: ignore[attr-defined]
         if executor is None:
             self._check_default_executor()  # type: ignore[attr-defined]
+        if submit_is_wrapped():
+            return _future_of_call(pool.executor.submit(func, *args), self)
         # Of no class of ours: asyncio has shorter ways for its own.
         future: asyncio.Future[_T] = self.create_future()
         pool._submit_for(future, _settle, func, *args)
@@ -262,7 +288,9 @@ def run(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
 async def to_thread(fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
     """Call fn in a thread and return its result, in any asyncio loop.
 
-    The call runs in a copy of the caller's contextvars context. On an EventLoop
+    The call runs in a copy of the caller's contextvars context, so that tracing
+    goes along; what wraps ThreadPoolExecutor.submit(), as tracing libraries do for
+    run_in_executor() and asyncio.to_thread(), is not called. On an EventLoop
     its completion is polled for; another loop is polled for a moment, and woken
     by one fd, once for all that has completed meanwhile. There, asyncio.run()
     does not wait for a call that nobody awaits any more.
@@ -275,7 +303,7 @@ async def to_thread(fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
     loop = asyncio.get_running_loop()
     if isinstance(loop, EventLoop):
         loop._check_default_executor()  # type: ignore[attr-defined]
-        pool = loop.pool
+        request = loop.pool.submit(fn, *args, **kwargs)
     else:
-        pool = pool_of(loop)
-    return await _future_of(pool.submit(fn, *args, **kwargs), loop)
+        request = pool_of(loop).submit(fn, *args, **kwargs)
+    return await _future_of(request, loop)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Self
 
+from tpool.loop_executor import executor_on
 from tpool.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from tpool.aio_context import AioContext
 
 __all__ = ["LoopPool"]
@@ -24,6 +27,7 @@ class LoopPool(ThreadPool):
 
     _block_signals = False
     _bare_threads = False
+    _executor: Executor | None = None
 
     def __new__(cls, ctx: AioContext, *, thread_name_prefix: str) -> Self:
         """Make a pool; see the class."""
@@ -35,3 +39,16 @@ class LoopPool(ThreadPool):
             idle_timeout=None,
             thread_name_prefix=thread_name_prefix,
         )
+
+    @property
+    def executor(self) -> Executor:
+        """As what asyncio would know it; for who has to hear of each call."""
+        if self._executor is None:
+            self._executor = executor_on(self)
+        return self._executor
+
+    def shutdown(self, wait: bool = True, cancel_futures: bool = False) -> None:
+        """Shut it down, as ThreadPool.shutdown()."""
+        if self._executor is not None:
+            self._executor.shutdown(wait, cancel_futures=cancel_futures)
+        super().shutdown(wait, cancel_futures)

@@ -274,13 +274,17 @@ class WorkerThread(threading.Thread):
             self._forget()
 
     def run(self) -> None:
-        """Run the worker."""
-        worker, self._worker = self._worker, None
+        """Run the worker, as what any Thread runs: libraries wrap Thread.run()."""
         try:
-            if worker is not None:
-                worker.run()
+            self._target = self._work
+            super().run()
         finally:
             self._forget()
+
+    def _work(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.run()
 
     def _delete(self) -> None:
         # The end of every thread: also of one that a profile or trace hook has

@@ -34,10 +34,10 @@ PyDoc_STRVAR(
 PyDoc_STRVAR(
     submit_for_doc,
     "_submit_for($self, future, settle, fn, /, *args)\n--\n\n"
-    "Submit fn(*args) for a future of asyncio, and as asyncio has it.\n"
+    "Submit fn(*args) for a future, as asyncio has it.\n"
     "\n"
-    "The call runs in an empty context, and does not begin where the future is\n"
-    "cancelled; what is not callable fails in the thread. The owner calls\n"
+    "The call runs in the thread's own context, and does not begin where the\n"
+    "future is cancelled; what is not callable fails in the thread. The owner calls\n"
     "settle(request, future) when it is done.");
 
 PyDoc_STRVAR(
