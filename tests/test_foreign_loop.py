@@ -7,6 +7,8 @@ import os
 import select
 import signal
 import time
+from contextlib import nullcontext
+from functools import partial
 
 import pytest
 from conftest import poll_until, wait_until
@@ -219,3 +221,118 @@ def test_signal_handler_that_raises_in_prepare_leaves_nothing_raised(ctx, pool, 
         assert request.result() is True
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def hour():
+    return time.monotonic_ns() + 3_600_000_000_000
+
+
+def is_still_told(ctx, watcher):
+    """Whether a loop that waits for ever hears of a timer, once, and then ends."""
+    assert ctx.notify_me == 1
+    assert not watcher.poll(0)
+    timer = ctx.new_timer(int)
+    timer.mod_ns(hour())
+    heard = bool(watcher.poll(0))
+    timer.cancel()
+    ctx.check()
+    assert ctx.notify_me == 0
+    return heard
+
+
+def raising(then, exc=KeyboardInterrupt):
+    then()
+    raise exc
+
+
+# What a turn between prepare() and check() may do besides.
+INSIDE = {
+    "nothing": lambda ctx: None,
+    "prepare": lambda ctx: ctx.prepare(),
+    "prepare twice": lambda ctx: (ctx.prepare(), ctx.prepare()),
+    "a whole foreign turn": lambda ctx: (ctx.prepare(), ctx.check(), ctx.dispatch()),
+    "check": lambda ctx: ctx.check(),
+    "poll": lambda ctx: ctx.poll(False),
+    "prepare in a poll of its own": lambda ctx: (
+        ctx.call_soon(ctx.prepare),
+        ctx.poll(False),
+    ),
+    "raise": lambda ctx: raising(int),
+    "prepare and raise": lambda ctx: raising(ctx.prepare),
+    "check and raise": lambda ctx: raising(ctx.check),
+}
+
+
+@pytest.mark.parametrize("inside", INSIDE)
+@pytest.mark.parametrize("blocking", [False, True])
+def test_a_turn_between_prepare_and_check_leaves_the_wait_as_it_was(
+    ctx, watcher, inside, blocking
+):
+    assert ctx.prepare() == -1
+    ctx.call_soon(INSIDE[inside], ctx)
+    watcher.poll(0)
+    raises = pytest.raises(KeyboardInterrupt) if "raise" in inside else nullcontext()
+    with raises:
+        ctx.poll(blocking)
+    assert is_still_told(ctx, watcher)
+
+
+@pytest.mark.parametrize("inside", ["prepare", "prepare twice", "prepare and raise"])
+def test_prepare_in_a_turn_is_a_wait_of_its_own(ctx, watcher, inside):
+    ctx.call_soon(INSIDE[inside], ctx)
+    raises = pytest.raises(KeyboardInterrupt) if "raise" in inside else nullcontext()
+    with raises:
+        ctx.poll(False)
+    assert is_still_told(ctx, watcher)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_who_waits_for_longest_is_told_of_a_timer_that_is_later_than_the_other(
+    ctx, watcher, first
+):
+    """Two were told something; which of them the loop goes by nobody knows."""
+    soon, later = ctx.new_timer(int), ctx.new_timer(int)
+
+    def other():
+        (soon.cancel if first else partial(soon.mod_ns, hour()))()
+        assert (ctx.prepare() < 0) is first
+        soon.cancel()
+
+    if first:
+        soon.mod_ns(hour())
+    assert (ctx.prepare() > 0) is first
+    ctx.call_soon(other)
+    ctx.poll(False)
+    while watcher.poll(0):  # the timer that came and went
+        ctx.poll(False)
+    later.mod_ns(hour() + 3_600_000_000_000)
+    assert watcher.poll(0)
+    ctx.check()
+
+
+def test_prepare_that_raises_leaves_the_wait_before_as_it_was(ctx, pool, gate, watcher):
+    """A handler of a signal raises while prepare() polls, after it was told once."""
+    if len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("nobody polls on one CPU")
+    seen = []
+
+    def interrupt(*_):
+        if ctx.notify_me == 1:
+            seen.append(1)
+            raise InterruptedError
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        ctx.set_poll_params(2**62, 1_000_000)
+        while ctx.poll_ns < 1_000_000_000:
+            pool.submit(time.sleep, 0.01).result()
+        assert ctx.prepare() == -1
+        pool.submit(gate.wait)
+        signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+        with pytest.raises(InterruptedError):
+            wait_until(lambda: ctx.prepare() and None)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert seen == [1]
+    assert is_still_told(ctx, watcher)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import c_build
 import pytest
-from models import notify_model, park_model
+from models import foreign_model, notify_model, park_model
 from models.explorer import DONE, Thread, Violation, explore
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def cpus() -> int:
     return len(os.sched_getaffinity(0))
 
 
-MODELS = (notify_model, park_model)
+MODELS = (notify_model, foreign_model, park_model)
 # Operations of the real files that lose nothing, and within which a fault shows.
 CLEAN_OPERATIONS = 10_000_000
 MUTANT_OPERATIONS = 50_000

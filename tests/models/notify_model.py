@@ -71,7 +71,7 @@ MUTANTS = (
 )
 
 
-def _poster(kind: str, bit: int, mutant: str | None) -> Program:
+def poster(kind: str, bit: int, mutant: str | None) -> Program:
     bare = kind == "bare"
     early = mutant == "poster's load weakened"
 
@@ -326,7 +326,7 @@ def run(scenario: Scenario, mutant: str | None = None) -> int:
     memory = dict.fromkeys(("state", "notified", "list", "fd", "context", "claimed"), 0)
     owner = dict.fromkeys(("got", "batch", "raised", "list", "notified", "fired"), 0)
     posters = [
-        _poster(kind, bit, mutant)
+        poster(kind, bit, mutant)
         for kind, bit in zip(scenario.posters, bits, strict=True)
     ]
     return explore(

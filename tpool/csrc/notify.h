@@ -47,6 +47,10 @@
  * A post in the poll phase sets no flag at all: the node itself is seen.  (A
  * flag set after the owner took the node would cost it one empty turn.)
  *
+ * A foreign loop does A and K in prepare(), U in check(), and waits in between.
+ * A turn in between is U at its begin and A, K at its end; what K finds then is
+ * written, for the loop looks at nothing but the fd.
+ *
  * tests/models holds the model and the mutants, tests/c the checks of this file
  * under a weak-memory checker.
  */

@@ -315,13 +315,12 @@ int handlers_dispatch_polled(struct fd_handler **pollable, uint64_t poll,
     for (int i = 0; pollable[i]; i++) {
         struct fd_handler *h = pollable[i];
 
-        if (h->polled && ret >= 0 && h->served <= poll) {
+        if (h->polled == poll && ret >= 0 && h->served <= poll) {
             h->served = poll;
             *progress = true;
             ret = handler_call(h, h->callbacks[IO_POLL_READY] ? IO_POLL_READY
                                                               : IO_READ);
         }
-        h->polled = false;
     }
     return ret < 0 ? -1 : 0;
 }

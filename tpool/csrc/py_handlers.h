@@ -24,9 +24,9 @@ struct fd_handler {
     int fd;
     uint32_t gen;
     bool removed;
-    bool polled;       /* io_poll said so in this turn */
     uint8_t unchecked; /* events until the fd is asked whether it is open */
-    uint64_t served;   /* the newest turn that has called it: its poll() */
+    uint64_t polled;   /* the newest turn whose io_poll said so: its poll() */
+    uint64_t served;   /* the newest turn that has called it */
     int64_t poll_ns;   /* window of this source */
     PyObject *callbacks[HANDLER_CALLBACKS]; /* NULL: none */
     PyObject *keep;                         /* whatever owns the fd, or NULL */
@@ -78,8 +78,8 @@ int handlers_drop_ghosts(struct handler_table *t, struct fdmon *m);
 int handler_call(struct fd_handler *h, enum handler_callback which);
 
 /*
- * Calls io_poll_ready, or io_read, of those whose io_poll said so.  poll: number
- * of the turn; what a nested turn has served since is left to the next look, as
+ * Calls io_poll_ready, or io_read, of those whose io_poll said so in this turn.
+ * poll: its number; what a nested turn has served since is left to the next look, as
  * in handlers_dispatch().  Returns 0, or -1 with an exception that must leave
  * poll().
  */

@@ -46,10 +46,8 @@ static int call_io_poll(struct wait *w)
         if (truth < 0) {
             return -1;
         }
-        if (truth) {
-            w->pollable[i]->polled = true;
-            any = 1;
-        }
+        w->pollable[i]->polled = truth ? w->poll : 0;
+        any |= truth;
     }
     return any;
 }

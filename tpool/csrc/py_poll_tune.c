@@ -58,7 +58,7 @@ static void tune_calls(AioContextObject *c, int64_t block_ns)
 
 static bool handler_fired(const struct wait *w, const struct fd_handler *h)
 {
-    bool fired = h->polled;
+    bool fired = h->polled == w->poll;
 
     for (int i = 0; i < w->n_events && !fired; i++) {
         fired = w->events[i].gen == h->gen;

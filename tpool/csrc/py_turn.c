@@ -117,41 +117,63 @@ static void end(AioContextObject *c)
     context_release(c);
 }
 
-/* While a foreign loop waits: its wait is over; whether there was one. */
-static bool foreign_leave(struct notify *n)
+/*
+ * A foreign loop waits from prepare() to check().  Between the two its thread may
+ * turn the context all the same: the wait is suspended for that turn, and goes on
+ * at its end, whatever was raised, and whatever prepare() and check() were called
+ * in it.  So pairs nest: who was told first still waits.
+ */
+struct foreign_wait {
+    bool waits;
+    int64_t told_ns; /* until then; -1: for ever, 0: not at all */
+};
+
+static struct foreign_wait foreign_suspend(AioContextObject *c)
 {
-    if (!(notify_me(n) & NOTIFY_FOREIGN)) {
-        return false;
+    struct notify *n = &c->core->aio.notify;
+    struct foreign_wait found = {.waits = notify_me(n) & NOTIFY_FOREIGN,
+                                 .told_ns = c->told_ns};
+
+    if (found.waits) {
+        notify_unblock(n);
+        notify_lower(n, NOTIFY_FOREIGN);
     }
-    notify_unblock(n);
-    notify_lower(n, NOTIFY_FOREIGN);
-    return true;
+    return found;
 }
 
-/* Whether a foreign loop, which was told how long to wait, would wait too long. */
-static bool foreign_waits_beyond(const AioContextObject *c, int64_t due_ns)
+/* Whether who was told to wait until told_ns would wait too long. */
+static bool waits_beyond(int64_t told_ns, int64_t due_ns)
 {
-    return due_ns >= 0 && (c->told_ns < 0 || due_ns < c->told_ns);
+    return due_ns >= 0 && (told_ns < 0 || due_ns < told_ns);
 }
 
 void context_set_due(AioContextObject *c, int64_t due_ns)
 {
     if (context_is_owner(c) &&
         (notify_me(&c->core->aio.notify) & NOTIFY_FOREIGN) &&
-        foreign_waits_beyond(c, due_ns)) {
+        waits_beyond(c->told_ns, due_ns)) {
         notify_bare(&c->core->aio.notify);
     }
 }
 
-static void foreign_enter(AioContextObject *c)
+/* The end of a turn.  Two may have been told something: the later is relied on. */
+static void foreign_resume(AioContextObject *c, struct foreign_wait found)
 {
-    struct aio_core *core = &c->core->aio;
+    struct notify *n = &c->core->aio.notify;
+    struct foreign_wait now = foreign_suspend(c);
 
-    notify_raise(&core->notify, NOTIFY_FOREIGN);
-    if (c->batch_head || foreign_waits_beyond(c, wait_due_at_ns(c)) ||
-        !notify_may_block(&core->notify, &core->list)) {
+    if (!found.waits && !now.waits) {
+        return;
+    }
+    if (!now.waits ||
+        (found.waits && waits_beyond(found.told_ns, now.told_ns))) {
+        c->told_ns = found.told_ns;
+    }
+    notify_raise(n, NOTIFY_FOREIGN);
+    if (c->batch_head || waits_beyond(c->told_ns, wait_due_at_ns(c)) ||
+        !notify_may_block(n, &c->core->aio.list)) {
         /* The fd is the only thing that a foreign loop looks at. */
-        notify_write(&core->notify);
+        notify_write(n);
     }
 }
 
@@ -191,7 +213,8 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
 {
     struct wait w;
     struct notify *notify;
-    bool blocking = timeout_ns != 0, foreign;
+    struct foreign_wait foreign;
+    bool blocking = timeout_ns != 0;
     int ret = 0;
 
     *progress = false;
@@ -202,7 +225,7 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
     w.poll = c->polls;
     w.pollable = NULL;
     w.n_events = 0;
-    foreign = foreign_leave(notify);
+    foreign = foreign_suspend(c);
     if (blocking) {
         notify_raise(notify, NOTIFY_STEP);
     }
@@ -221,6 +244,7 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
     }
     c->waited = timeout_ns != 0;
     if (blocking) {
+        notify_unblock(notify); /* prepare() in a callback of the wait */
         notify_lower(notify, NOTIFY_STEP);
     }
     accept_events(c, &w);
@@ -238,8 +262,8 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
     if (ret == 0) {
         ret = context_check_open(c); /* a callback has forked: the child */
     }
-    if (foreign && !c->closed) {
-        foreign_enter(c);
+    if (!c->closed) {
+        foreign_resume(c, foreign);
     }
     end(c);
     return ret;
@@ -283,6 +307,7 @@ static void foreign_tune(AioContextObject *c)
 
 int context_prepare(AioContextObject *c, int64_t *timeout_ns)
 {
+    struct foreign_wait found;
     struct notify *notify;
     int hit = 0;
 
@@ -290,20 +315,23 @@ int context_prepare(AioContextObject *c, int64_t *timeout_ns)
         return -1;
     }
     notify = &c->core->aio.notify;
-    foreign_leave(notify);
+    found = foreign_suspend(c);
     context_absorb(c);
     *timeout_ns = wait_due_ns(c);
     notify_raise(notify, NOTIFY_FOREIGN);
     if (*timeout_ns != 0) {
+        c->told_ns = 0; /* signal handlers run: nobody waits yet */
         hit = foreign_poll(c, *timeout_ns);
-        if (!(notify_me(notify) & NOTIFY_FOREIGN)) {
-            /* A signal handler has called check(), say. */
-            notify_raise(notify, NOTIFY_FOREIGN);
-        }
+        foreign_suspend(c); /* one of them may have called check(), or not */
+        notify_raise(notify, NOTIFY_FOREIGN);
     }
     if (hit < 0) {
-        foreign_leave(notify);
-    } else if (hit > 0 || !notify_may_block(notify, &c->core->aio.list)) {
+        foreign_suspend(c);
+        foreign_resume(c, found);
+        end(c);
+        return -1;
+    }
+    if (hit > 0 || !notify_may_block(notify, &c->core->aio.list)) {
         *timeout_ns = 0;
     } else {
         *timeout_ns = wait_due_ns(
@@ -311,7 +339,7 @@ int context_prepare(AioContextObject *c, int64_t *timeout_ns)
     }
     c->told_ns = *timeout_ns ? wait_due_at_ns(c) : 0;
     end(c);
-    return hit < 0 ? -1 : 0;
+    return 0;
 }
 
 int context_check(AioContextObject *c, bool *ready)
@@ -321,7 +349,7 @@ int context_check(AioContextObject *c, bool *ready)
     if (begin(c) < 0) {
         return -1;
     }
-    foreign_leave(&c->core->aio.notify);
+    foreign_suspend(c);
     w.n_events = fdmon_wait(&c->fdmon, 0, w.events);
     if (w.n_events < 0) {
         end(c);
