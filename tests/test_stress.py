@@ -137,3 +137,8 @@ def test_contexts_and_pools_come_and_go_under_load(background):
 
     for thread in [background(live, seed) for seed in range(3)]:
         thread.finish()
+
+
+def test_everything_at_once_neither_crashes_nor_hangs_nor_loses_a_request(isolated):
+    """Under ThreadSanitizer it is run by hand: see the program."""
+    isolated("everything_at_once.py", str(5 * SOAK), timeout=60 + 5 * SOAK)

@@ -103,9 +103,10 @@ static inline void pool_init(struct pool *p, int64_t poll_max_ns,
     p->call_ns = 2 * SHORT_CALL_NS;
     p->pin_workers = false;
     p->on_take = NULL;
-    assert(request_queue_init(&p->queue, &p->cpus, &params) == 0);
-    pool_answer(p, request_queue_set_limits(&p->queue, min_threads, max_threads,
-                                            idle_timeout_ns));
+    assert(request_queue_init(&p->queue, &p->cpus, &params, idle_timeout_ns) ==
+           0);
+    pool_answer(p,
+                request_queue_set_limits(&p->queue, min_threads, max_threads));
 }
 
 static inline void pool_push(struct pool *p, struct request *newest,

@@ -99,7 +99,7 @@ static void test_last_that_worked_is_woken_first(void)
     for (int i = 0; i < ROUNDS; i++) {
         WAIT_UNTIL(all_are_parked());
         assert(last_that_worked_is_newest());
-        assert(request_queue_set_limits(&pool.queue, 0, 2, -1) == QUEUE_SEEN);
+        assert(request_queue_set_limits(&pool.queue, 0, 2) == QUEUE_SEEN);
     }
     pool_end(&pool);
 }

@@ -131,7 +131,7 @@ static void test_idle_timeout(void)
     }
     WAIT_UNTIL(threads_now() == 0);
     assert(pool.started >= 25);
-    pool_answer(&pool, request_queue_set_limits(&pool.queue, 2, WORKERS, 1000));
+    pool_answer(&pool, request_queue_set_limits(&pool.queue, 2, WORKERS));
     while (request_queue_grow(&pool.queue)) {
         pool_answer(&pool, QUEUE_SPAWN);
     }
@@ -154,11 +154,11 @@ static void test_set_limits(void)
         pool_submit(&pool, &requests[0][i]);
     }
     assert(threads_now() == 1);
-    pool_answer(&pool, request_queue_set_limits(&pool.queue, 0, WORKERS, -1));
+    pool_answer(&pool, request_queue_set_limits(&pool.queue, 0, WORKERS));
     WAIT_UNTIL(threads_now() == WORKERS);
     atomic_store_explicit(&gate, true, memory_order_release);
     WAIT_UNTIL(pool.ran == WORKERS);
-    pool_answer(&pool, request_queue_set_limits(&pool.queue, 0, 1, -1));
+    pool_answer(&pool, request_queue_set_limits(&pool.queue, 0, 1));
     WAIT_UNTIL(threads_now() == 1);
     for (int i = WORKERS; i < 100; i++) {
         pool_submit(&pool, &requests[0][i]);

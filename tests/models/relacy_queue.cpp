@@ -63,9 +63,9 @@ struct queue_suite : rl::test_suite<queue_suite, SUBMITTERS + WORKERS> {
         /* One CPU: nobody polls, so every wait goes through the park. */
         cpus.single.store(!scenario->moving, memory_order_relaxed);
         cpus.owner.store(sched_getcpu(), memory_order_relaxed);
-        request_queue_init(&q, &cpus, &params);
+        request_queue_init(&q, &cpus, &params, -1);
         q.poll.poll_ns = scenario->moving;
-        request_queue_set_limits(&q, scenario->workers, scenario->workers, -1);
+        request_queue_set_limits(&q, scenario->workers, scenario->workers);
         while (request_queue_grow(&q)) {
         }
         ran.store(0, memory_order_relaxed);

@@ -58,7 +58,7 @@ typedef struct {
     struct fdmon fdmon;
     struct handler_table handlers;
     struct timer_heap timers;
-    struct poll_params params;
+    struct poll_params params; /* written in the critical section, too */
     int64_t poll_ns; /* window of the calls that were waited for last */
     /*
      * A foreign loop's own: its poll phase looks at the fds too, so a handler

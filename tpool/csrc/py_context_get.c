@@ -30,24 +30,38 @@ PyObject *context_stats(AioContextObject *c, PyObject *Py_UNUSED(ignored))
                          (long long)counter_get(&s->wake_ns));
 }
 
+/*
+ * Any thread.  Without acquiring the context: its owner may be in a callback
+ * that waits for the caller.
+ */
+static struct poll_params get_params(AioContextObject *c)
+{
+    struct poll_params params;
+
+    Py_BEGIN_CRITICAL_SECTION(c);
+    params = c->params;
+    Py_END_CRITICAL_SECTION();
+    return params;
+}
+
 static PyObject *get_poll_max_ns(AioContextObject *c, void *Py_UNUSED(closure))
 {
-    return PyLong_FromLongLong(c->params.max_ns);
+    return PyLong_FromLongLong(get_params(c).max_ns);
 }
 
 static PyObject *get_poll_grow(AioContextObject *c, void *Py_UNUSED(closure))
 {
-    return PyLong_FromLongLong(c->params.grow);
+    return PyLong_FromLongLong(get_params(c).grow);
 }
 
 static PyObject *get_poll_shrink(AioContextObject *c, void *Py_UNUSED(closure))
 {
-    return PyLong_FromLongLong(c->params.shrink);
+    return PyLong_FromLongLong(get_params(c).shrink);
 }
 
 static PyObject *get_poll_hybrid(AioContextObject *c, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(c->params.hybrid);
+    return PyBool_FromLong(get_params(c).hybrid);
 }
 
 static PyObject *get_poll_ns(AioContextObject *c, void *Py_UNUSED(closure))
@@ -72,7 +86,7 @@ static PyObject *get_poll_ns(AioContextObject *c, void *Py_UNUSED(closure))
 static PyObject *get_poll_disable_cnt(AioContextObject *c,
                                       void *Py_UNUSED(closure))
 {
-    return PyLong_FromLong(c->handlers.blind);
+    return PyLong_FromUnsignedLongLong(counter_get(&c->handlers.blind));
 }
 
 static PyObject *get_notify_me(AioContextObject *c, void *Py_UNUSED(closure))

@@ -81,7 +81,9 @@ static PyObject *context_set_poll_params(AioContextObject *c, PyObject *args,
         return NULL;
     }
     params.hybrid = hybrid;
+    Py_BEGIN_CRITICAL_SECTION(c); /* for the attributes, which do not acquire */
     c->params = params;
+    Py_END_CRITICAL_SECTION();
     c->poll_ns = c->notify_poll_ns = 0;
     call_table_reset(&c->core->aio.calls);
     for (int fd = 0; fd < c->handlers.size; fd++) {

@@ -42,7 +42,8 @@ void handlers_cleanup(struct handler_table *t)
 void handlers_abandon(struct handler_table *t)
 {
     t->by_fd = NULL;
-    t->size = t->count = t->blind = t->pollable = 0;
+    t->size = t->count = t->pollable = 0;
+    counter_add(&t->blind, -counter_get(&t->blind));
     t->removals++;
 }
 
@@ -120,7 +121,11 @@ static uint32_t events_of(PyObject *const callbacks[HANDLER_CALLBACKS])
 static void count(struct handler_table *t, struct fd_handler *h, int step)
 {
     t->count += step;
-    *(h->callbacks[IO_POLL] ? &t->pollable : &t->blind) += step;
+    if (h->callbacks[IO_POLL]) {
+        t->pollable += step;
+    } else {
+        counter_add(&t->blind, (uint64_t)step);
+    }
 }
 
 /* Puts h, or NULL, in the place of old, which may be NULL; drops that last: it can

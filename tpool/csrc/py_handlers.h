@@ -40,8 +40,9 @@ struct handler_table {
     uint32_t gen;      /* of the newest registration; 0 is the notifier's */
     uint32_t removals; /* ever: tells whether an event may be stale */
     int count;
-    int blind;    /* handlers without io_poll: poll_disable_cnt */
     int pollable; /* handlers with io_poll */
+    /* Written with the context acquired, read by any thread. */
+    counter64 blind; /* handlers without io_poll: poll_disable_cnt */
 };
 
 void handlers_cleanup(struct handler_table *t);

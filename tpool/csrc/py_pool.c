@@ -130,8 +130,8 @@ static PyObject *pool_set_threads(PoolObject *self, PyObject *args,
         pool_check_up(self) < 0) {
         return NULL;
     }
-    if (request_queue_set_limits(&pool->queue, min_threads, max_threads,
-                                 pool->queue.idle_timeout_ns) == QUEUE_SPAWN &&
+    if (request_queue_set_limits(&pool->queue, min_threads, max_threads) ==
+            QUEUE_SPAWN &&
         pool_spawn_helper(pool) < 0) {
         return NULL;
     }
@@ -335,12 +335,12 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         parse_on_full(on_full, &block) < 0) {
         return NULL;
     }
-    pool = pool_core_new(c, spawn, prefix, (uint32_t)max_pending,
+    pool = pool_core_new(c, spawn, prefix, idle_ns, (uint32_t)max_pending,
                          block_signals);
     if (!pool) {
         return NULL;
     }
-    request_queue_set_limits(&pool->queue, min_threads, max_threads, idle_ns);
+    request_queue_set_limits(&pool->queue, min_threads, max_threads);
     /* From here on the collector, and so everybody, can find it: whole. */
     self = (PoolObject *)type->tp_alloc(type, 0);
     if (!self) {

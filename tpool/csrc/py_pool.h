@@ -58,8 +58,8 @@ static inline bool pool_is_forked(struct pool_core *pool)
 
 /* GIL held.  NULL with an exception. */
 struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
-                                PyObject *name_prefix, uint32_t max_pending,
-                                bool block_signals);
+                                PyObject *name_prefix, int64_t idle_timeout_ns,
+                                uint32_t max_pending, bool block_signals);
 struct pool_core *pool_core_ref(struct pool_core *pool);
 
 /* GIL held. */

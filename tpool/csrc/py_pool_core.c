@@ -31,8 +31,8 @@ void pool_core_unref(struct pool_core *pool)
 }
 
 struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
-                                PyObject *name_prefix, uint32_t max_pending,
-                                bool block_signals)
+                                PyObject *name_prefix, int64_t idle_timeout_ns,
+                                uint32_t max_pending, bool block_signals)
 {
     struct pool_core *pool = aligned_alloc(
         CACHE_LINE, (sizeof(*pool) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
@@ -45,7 +45,7 @@ struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
     }
     memset(pool, 0, sizeof(*pool));
     ret = request_queue_init(&pool->queue, &context->core->aio.cpus,
-                             &(struct poll_params){0});
+                             &(struct poll_params){0}, idle_timeout_ns);
     if (ret < 0) {
         free(pool);
         raise_errno(ret);

@@ -115,7 +115,10 @@ static void set_raised(RequestObject *r)
     r->raised = true;
 }
 
-/* Whether its future was cancelled while it was queued; -1: an exception. */
+/*
+ * Worker.  Whether its future was cancelled while it was queued; -1: an exception.
+ * The loop may be cancelling it: what is missed is harmless, see tests/tsan.supp.
+ */
 static int is_unwanted(RequestObject *r)
 {
     PyObject *cancelled;

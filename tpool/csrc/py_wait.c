@@ -104,7 +104,8 @@ static int block(AioContextObject *c, struct wait *w)
 
 static bool polling_is_on(AioContextObject *c)
 {
-    return c->params.max_ns > 0 && (c->interleaved || !c->handlers.blind);
+    return c->params.max_ns > 0 &&
+           (c->interleaved || !counter_get(&c->handlers.blind));
 }
 
 void wait_begin(AioContextObject *c, struct wait *w, int64_t timeout_ns)

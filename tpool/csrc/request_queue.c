@@ -8,7 +8,8 @@
 #include <string.h>
 
 int request_queue_init(struct request_queue *q, struct cpu_pair *cpus,
-                       const struct poll_params *params)
+                       const struct poll_params *params,
+                       int64_t idle_timeout_ns)
 {
     pthread_mutexattr_t attr;
     int ret;
@@ -21,8 +22,8 @@ int request_queue_init(struct request_queue *q, struct cpu_pair *cpus,
     atomic_init(&q->backlog, false);
     atomic_init(&q->interrupt, false);
     q->cpus = cpus;
+    q->idle_timeout_ns = idle_timeout_ns;
     q->max_threads = 1;
-    q->idle_timeout_ns = -1;
     q->params = *params;
     /* Until calls have been seen, each gets a thread at once. */
     q->call_ns = 2 * SHORT_CALL_NS;
@@ -233,8 +234,7 @@ void request_queue_shutdown(struct request_queue *q)
 
 enum queue_need request_queue_set_limits(struct request_queue *q,
                                          uint32_t min_threads,
-                                         uint32_t max_threads,
-                                         int64_t idle_timeout_ns)
+                                         uint32_t max_threads)
 {
     enum queue_need need = QUEUE_SEEN;
     struct queue_worker *all, *wake;
@@ -242,7 +242,6 @@ enum queue_need request_queue_set_limits(struct request_queue *q,
     pthread_mutex_lock(&q->lock);
     q->min_threads = min_threads;
     q->max_threads = max_threads;
-    q->idle_timeout_ns = idle_timeout_ns;
     queue_update_interrupt(q);
     all = unpark_all(q); /* they park again, by the new rules */
     if (queue_look(q) && !queue_somebody_looks(q)) {

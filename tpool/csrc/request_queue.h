@@ -116,6 +116,7 @@ struct request_queue {
     atomic_bool interrupt;  /* ends a poll phase: shutdown, fewer threads */
     /* Immutable after init. */
     struct cpu_pair *cpus;
+    int64_t idle_timeout_ns; /* -1: an idle worker stays */
 
     /* Protected by lock. */
     _Alignas(CACHE_LINE) pthread_mutex_t lock;
@@ -128,7 +129,6 @@ struct request_queue {
     uint32_t threads, min_threads, max_threads;
     uint32_t active; /* workers in a call, or about to begin one */
     uint32_t asked;  /* workers asked for, ever; may wrap */
-    int64_t idle_timeout_ns;
     int64_t call_ns; /* how long calls take, a moving average */
     struct poll_params params;
     struct poll_source poll;
@@ -140,7 +140,8 @@ struct request_queue {
 
 /* cpus outlives the queue.  Returns 0 or -errno. */
 int request_queue_init(struct request_queue *q, struct cpu_pair *cpus,
-                       const struct poll_params *params);
+                       const struct poll_params *params,
+                       int64_t idle_timeout_ns);
 
 /* No worker is left; nothing is queued. */
 void request_queue_cleanup(struct request_queue *q);
@@ -148,8 +149,7 @@ void request_queue_cleanup(struct request_queue *q);
 /* Any thread.  Applied at once, to running workers too. */
 enum queue_need request_queue_set_limits(struct request_queue *q,
                                          uint32_t min_threads,
-                                         uint32_t max_threads,
-                                         int64_t idle_timeout_ns);
+                                         uint32_t max_threads);
 void request_queue_set_params(struct request_queue *q,
                               const struct poll_params *params);
 
