@@ -20,7 +20,13 @@ def cases(script):
 
 CASES = [
     case
-    for script in ("hostile.py", "hostile_fork.py", "hostile_loop.py", "collector.py")
+    for script in (
+        "hostile.py",
+        "hostile_fork.py",
+        "hostile_loop.py",
+        "collector.py",
+        "collected.py",
+    )
     for case in cases(script)
 ]
 

@@ -71,13 +71,6 @@ def test_reason_of_a_close_that_is_none_is_refused(ctx, pool, why):
     usable(ctx, pool)
 
 
-@pytest.mark.parametrize("params", [(-5, 0, 0), (0, -1, 0), (0, 0, -(2**63))])
-def test_polling_parameters_of_workers_are_checked(ctx, pool, params):
-    with pytest.raises(ValueError, match="must be at least 0"):
-        pool._set_poll_params(*params)
-    usable(ctx, pool)
-
-
 @pytest.mark.parametrize(
     ("value", "error"),
     [(-2, ValueError), (2**63, OverflowError), (1.5, TypeError), (None, TypeError)],

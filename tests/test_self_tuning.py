@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from conftest import spin, wait_blocked
+from conftest import spin, task_state, wait_blocked, wait_until
 
 import tpool
 
@@ -233,3 +233,19 @@ def test_calls_that_are_made_while_others_are_submitted_are_counted_at_one_place
             if pool.ctx.stats().naps > before:
                 break
         assert pool.ctx.stats().naps > before
+
+
+@pytest.mark.skipif(tpool._core.cpus_usable() == 1, reason="nobody polls there")
+@pytest.mark.parametrize("bound", [2**45, 60 * 10**9])
+def test_worker_stops_polling_when_it_is_switched_off(bound):
+    """In the middle of a phase that would last for a minute, or for hours."""
+    with tpool.AioContext(bound, 2**44) as ctx, tpool.ThreadPool(ctx, 0, 1) as pool:
+        tid = pool.submit(threading.get_native_id).result()
+
+        def polls():
+            pool.submit(int).result()
+            return pool.stats().poll_ns == bound and task_state(tid) == "R"
+
+        wait_until(polls)
+        ctx.set_poll_params(0)
+        wait_until(lambda: task_state(tid) == "S")

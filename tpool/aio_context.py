@@ -100,29 +100,6 @@ class AioContext(_core.AioContext):
         _contexts.add(self)
         return self
 
-    def set_poll_params(
-        self, max_ns: int, grow: int = 0, shrink: int = 0, *, hybrid: bool = True
-    ) -> None:
-        """Set bound and slopes of the polling time, of the pools' workers too.
-
-        Args:
-            max_ns: Bound in nanoseconds; 0 turns polling off.
-            grow: Factor to grow by; 0: 2.
-            shrink: Divisor to shrink by; 0: shrink to nothing.
-            hybrid: Whether long regular calls are slept through; see the class.
-
-        Raises:
-            ValueError: One is negative.
-            OverflowError: One does not fit an int64.
-            RuntimeError: The context is closed.
-
-        Context: Any thread; waits for the context. Unchanged on error.
-        Source: QEMU's aio_context_set_poll_params().
-        """
-        super().set_poll_params(max_ns, grow, shrink, hybrid=hybrid)
-        for pool in self._pools:
-            pool._set_poll_params(max_ns, grow, shrink)
-
     def stats(self) -> AioStats:
         """Return what was counted so far.
 
@@ -152,9 +129,7 @@ class AioContext(_core.AioContext):
         self._check_loops()
         self._closing = True  # a callback that runs now makes no more pools
         try:
-            for pool in self._pools:
-                pool.shutdown(wait=True, cancel_futures=True)
-            # What a pool that was dropped has left.
+            self._close_pools()
             self._poll_while(lambda: self._in_flight, self._threads)
             self._threads.join()
             if self._owned and self._visitors:

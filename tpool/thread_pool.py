@@ -10,9 +10,8 @@ import threading
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from tpool import _core
-from tpool.registry import Registry
 from tpool.stats import PoolStats
-from tpool.worker_thread import Workers, join_all, living, spawn
+from tpool.worker_thread import Workers, join_all, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -24,11 +23,6 @@ __all__ = ["ThreadPool", "shutdown_at_exit"]
 
 _T = TypeVar("_T")
 
-# Why a pool accepts no more requests; see _close().
-_SHUTDOWN, _EXIT = range(2)
-
-# Pools that may have threads when the interpreter exits.
-_pools: Registry[ThreadPool] = Registry()
 _exiting = threading.Event()
 _interrupted = threading.Event()  # the exit was, and something is dropped
 
@@ -107,7 +101,6 @@ class ThreadPool(_core.ThreadPool):
         )
         self._threads = threads
         ctx._pools.add(self)
-        _pools.add(self)
         return self
 
     def map(self, fn: Callable[..., _T], *iterables: Iterable[Any]) -> Iterator[_T]:
@@ -158,7 +151,7 @@ class ThreadPool(_core.ThreadPool):
 
         Context: Any thread. May be called twice.
         """
-        if self._close(_SHUTDOWN, cancel_futures) and wait:
+        if self._close(0, cancel_futures) and wait:
             self._join()
 
     def _join(self) -> None:
@@ -192,30 +185,24 @@ def shutdown_at_exit() -> None:
     """
     if _interrupted.is_set():
         return  # multiprocessing ends the threads of a child, and Python then too
-    here: list[ThreadPool] = []
     try:
         _exiting.set()
-        here.extend(pool for pool in _pools if pool._close(_EXIT, False))
+        _core._close_pools()
         join_all()
     except KeyboardInterrupt:
         _interrupted.set()
-        if dropped := _what_is_left(here):
+        if dropped := _what_is_left():
             raise KeyboardInterrupt(dropped) from None
         _interrupted.clear()
         join_all()
 
 
-def _what_is_left(pools: list[ThreadPool]) -> str:
+def _what_is_left() -> str:
     """Say what is not done; nothing where all is."""
-    stats = [pool.stats() for pool in pools]
-    running, queued = sum(s.running for s in stats), sum(s.queued for s in stats)
-    lost = living().difference(*(pool._threads for pool in pools))  # of pools gone
-    if not (running or queued or lost):
+    running, queued = _core._count_calls()
+    if not (running or queued):
         return ""
-    return (
-        f"{running + len(lost)} calls of tpool have not ended, "
-        f"{queued} requests{' or more' if lost else ''} are dropped"
-    )
+    return f"{running} calls of tpool have not ended, {queued} requests are dropped"
 
 
 def _tell_by_the_exit_status() -> None:

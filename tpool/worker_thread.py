@@ -24,7 +24,6 @@ __all__ = [
     "Workers",
     "check_threads",
     "join_all",
-    "living",
     "spawn",
     "thread_cpu_ns",
     "waiting_for",
@@ -86,7 +85,6 @@ class Workers:
         # A thread's end, and who counts. Reentrant: a collection in the middle
         # may run code that starts a thread in vain.
         self._lock = threading.RLock()
-        _sets.add(self)
 
     def _after_fork(self) -> None:
         """Begin anew in the child: a thread of the parent may have the lock."""
@@ -99,6 +97,7 @@ class Workers:
 
     def add(self, thread: WorkerThread) -> None:
         """Take a thread in."""
+        _sets.add(self)  # again, as a collection that spares it forgets it
         self._threads.add(thread)
 
     def discard(self, thread: WorkerThread) -> None:
@@ -189,11 +188,6 @@ def waiting_for(
 _waits: list[_Wait] = []
 # Those with threads are alive, as each thread knows the sets that it is in.
 _sets: Registry[Workers] = Registry()
-
-
-def living() -> set[WorkerThread]:
-    """Return all workers' threads, also of pools that are gone."""
-    return {thread for threads in _sets for thread in threads}
 
 
 def join_all() -> None:

@@ -92,9 +92,17 @@ PyDoc_STRVAR(dispatch_doc,
              "Context: The owner.");
 
 PyDoc_STRVAR(
+    close_pools_doc,
+    "_close_pools($self, /)\n--\n\n"
+    "Have the pools that post here, known to anybody or not, accept no\n"
+    "more requests; cancel those that are queued.\n"
+    "\n"
+    "Context: Any thread.");
+
+PyDoc_STRVAR(
     set_poll_params_doc,
     "set_poll_params($self, /, max_ns, grow=0, shrink=0, *, hybrid=True)\n--\n\n"
-    "Bound and slopes of the self-tuned polling time.\n"
+    "Set bound and slopes of the polling time, of the pools' workers too.\n"
     "\n"
     "Args:\n"
     "    max_ns: Bound in nanoseconds; 0 turns polling off.\n"

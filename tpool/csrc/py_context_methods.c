@@ -7,6 +7,7 @@
 #include "py_bottom_half.h"
 #include "py_context.h"
 #include "py_context_doc.h"
+#include "py_pools.h"
 
 static PyObject *context_poll_method(AioContextObject *c, PyObject *const *args,
                                      Py_ssize_t nargs, PyObject *kwnames)
@@ -93,6 +94,7 @@ static PyObject *context_set_poll_params(AioContextObject *c, PyObject *args,
     }
     context_changed(c);
     context_release(c);
+    context_set_pool_params(c, &params);
     Py_RETURN_NONE;
 }
 
@@ -260,6 +262,7 @@ PyMethodDef context_methods[] = {
     METHOD("_interleave", context_interleave, METH_NOARGS, interleave_doc),
     METHOD("_after_fork", context_after_fork, METH_NOARGS, after_fork_doc),
     METHOD("_check_idle", context_check_idle, METH_NOARGS, check_idle_doc),
+    METHOD("_close_pools", context_close_pools, METH_NOARGS, close_pools_doc),
     METHOD("close", context_close, METH_NOARGS, close_doc),
     {NULL},
 };

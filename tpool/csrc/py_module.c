@@ -55,8 +55,9 @@ static int register_fork_hook(PyObject *module)
 
 static int module_exec(PyObject *module)
 {
-    if (py_trace_init(module) < 0 || add_exception(module) < 0 ||
-        py_context_add_type(module) < 0 || py_notifier_add_type(module) < 0 ||
+    if (py_pools_init(module) < 0 || py_trace_init(module) < 0 ||
+        add_exception(module) < 0 || py_context_add_type(module) < 0 ||
+        py_notifier_add_type(module) < 0 ||
         py_bottom_half_add_type(module) < 0 || py_timer_add_type(module) < 0 ||
         py_request_add_type(module) < 0 || py_pool_add_type(module) < 0 ||
         py_worker_add_type(module) < 0 || py_callable_init(module) < 0 ||

@@ -4,8 +4,7 @@
  */
 #include "py_pool.h"
 #include "py_args.h"
-#include "py_context.h"
-#include "py_request.h"
+#include "py_pools.h"
 
 #include <structmember.h>
 
@@ -58,12 +57,6 @@ PyDoc_STRVAR(
     "        before, what has not started is taken back.\n"
     "\n"
     "Context: Any thread.");
-
-/* In the order of _close()'s why. */
-static const char *const why_down[] = {
-    "cannot schedule new futures after shutdown",
-    "cannot schedule new futures after interpreter shutdown",
-};
 
 /* Starts workers until min_threads are there.  -1: a signal handler raised. */
 static int start_min_threads(struct pool_core *pool)
@@ -141,24 +134,6 @@ static PyObject *pool_set_threads(PoolObject *self, PyObject *args,
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(set_poll_params_doc,
-             "_set_poll_params($self, max_ns, grow, shrink, /)\n--\n\n"
-             "Parameters of the workers' polling, as those of the context.");
-
-static PyObject *pool_set_poll_params(PoolObject *self, PyObject *args)
-{
-    PyObject *max, *grow, *shrink;
-    struct poll_params params = {0};
-
-    if (!PyArg_ParseTuple(args, "OOO:_set_poll_params", &max, &grow, &shrink) ||
-        arg_poll_params(max, grow, shrink, &params) < 0 ||
-        pool_check_here(self->pool) < 0) {
-        return NULL;
-    }
-    request_queue_set_params(&self->pool->queue, &params);
-    Py_RETURN_NONE;
-}
-
 PyDoc_STRVAR(
     close_doc,
     "_close($self, why, cancel, /)\n--\n\n"
@@ -170,31 +145,21 @@ PyDoc_STRVAR(
     "\n"
     "Context: Any thread.");
 
-static PyObject *pool_close(PoolObject *self, PyObject *args)
+static PyObject *pool_close_method(PoolObject *self, PyObject *args)
 {
-    struct request_node *node;
     int why, cancel;
 
     if (!PyArg_ParseTuple(args, "ip:_close", &why, &cancel)) {
         return NULL;
     }
-    if (why < 0 || (size_t)why >= Py_ARRAY_LENGTH(why_down)) {
+    if (why < 0 || why >= POOL_DOWN_MAX) {
         PyErr_Format(PyExc_ValueError, "why must be 0 or 1, not %d", why);
         return NULL;
     }
     if (pool_is_forked(self->pool)) {
         Py_RETURN_FALSE;
     }
-    atomic_store_explicit(&self->down, why_down[why], memory_order_relaxed);
-    while (cancel && (node = request_queue_cancel_oldest(&self->pool->queue))) {
-        RequestObject *r = (RequestObject *)work_of(&node->link);
-
-        Py_BEGIN_CRITICAL_SECTION(r);
-        request_set_cancelled(r);
-        Py_END_CRITICAL_SECTION();
-        request_deliver(r);
-    }
-    request_queue_shutdown(&self->pool->queue);
+    pool_close(self->pool, (enum pool_down)why, cancel);
     Py_RETURN_TRUE;
 }
 
@@ -392,9 +357,7 @@ static PyMethodDef pool_methods[] = {
      submit_many_doc},
     {"set_threads", (PyCFunction)(void (*)(void))pool_set_threads,
      METH_VARARGS | METH_KEYWORDS, set_threads_doc},
-    {"_set_poll_params", (PyCFunction)pool_set_poll_params, METH_VARARGS,
-     set_poll_params_doc},
-    {"_close", (PyCFunction)pool_close, METH_VARARGS, close_doc},
+    {"_close", (PyCFunction)pool_close_method, METH_VARARGS, close_doc},
     {"_outstanding", (PyCFunction)pool_outstanding, METH_NOARGS,
      outstanding_doc},
     {"_stats", (PyCFunction)pool_stats, METH_NOARGS, stats_doc},

@@ -26,6 +26,10 @@ struct pool_core {
     uint32_t max_pending;
     bool block_signals; /* in the workers */
     uint32_t forks;     /* of the module, when it was made */
+    /* Any thread.  Why nothing can be submitted any more, or NULL. */
+    _Atomic(const char *) down;
+    /* Protected by the module's pools_lock. */
+    struct pool_core *next, **link;
     /* Any thread. */
     _Atomic unsigned long spawner; /* thread that starts a worker now, or 0 */
     /* Any thread, rarely: submitters that wait for room. */
@@ -41,9 +45,6 @@ typedef struct {
     struct pool_core *pool;
     AioContextObject *context;
     bool block; /* a full pool blocks instead of raising */
-    /* Any thread. */
-    /* Why nothing can be submitted any more, or NULL. */
-    _Atomic(const char *) down;
 } PoolObject;
 
 /*

@@ -2,7 +2,7 @@
  *
  * What a pool shares with its workers, and how it starts one.
  */
-#include "py_pool.h"
+#include "py_pools.h"
 #include "py_request.h"
 #include "py_worker.h"
 
@@ -21,6 +21,7 @@ void pool_core_unref(struct pool_core *pool)
     if (atomic_fetch_sub_explicit(&pool->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
+    pools_remove(pool);
     request_queue_cleanup(&pool->queue);
     pthread_cond_destroy(&pool->room);
     pthread_mutex_destroy(&pool->room_lock);
@@ -65,6 +66,7 @@ struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
     pool->name_prefix = Py_NewRef(name_prefix);
     pool->max_pending = max_pending;
     pool->block_signals = block_signals;
+    pools_add(pool);
     return pool;
 }
 

@@ -33,6 +33,9 @@ struct module_state {
     PyObject *set_wakeup_fd; /* see py_signals_init() */
     /* Any thread: how often this process is the child of a fork. */
     _Atomic uint32_t forks;
+    /* Any thread; see py_pools.h. */
+    struct pool_core *pools;
+    pthread_mutex_t pools_lock;
     /* Any thread; see trace_ring.h. */
     struct trace trace;
     bool trace_ready;
@@ -117,6 +120,9 @@ int py_signals_init(PyObject *module);
 
 /* What callable_key() needs.  Returns 0, or -1 with an exception. */
 int py_callable_init(PyObject *module);
+
+/* Adds the functions for all pools.  Returns 0, or -1 with an exception. */
+int py_pools_init(PyObject *module);
 
 /* Adds the functions for tracing.  Returns 0, or -1 with an exception. */
 int py_trace_init(PyObject *module);

@@ -48,7 +48,8 @@ int pool_check_here(struct pool_core *pool)
 int pool_check_up(PoolObject *self)
 {
     /* Relaxed: who submits beside shutdown() may come before it, or after. */
-    const char *down = atomic_load_explicit(&self->down, memory_order_relaxed);
+    const char *down = atomic_load_explicit(&self->pool->down,
+                                            memory_order_relaxed);
 
     if (pool_check_here(self->pool) < 0) {
         return -1;

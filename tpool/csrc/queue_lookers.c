@@ -148,7 +148,7 @@ void queue_wake_worker(struct queue_worker *w)
 void queue_update_interrupt(struct request_queue *q)
 {
     /* Relaxed: a poll phase that misses it ends by its bound. */
-    atomic_store_explicit(&q->interrupt,
-                          q->shutdown || q->threads > q->max_threads,
-                          memory_order_relaxed);
+    atomic_store_explicit(
+        &q->interrupt, q->shutdown || q->stale || q->threads > q->max_threads,
+        memory_order_relaxed);
 }

@@ -43,7 +43,7 @@ enum queue_need queue_find_looker(struct request_queue *q,
 /* No lock held.  NULL: nobody. */
 void queue_wake_worker(struct queue_worker *w);
 
-/* Whether a poll phase must end: after shutdown, threads or limits changed. */
+/* Whether a poll phase must end: shutdown, threads, limits or params changed. */
 void queue_update_interrupt(struct request_queue *q);
 
 #endif

@@ -149,7 +149,8 @@ static bool try_poll(struct request_queue *q, struct queue_worker *w)
     hit = poll_phase(q, begin_ns, poll_ns);
     w->poll_end_ns = clock_now_ns();
     pthread_mutex_lock(&q->lock);
-    q->polling = false;
+    q->polling = q->stale = false;
+    queue_update_interrupt(q);
     q->polled_ns = w->poll_end_ns - begin_ns;
     q->stats.polled_ns += (uint64_t)q->polled_ns;
     if (hit) {

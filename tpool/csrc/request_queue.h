@@ -113,7 +113,7 @@ struct request_queue {
     _Alignas(CACHE_LINE) _Atomic uint32_t lookers;
     _Atomic uint64_t taken; /* requests taken or cancelled, ever */
     atomic_bool backlog;    /* the FIFO is not empty */
-    atomic_bool interrupt;  /* ends a poll phase: shutdown, fewer threads */
+    atomic_bool interrupt;  /* ends a poll phase: shutdown, limits, params */
     /* Immutable after init. */
     struct cpu_pair *cpus;
     int64_t idle_timeout_ns; /* -1: an idle worker stays */
@@ -124,6 +124,7 @@ struct request_queue {
     struct queue_worker *newest; /* parked */
     struct queue_worker *sentry; /* the last that has run a call */
     bool polling;                /* somebody busy-waits */
+    bool stale;                  /* by parameters that hold no more */
     bool shutdown;
     uint64_t pops;
     uint32_t threads, min_threads, max_threads;
