@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio.events
 import concurrent.futures
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
@@ -13,6 +14,8 @@ from tpool.loop_pool import LoopPool
 from tpool.selector import AioSelector
 
 if TYPE_CHECKING:
+    import collections
+    import contextvars
     from collections.abc import Callable, Coroutine, Generator
 
     from tpool._core import Request
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
     _Call: TypeAlias = Request["_T"] | concurrent.futures.Future["_T"]
 
 __all__ = ["EventLoop", "new_event_loop", "run", "to_thread"]
+
+# With the lock that 3.14 gives to a handle that any thread may cancel.
+_ThreadSafeHandle: type[asyncio.Handle]
+_ThreadSafeHandle = getattr(asyncio.events, "_ThreadSafeHandle", asyncio.Handle)
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -34,11 +41,30 @@ _OURS: dict[type[BaseException], type[BaseException]] = {
 
 
 def _settle(request: _Call[_T], future: asyncio.Future[_T]) -> None:
-    """Give the future what became of its request, in the future's loop."""
+    """Give the future what became of its request, of its loop's own context.
+
+    What the call has posted to the loop before is ahead of it; see _dispatch_rest().
+    """
     loop = future.get_loop()
     if asyncio._get_running_loop() is loop:
         _settle_here(request, future)
-        return
+    else:
+        _settle_from_elsewhere(request, future)
+
+
+def _settle_behind(request: Request[_T], future: asyncio.Future[_T]) -> None:
+    """Do so for a request of another context: behind what its call has posted."""
+    loop = future.get_loop()
+    if asyncio._get_running_loop() is not loop or isinstance(loop, EventLoop):
+        _settle_from_elsewhere(request, future)
+    elif getattr(loop, "_ready", True):  # who has none does not say
+        loop.call_soon(_settle_here, request, future)
+    else:
+        _settle_here(request, future)
+
+
+def _settle_from_elsewhere(request: _Call[_T], future: asyncio.Future[_T]) -> None:
+    loop = future.get_loop()
     try:
         loop.call_soon_threadsafe(_settle_here, request, future)
     except RuntimeError:
@@ -81,15 +107,17 @@ def _cancel(request: _Call[_T], future: asyncio.Future[_T]) -> None:
 
 
 def _future_of(
-    request: Request[_T], loop: asyncio.AbstractEventLoop
+    request: Request[_T],
+    loop: asyncio.AbstractEventLoop,
+    settle: Callable[[Request[Any], asyncio.Future[Any]], None],
 ) -> asyncio.Future[_T]:
     """Return a future of a loop, its thread's, for a request of any context."""
     future: asyncio.Future[_T] = loop.create_future()
     future.add_done_callback(partial(_cancel, request))
     if request.done():  # perhaps of a context that nobody turns any more
-        _settle(request, future)
+        settle(request, future)
     else:
-        request.add_done_callback(partial(_settle, future=future))
+        request.add_done_callback(lambda request: settle(request, future))
     return future
 
 
@@ -114,13 +142,22 @@ def _give_up(call: concurrent.futures.Future[_T], future: asyncio.Future[_T]) ->
 
 
 def _await_request(
-    request: Request[_T], ctx: AioContext | None
+    request: Request[_T], ctx: AioContext | None, is_run: bool
 ) -> Generator[Any, None, _T]:
-    """Implement Request.__await__. ctx: its context, if it is this thread's own."""
+    """Implement Request.__await__.
+
+    Args:
+        request: It.
+        ctx: Its context, if that is this thread's own.
+        is_run: Whether a loop turns it already.
+    """
     loop = asyncio.get_running_loop()
-    if ctx is not None:
+    settle = _settle_behind
+    if isinstance(loop, EventLoop) and ctx is loop._selector.ctx:
+        settle = _settle
+    elif ctx is not None and not is_run:
         visit(loop, ctx)
-    return _future_of(request, loop).__await__()
+    return _future_of(request, loop, settle).__await__()
 
 
 class EventLoop(asyncio.SelectorEventLoop):
@@ -149,6 +186,7 @@ class EventLoop(asyncio.SelectorEventLoop):
     _debug: bool  # of BaseEventLoop
     _default_executor: Any  # of BaseEventLoop
     _pool: LoopPool | None
+    _ready: collections.deque[asyncio.Handle]  # of BaseEventLoop
 
     def __init__(self, poll_max_ns: int | None = None) -> None:
         """Make a loop; see the class."""
@@ -161,6 +199,7 @@ class EventLoop(asyncio.SelectorEventLoop):
             selector.close()
             self._closed = True  # for __del__, whatever has been made
             raise
+        selector.dispatch_later = partial(self.call_soon, self._dispatch_rest)
 
     @property
     def ctx(self) -> AioContext:
@@ -169,8 +208,9 @@ class EventLoop(asyncio.SelectorEventLoop):
         Raises:
             RuntimeError: The loop is closed.
         """
+        selector = self._selector  # first: another thread may close the loop
         self._check_closed()  # type: ignore[attr-defined]
-        return self._selector.ctx
+        return selector.ctx
 
     @property
     def pool(self) -> LoopPool:
@@ -245,6 +285,48 @@ class EventLoop(asyncio.SelectorEventLoop):
         pool._submit_for(future, _settle, func, *args)
         return future
 
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[..., object],
+        *args: object,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        """Call callback(*args) in the loop's thread, in the order of all that comes.
+
+        A thread that posts faster than the loop can run it is slowed down.
+
+        Args:
+            callback: A callable that is no coroutine function.
+            *args: Its arguments.
+            context: The contextvars context to call it in; None: a copy of this one.
+
+        Raises:
+            RuntimeError: The loop is closed.
+
+        Context: Any thread, signal handlers included.
+        """
+        ctx = self.ctx
+        if self._debug:
+            self._check_callback(callback, "call_soon_threadsafe")  # type: ignore[attr-defined]
+        handle = _ThreadSafeHandle(callback, args, self, context)
+        if handle._source_traceback:  # type: ignore[attr-defined]
+            del handle._source_traceback[-1]  # type: ignore[attr-defined]
+        try:
+            ctx._post(self._ready.append, handle)
+        except RuntimeError:
+            self._check_closed()  # type: ignore[attr-defined]  # by another thread
+            raise
+        return handle
+
+    def _dispatch_rest(self) -> None:
+        """Go on where select() has stopped, as what was posted before has run.
+
+        A call's result comes behind what the call has posted, and so does what it
+        wakes: a task that such a callback has made takes its first step before.
+        """
+        if self._selector.ctx._dispatch_rest():
+            self.call_soon(self._dispatch_rest)
+
     def _write_to_self(self) -> None:
         """Wake the loop where it blocks; see notify.h. Any thread."""
         selector = self._selector
@@ -301,9 +383,9 @@ async def to_thread(fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
     Context: A coroutine.
     """
     loop = asyncio.get_running_loop()
-    if isinstance(loop, EventLoop):
-        loop._check_default_executor()  # type: ignore[attr-defined]
-        request = loop.pool.submit(fn, *args, **kwargs)
+    if not isinstance(loop, EventLoop):
+        request, settle = pool_of(loop).submit(fn, *args, **kwargs), _settle_behind
     else:
-        request = pool_of(loop).submit(fn, *args, **kwargs)
-    return await _future_of(request, loop)
+        loop._check_default_executor()  # type: ignore[attr-defined]
+        request, settle = loop.pool.submit(fn, *args, **kwargs), _settle
+    return await _future_of(request, loop, settle)

@@ -14,6 +14,8 @@ from tpool.aio_context import AioContext, default_poll_max_ns
 from tpool.registry import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from _typeshed import FileDescriptorLike
 
 __all__ = ["AioSelector"]
@@ -35,6 +37,8 @@ class AioSelector(selectors._BaseSelectorImpl):
     Attributes:
         ctx: The context. Its poll phase looks at the registered fds too, every
             10 us, so they do not turn polling off.
+        dispatch_later: Called where ctx._dispatch_rest() is to be called behind all
+            that the loop has ready.
 
     Raises:
         ValueError: poll_max_ns is negative.
@@ -50,6 +54,7 @@ class AioSelector(selectors._BaseSelectorImpl):
         super().__init__()
         self._ready: list[tuple[selectors.SelectorKey, int]] = []
         self._changed = False  # since select() was called
+        self.dispatch_later: Callable[[], object]
         self._open(poll_max_ns)
         _selectors.add(self)
 
@@ -130,11 +135,13 @@ class AioSelector(selectors._BaseSelectorImpl):
         ready.clear()
         self._changed = False
         if timeout is None or timeout > _LONGEST_S:
-            self._poll_for(-1)
+            behind = self._poll_for(-1)
         elif timeout > 0:
-            self._poll_for(ceil(timeout * 1e9))  # a timer is never early
+            behind = self._poll_for(ceil(timeout * 1e9))  # a timer is never early
         else:
-            self._poll_for(0)
+            behind = self._poll_for(0)
+        if behind:
+            self.dispatch_later()
         if self._changed:  # by a callback of the context: some keys are no more
             now = self._fd_to_key  # by number: a file object may be closed
             return [found for found in ready if now.get(found[0].fd) is found[0]]

@@ -6,6 +6,16 @@
 
 /* Looks of a busy wait between two looks at the clock. */
 #define SPINS_PER_CLOCK 16
+/*
+ * Bottom halves that may wait for the owner before who posts more lets it catch up.
+ * More of them cost memory, and timers and fds the time that they all take; fewer
+ * cost a poster its pace.
+ */
+#define FLOOD 1024
+/* The owner may be in a long callback, or need what the poster holds. */
+#define FLOOD_WAIT_NS (5 * NS_PER_MS)
+/* Between two looks, when it takes longer than a hand-over. */
+#define FLOOD_NAP_NS 50000
 
 int aio_core_init(struct aio_core *core)
 {
@@ -13,6 +23,8 @@ int aio_core_init(struct aio_core *core)
     atomic_init(&core->batching, 0);
     atomic_init(&core->batches, 0);
     core->slow_batches = 0;
+    atomic_init(&core->posted, 0);
+    atomic_init(&core->posts_run, 0);
     atomic_init(&core->in_flight, 0);
     call_table_init(&core->calls);
     cpu_pair_init(&core->cpus);
@@ -140,4 +152,31 @@ void aio_handoff_to_owner(struct aio_core *core)
 {
     spin_until(&core->cpus.owner_waits, false,
                clock_now_ns() + HANDOFF_TAKE_NS);
+}
+
+/* Relaxed, both: a figure, of which each poster has seen its own part. */
+bool aio_count_post(struct aio_core *core)
+{
+    uint64_t n = atomic_fetch_add_explicit(&core->posted, 1,
+                                           memory_order_relaxed) +
+                 1;
+
+    return n % FLOOD == 0 && n - counter_get(&core->posts_run) >= FLOOD;
+}
+
+void aio_wait_for_owner(struct aio_core *core)
+{
+    static const struct timespec nap = {.tv_nsec = FLOOD_NAP_NS};
+    uint64_t all = atomic_load_explicit(&core->posted, memory_order_relaxed);
+    int64_t now_ns = clock_now_ns();
+    int64_t spin_ns = now_ns + HANDOFF_NS, end_ns = now_ns + FLOOD_WAIT_NS;
+
+    while (counter_get(&core->posts_run) < all && now_ns < end_ns) {
+        if (now_ns < spin_ns) {
+            cpu_relax();
+        } else {
+            nanosleep(&nap, NULL);
+        }
+        now_ns = clock_now_ns();
+    }
 }

@@ -31,6 +31,9 @@ struct aio_core {
     _Alignas(CACHE_LINE) struct cpu_pair cpus;
     _Atomic uint32_t batching; /* workers that have the GIL, for a while */
     _Atomic uint32_t batches;  /* ever begun */
+    /* Posters: bottom halves scheduled, ever.  The owner: those it has run. */
+    _Alignas(CACHE_LINE) _Atomic uint64_t posted;
+    counter64 posts_run;
     /* Submitters and the owner. */
     _Alignas(CACHE_LINE) _Atomic uint32_t in_flight; /* not dispatched */
     /* See call_table.h: of what, how long these take. */
@@ -81,5 +84,14 @@ bool aio_owner_polls(struct aio_core *core);
 
 /* Poster, GIL released, after it has notified an owner that polls. */
 void aio_handoff_to_owner(struct aio_core *core);
+
+/*
+ * Any thread, after it has posted a bottom half.  Whether so many wait for the
+ * owner that who is not the owner should let it catch up.
+ */
+bool aio_count_post(struct aio_core *core);
+
+/* Poster, GIL released.  Waits for the owner to have run them, for a bounded time. */
+void aio_wait_for_owner(struct aio_core *core);
 
 #endif

@@ -22,6 +22,7 @@ typedef struct {
     AioContextObject *context;
     PyObject *callback;
     PyObject *args; /* tuple, or NULL */
+    bool is_post;   /* before it is scheduled */
 } BottomHalfObject;
 
 PyObject *bottom_half_new(struct module_state *state, PyObject *context,
@@ -36,9 +37,30 @@ PyObject *bottom_half_new(struct module_state *state, PyObject *context,
         bh->context = (AioContextObject *)Py_NewRef(context);
         bh->callback = Py_NewRef(callback);
         bh->args = Py_XNewRef(args);
+        bh->is_post = false;
         PyObject_GC_Track(bh);
     }
     return (PyObject *)bh;
+}
+
+int bottom_half_post(struct module_state *state, PyObject *context,
+                     PyObject *callback, PyObject *args)
+{
+    PyObject *bh = bottom_half_new(state, context, callback, args);
+    PyObject *none = NULL;
+
+    if (bh) {
+        ((BottomHalfObject *)bh)->is_post = true;
+        none = bottom_half_schedule(bh);
+        Py_DECREF(bh);
+    }
+    Py_XDECREF(none);
+    return none ? 0 : -1;
+}
+
+bool bottom_half_is_post(PyObject *self)
+{
+    return ((BottomHalfObject *)self)->is_post;
 }
 
 /* Critical section of the context: not beside a close().  0, or -1. */

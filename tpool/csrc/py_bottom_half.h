@@ -11,6 +11,17 @@
 PyObject *bottom_half_new(struct module_state *state, PyObject *context,
                           PyObject *callback, PyObject *args);
 
+/*
+ * Any thread, GIL held.  Schedules one that only hands something to the event loop
+ * above, which runs it later: see context_dispatch_work().  0, or -1 with an
+ * exception.
+ */
+int bottom_half_post(struct module_state *state, PyObject *context,
+                     PyObject *callback, PyObject *args);
+
+/* Any thread. */
+bool bottom_half_is_post(PyObject *self);
+
 /* Any thread.  Returns None, or NULL with an exception. */
 PyObject *bottom_half_schedule(PyObject *self);
 

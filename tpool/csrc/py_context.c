@@ -7,9 +7,55 @@
 
 #include <structmember.h>
 
+/* node NULL: notify(). */
+static void post(struct aio_core *core, struct completion_node *node)
+{
+    if (node) {
+        aio_core_post(core, node);
+    } else {
+        notify_bare(&core->notify);
+    }
+}
+
+/*
+ * An owner that polls would find the GIL taken, and sleep on it: what is posted is
+ * published once the GIL is dropped, and that asked for again when the owner has it.
+ */
+static void post_to_owner(struct aio_core *core, struct completion_node *node)
+{
+#ifndef Py_GIL_DISABLED
+    if (aio_owner_polls(core)) {
+        Py_BEGIN_ALLOW_THREADS
+        post(core, node);
+        aio_handoff_to_owner(core);
+        Py_END_ALLOW_THREADS
+        return;
+    }
+#endif
+    post(core, node);
+}
+
 void context_post(AioContextObject *c, struct completion_node *node)
 {
-    aio_core_post(&c->core->aio, node);
+    struct py_core *core = c->core;
+    bool is_flood = node && aio_count_post(&core->aio);
+
+    if (context_is_owner(c)) {
+        post(&core->aio, node);
+        return;
+    }
+    /* Without the GIL another thread may close the context, and let go of it. */
+    py_core_ref(core);
+    py_core_enter(core);
+    post_to_owner(&core->aio, node);
+    if (is_flood) {
+        Py_BEGIN_ALLOW_THREADS
+        aio_wait_for_owner(&core->aio);
+        Py_END_ALLOW_THREADS
+    }
+    py_core_leave(core);
+    py_core_drop_undelivered(core);
+    py_core_unref(core);
 }
 
 static void drop_list(struct completion_node **head)

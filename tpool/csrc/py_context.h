@@ -76,6 +76,7 @@ typedef struct {
     int64_t looked_ns; /* when the fds were looked at last */
     /* Taken from the completion list, not dispatched. */
     struct completion_node *batch_head, *batch_tail;
+    bool behind; /* the batch waits for context_dispatch_rest() */
     struct completion_node *idle_head, *idle_tail; /* idle bottom halves */
 
     /* The owner writes, any thread reads. */
@@ -151,8 +152,15 @@ void context_give_back(AioContextObject *c, const struct ownership *before);
 PyObject *context_poll_for(AioContextObject *c, PyObject *timeout);
 PyObject *context_disown(AioContextObject *c, PyObject *ignored);
 PyObject *context_interleave(AioContextObject *c, PyObject *ignored);
+PyObject *context_post_method(AioContextObject *c, PyObject *const *args,
+                              Py_ssize_t nargs);
+PyObject *context_dispatch_rest_method(AioContextObject *c, PyObject *ignored);
 
-/* Any thread, GIL held.  Hands node, which carries a reference, to the owner. */
+/*
+ * Any thread, GIL held, context open.  Hands the node of a bottom half, which
+ * carries a reference, to the owner, or (NULL) a bare notify().  Drops the GIL in between where the owner
+ * polls, or has so much to do that it has to catch up.
+ */
 void context_post(AioContextObject *c, struct completion_node *node);
 
 /*
@@ -161,19 +169,38 @@ void context_post(AioContextObject *c, struct completion_node *node);
  */
 int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress);
 
+/*
+ * The same for the event loop above: what other threads have posted to it is
+ * handed to it, and work that came behind that waits in the batch for
+ * context_dispatch_rest(), to be called after it.  *behind: whether there is any.
+ */
+int context_poll_for_loop(AioContextObject *c, int64_t timeout_ns,
+                          bool *behind);
+int context_dispatch_rest(AioContextObject *c, bool *behind);
+
 /* Owner.  The turn in three parts, for a foreign loop. */
 int context_prepare(AioContextObject *c, int64_t *timeout_ns);
 int context_check(AioContextObject *c, bool *ready);
 int context_dispatch(AioContextObject *c, bool *progress);
 
-/* Owner, context acquired.  Dispatches a bounded batch of what has arrived. */
-int context_dispatch_work(AioContextObject *c, bool *progress);
+/*
+ * Owner, context acquired.  Dispatches a bounded batch of what has arrived.
+ * for_loop: sets behind, and stops, where work follows what was posted to the loop:
+ * what one thread has posted, and what its calls return, stays in order.
+ */
+int context_dispatch_work(AioContextObject *c, bool for_loop, bool *progress);
 
 /*
  * Owner, context acquired.  Dispatches every request that has arrived, and no
  * bottom half.  Returns 0, or -1 with an exception that must leave close().
  */
 int context_drain(AioContextObject *c);
+
+/* Owner.  Whether a node of the batch was posted to the event loop above. */
+bool context_is_post(AioContextObject *c, struct completion_node *node);
+
+/* The one thread of a forked child: that loop goes on, so all of it is its own. */
+void context_hand_over_posts(AioContextObject *c);
 
 /* Owner, context acquired.  Moves what has arrived to the batch. */
 void context_take_arrived(AioContextObject *c);

@@ -249,9 +249,25 @@ PyDoc_STRVAR(
     "    OSError: The system has no such fd for fd handlers (ENOSYS: no\n"
     "        epoll), and the context has some.");
 
-PyDoc_STRVAR(poll_for_doc,
-             "_poll_for($self, timeout_ns, /)\n--\n\n"
-             "poll(), waiting for timeout_ns at most; -1: for ever.");
+PyDoc_STRVAR(
+    poll_for_doc,
+    "_poll_for($self, timeout_ns, /)\n--\n\n"
+    "poll() for an event loop, waiting for timeout_ns at most; -1: for\n"
+    "ever. Returns whether work waits for _dispatch_rest(), which has to\n"
+    "be called once the loop has run what was posted before it.");
+
+PyDoc_STRVAR(dispatch_rest_doc,
+             "_dispatch_rest($self, /)\n--\n\n"
+             "Dispatch the work that _poll_for() has left; returns the same.");
+
+PyDoc_STRVAR(
+    post_doc,
+    "_post($self, callback, arg, /)\n--\n\n"
+    "Have the owner call callback(arg), which hands arg to the event\n"
+    "loop that it runs. Order is kept with the results of calls.\n"
+    "\n"
+    "Context: Any thread. Waits, for 5 ms at most, while very much is\n"
+    "posted that the owner has not run.");
 
 PyDoc_STRVAR(disown_doc, "_disown($self, /)\n--\n\n"
                          "Let whoever polls next be the owner.\n"

@@ -98,30 +98,6 @@ static PyObject *context_set_poll_params(AioContextObject *c, PyObject *args,
     Py_RETURN_NONE;
 }
 
-/*
- * Any thread, GIL held, context open.  An owner that polls would find the GIL
- * taken, and sleep on it: it is published once the GIL is dropped, and asked for
- * again when the owner has it.
- */
-static void notify_owner(AioContextObject *c)
-{
-#ifndef Py_GIL_DISABLED
-    if (aio_owner_polls(&c->core->aio)) {
-        struct py_core *core = py_core_ref(c->core);
-
-        py_core_enter(core);
-        Py_BEGIN_ALLOW_THREADS
-        notify_bare(&core->aio.notify);
-        aio_handoff_to_owner(&core->aio);
-        Py_END_ALLOW_THREADS
-        py_core_leave(core);
-        py_core_unref(core);
-        return;
-    }
-#endif
-    notify_bare(&c->core->aio.notify);
-}
-
 static PyObject *context_notify(AioContextObject *c,
                                 PyObject *Py_UNUSED(ignored))
 {
@@ -131,7 +107,7 @@ static PyObject *context_notify(AioContextObject *c,
     Py_BEGIN_CRITICAL_SECTION(c);
     ret = context_check_open(c);
     if (ret == 0) {
-        notify_owner(c);
+        context_post(c, NULL);
     }
     Py_END_CRITICAL_SECTION();
     if (ret < 0) {
@@ -258,6 +234,9 @@ PyMethodDef context_methods[] = {
     METHOD("fileno", context_fileno, METH_NOARGS, fileno_doc),
     METHOD("_stats", context_stats, METH_NOARGS, stats_doc),
     METHOD("_poll_for", context_poll_for, METH_O, poll_for_doc),
+    METHOD("_dispatch_rest", context_dispatch_rest_method, METH_NOARGS,
+           dispatch_rest_doc),
+    METHOD("_post", context_post_method, METH_FASTCALL, post_doc),
     METHOD("_disown", context_disown, METH_NOARGS, disown_doc),
     METHOD("_interleave", context_interleave, METH_NOARGS, interleave_doc),
     METHOD("_after_fork", context_after_fork, METH_NOARGS, after_fork_doc),

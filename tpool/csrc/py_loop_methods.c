@@ -4,22 +4,61 @@
  * time, sockets seen in the poll phase, and another thread for the next run.
  */
 #include "py_args.h"
+#include "py_bottom_half.h"
 #include "py_context.h"
 
 PyObject *context_poll_for(AioContextObject *c, PyObject *timeout)
 {
     int64_t timeout_ns;
-    bool progress;
+    bool behind;
 
     if (arg_int(timeout, "timeout_ns", -1, INT64_MAX, &timeout_ns) < 0 ||
         context_check_owner(c) < 0) {
         return NULL;
     }
     atomic_store_explicit(&c->run, true, memory_order_relaxed);
-    if (context_poll(c, timeout_ns, &progress) < 0) {
+    if (context_poll_for_loop(c, timeout_ns, &behind) < 0) {
         return NULL;
     }
-    return PyBool_FromLong(progress);
+    return PyBool_FromLong(behind);
+}
+
+PyObject *context_dispatch_rest_method(AioContextObject *c,
+                                       PyObject *Py_UNUSED(ignored))
+{
+    bool behind;
+
+    if (context_dispatch_rest(c, &behind) < 0) {
+        return NULL;
+    }
+    return PyBool_FromLong(behind);
+}
+
+PyObject *context_post_method(AioContextObject *c, PyObject *const *args,
+                              Py_ssize_t nargs)
+{
+    PyObject *callback, *rest;
+    int ret;
+
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError,
+                        "_post() needs a callback and one argument");
+        return NULL;
+    }
+    if (arg_callable(args[0], "callback", false, &callback) < 0 ||
+        context_check_open(c) < 0) {
+        return NULL;
+    }
+    rest = PyTuple_Pack(1, args[1]);
+    if (!rest) {
+        return NULL;
+    }
+    ret = bottom_half_post(c->state, (PyObject *)c, callback, rest);
+    Py_DECREF(rest);
+    if (ret < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
 }
 
 PyObject *context_disown(AioContextObject *c, PyObject *Py_UNUSED(ignored))

@@ -118,6 +118,7 @@ PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
         c->lock = lock;
         lock_set_owner(c, 0, (struct lock_hold){0});
     }
+    context_hand_over_posts(c);
     c->closed = c->forked = true;
     c->polls++; /* a poll() that a callback has forked in does not wait */
     signal_guard_abandon(&c->signals);

@@ -45,7 +45,6 @@ static void tune_calls(AioContextObject *c, int64_t block_ns)
     struct call_place *place = NULL;
     enum poll_verdict verdict;
 
-    context_absorb(c);
     if (c->batch_head) {
         place = request_place(work_of(c->batch_head), c->state);
     }
@@ -72,7 +71,8 @@ static bool handler_fired(const struct wait *w, const struct fd_handler *h)
  */
 static void tune_notify(AioContextObject *c, int64_t block_ns)
 {
-    bool fired = notify_is_notified(&c->core->aio.notify);
+    bool fired = notify_is_notified(&c->core->aio.notify) ||
+                 (c->batch_head && context_is_post(c, c->batch_head));
 
     c->notify_missed = fired ? 0 : c->notify_missed + 1;
     if (c->notify_missed >= NOTIFY_MISSED_MAX) {
@@ -90,6 +90,7 @@ void poll_phase_tune(AioContextObject *c, struct wait *w)
                                                      memory_order_relaxed);
 
     w->arrived = aio_poll_progress(core);
+    context_absorb(c);
     /* Woken: the work arrived when the poster said so, not when we came to. */
     if (wake_ns < w->start_ns) {
         wake_ns = w->end_ns;

@@ -346,14 +346,15 @@ static PyObject *request_await(PyObject *self)
         if (!c) {
             return NULL;
         }
-        if (!context_is_owner(c) || context_is_run(c)) {
+        if (!context_is_owner(c)) {
             Py_CLEAR(c); /* somebody else turns it */
         }
     }
     module = PyImport_ImportModule("tpool.loop");
     if (module) {
-        result = PyObject_CallMethod(module, "_await_request", "OO", self,
-                                     c ? (PyObject *)c : Py_None);
+        result = PyObject_CallMethod(module, "_await_request", "OOi", self,
+                                     c ? (PyObject *)c : Py_None,
+                                     c && context_is_run(c));
     }
     Py_XDECREF(c);
     Py_XDECREF(module);

@@ -12,13 +12,14 @@
  * The order is part of the interface: work, then fds, then timers.  What there is
  * none of is not asked: in most turns of an event loop each call is a cache miss.
  */
-static int dispatch(AioContextObject *c, struct wait *w, bool *progress)
+static int dispatch(AioContextObject *c, struct wait *w, bool for_loop,
+                    bool *progress)
 {
     int ret = 0;
 
     context_absorb(c);
-    if (c->batch_head || c->idle_head) {
-        ret = context_dispatch_work(c, progress);
+    if ((c->batch_head || c->idle_head) && !(for_loop && c->behind)) {
+        ret = context_dispatch_work(c, for_loop, progress);
     }
     if (ret == 0 && w->pollable) {
         ret = handlers_dispatch_polled(w->pollable, w->poll, progress);
@@ -209,7 +210,8 @@ static int look_at_fds(AioContextObject *c, struct wait *w, bool lets_go)
     return 0;
 }
 
-int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
+static int turn(AioContextObject *c, int64_t timeout_ns, bool for_loop,
+                bool *progress)
 {
     struct wait w;
     struct notify *notify;
@@ -254,7 +256,7 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
     }
     if (ret == 0) {
         counter_add(&c->stats.turns, 1);
-        ret = dispatch(c, &w, progress);
+        ret = dispatch(c, &w, for_loop, progress);
     }
     if (w.pollable) {
         handlers_unref_all(w.pollable);
@@ -265,6 +267,35 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
     if (!c->closed) {
         foreign_resume(c, foreign);
     }
+    end(c);
+    return ret;
+}
+
+int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
+{
+    return turn(c, timeout_ns, false, progress);
+}
+
+int context_poll_for_loop(AioContextObject *c, int64_t timeout_ns, bool *behind)
+{
+    bool before = c->behind, progress;
+    int ret = turn(c, timeout_ns, true, &progress);
+
+    *behind = c->behind && !before;
+    return ret;
+}
+
+int context_dispatch_rest(AioContextObject *c, bool *behind)
+{
+    bool progress;
+    int ret;
+
+    if (begin(c) < 0) {
+        return -1;
+    }
+    c->behind = false;
+    ret = context_dispatch_work(c, true, &progress);
+    *behind = c->behind;
     end(c);
     return ret;
 }

@@ -62,6 +62,7 @@ static int run_work(AioContextObject *c, PyObject *work, bool *progress)
     int ret;
 
     if (Py_TYPE(work) == c->state->bottom_half_type) {
+        counter_add(&c->core->aio.posts_run, 1);
         ret = bottom_half_run(work, progress);
     } else {
         *progress = true;
@@ -72,15 +73,45 @@ static int run_work(AioContextObject *c, PyObject *work, bool *progress)
     return ret;
 }
 
-int context_dispatch_work(AioContextObject *c, bool *progress)
+bool context_is_post(AioContextObject *c, struct completion_node *node)
+{
+    PyObject *work = work_of(node);
+
+    return Py_TYPE(work) == c->state->bottom_half_type &&
+           bottom_half_is_post(work);
+}
+
+void context_hand_over_posts(AioContextObject *c)
+{
+    bool progress;
+
+    context_absorb(c);
+    for (struct completion_node *n = c->batch_head; n; n = n->next) {
+        if (context_is_post(c, n) &&
+            bottom_half_run(work_of(n), &progress) < 0) {
+            PyErr_WriteUnraisable(NULL);
+        }
+    }
+}
+
+int context_dispatch_work(AioContextObject *c, bool for_loop, bool *progress)
 {
     struct completion_node *last_idle = c->idle_tail;
+    bool post, posted = false;
     int ret = 0;
 
-    for (int i = 0; i < DISPATCH_BATCH && c->batch_head && ret == 0; i++) {
-        if (i > 0 && c->timers.used && timers_timeout_ns(&c->timers) == 0) {
+    /* What is posted costs the loop above its time, not this one: all of it. */
+    for (int n = 0; n < DISPATCH_BATCH && c->batch_head && ret == 0;
+         n += !post) {
+        post = context_is_post(c, c->batch_head);
+        if (for_loop && posted && !post) {
+            c->behind = true;
+            return 0;
+        }
+        if (n > 0 && c->timers.used && timers_timeout_ns(&c->timers) == 0) {
             break; /* slow callbacks: the timer first */
         }
+        posted |= post;
         ret = run_work(c, work_of(take_first(&c->batch_head)), progress);
     }
     /* A nested poll() may have taken the rest, and the idle ones. */

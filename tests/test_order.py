@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: MIT
+"""What one thread has handed over comes in the order in which it did so.
+
+Whatever the way: posted to the loop, a call's result, a callback, a bottom half.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+
+import pytest
+from conftest import DEADLINE_S, FACTORIES, wait_until
+
+import tpool
+
+pytestmark = pytest.mark.timeout(120)
+HOPS = 300
+
+
+def in_executor(work):
+    return asyncio.get_running_loop().run_in_executor(None, work)
+
+
+def of_the_loops_pool(work):
+    async def wait():
+        return await asyncio.get_running_loop().pool.submit(work)
+
+    return wait()
+
+
+@pytest.fixture
+def of_a_pool_of_its_own():
+    """Await a request of a context that hangs in the loop as a visitor."""
+    with tpool.AioContext() as ctx, tpool.ThreadPool(ctx) as pool:
+
+        async def wait(work):
+            return await pool.submit(work)
+
+        yield wait
+
+
+@pytest.fixture
+def of_an_iothread():
+    """Await a request that another thread dispatches."""
+    with tpool.IOThread() as io:
+
+        async def wait(work):
+            return await io.pool.submit(work)
+
+        yield wait
+
+
+WAYS = {
+    "in_executor": in_executor,
+    "to_thread": asyncio.to_thread,
+    "tpool.to_thread": tpool.to_thread,
+    "of_a_pool_of_its_own": None,
+    "of_an_iothread": None,
+}
+EVERYWHERE = [(kind, way) for kind in FACTORIES for way in WAYS]
+
+
+@pytest.fixture
+def hop(request):
+    name = request.param
+    return WAYS.get(name) or request.getfixturevalue(name)
+
+
+@pytest.mark.parametrize(("kind", "hop"), EVERYWHERE, indirect=["hop"])
+def test_what_a_call_posts_has_run_when_its_await_ends(kind, hop):
+    async def main():
+        loop, queue, ran = asyncio.get_running_loop(), asyncio.Queue(), []
+
+        def work():
+            loop.call_soon_threadsafe(ran.append, 1)
+            asyncio.run_coroutine_threadsafe(queue.put(1), loop)
+
+        for number in range(HOPS):
+            await hop(work)
+            assert len(ran) == number + 1
+            queue.get_nowait()
+
+    with asyncio.Runner(loop_factory=FACTORIES[kind]) as runner:
+        runner.run(main())
+
+
+def test_awaited_request_of_the_loops_own_pool_comes_behind_what_it_posts():
+    test_what_a_call_posts_has_run_when_its_await_ends("tpool", of_the_loops_pool)
+
+
+def test_gathered_calls_come_behind_what_they_post():
+    async def main():
+        loop, ran = asyncio.get_running_loop(), set()
+
+        async def one(number):
+            await asyncio.to_thread(loop.call_soon_threadsafe, ran.add, number)
+            assert number in ran
+
+        for _ in range(20):
+            ran.clear()
+            await asyncio.gather(*map(one, range(64)))
+
+    tpool.run(main())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_all_that_a_thread_hands_over_comes_in_its_order(background, seed):
+    """More than a batch of it, so that it takes several turns."""
+
+    async def main():
+        loop, came, ended = asyncio.get_running_loop(), [], asyncio.Event()
+        ctx, n = loop.ctx, 700
+
+        def hand_over():
+            for number in range(n):
+                if (number * 7 + seed) % (seed + 2):
+                    ctx.call_soon(came.append, number)
+                else:
+                    loop.call_soon_threadsafe(came.append, number)
+            loop.call_soon_threadsafe(ended.set)
+
+        background(hand_over)
+        await asyncio.wait_for(ended.wait(), DEADLINE_S)
+        return came, list(range(n))
+
+    came, expected = tpool.run(main())
+    assert came == expected
+
+
+def test_callback_of_a_request_comes_behind_what_its_call_has_posted():
+    async def main():
+        loop, came = asyncio.get_running_loop(), []
+        for number in range(HOPS):
+            ended = asyncio.Event()
+
+            def work(number=number):
+                loop.call_soon_threadsafe(came.append, 2 * number)
+
+            def done(_, number=number, ended=ended):
+                came.append(2 * number + 1)
+                ended.set()
+
+            loop.pool.submit(work).add_done_callback(done)
+            await asyncio.wait_for(ended.wait(), DEADLINE_S)
+        return came
+
+    assert tpool.run(main()) == list(range(2 * HOPS))
+
+
+def test_nested_run_of_the_loop_still_dispatches_what_waits():
+    """A posted callback turns the loop by hand, as nested loops do."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+
+        def nested():
+            asyncio._set_running_loop(None)
+            try:
+                wait_until(future.done, turn=loop._run_once)
+            finally:
+                asyncio._set_running_loop(loop)
+
+        def work():
+            loop.call_soon_threadsafe(nested)
+
+        request = loop.pool.submit(work)
+        request.add_done_callback(lambda _: future.set_result(1))
+        return await asyncio.wait_for(future, DEADLINE_S)
+
+    assert tpool.run(main()) == 1
+
+
+def test_posting_to_a_closed_loop_is_refused_as_by_asyncio():
+    for factory in FACTORIES.values():
+        loop = factory()
+        loop.close()
+        with pytest.raises(RuntimeError, match="Event loop is closed"):
+            loop.call_soon_threadsafe(int)
+
+
+def test_loop_that_another_thread_closes_refuses_what_is_posted(background):
+    for _ in range(50):
+        loop = tpool.new_event_loop()
+
+        def post(loop=loop):
+            with suppress(RuntimeError):
+                while True:
+                    loop.call_soon_threadsafe(int)
+            assert loop.is_closed()
+
+        threads = [background(post) for _ in range(2)]
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+        for thread in threads:
+            thread.finish()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_forked_child_runs_what_was_posted_before():
+    read, write = os.pipe()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        parent = os.getpid()
+        for number in b"12":
+            loop.call_soon_threadsafe(os.write, write, bytes([number]))
+        if os.fork() == 0:
+            asyncio._set_running_loop(loop)
+        loop.call_soon_threadsafe(os.write, write, b"3")
+        await asyncio.sleep(0.01)
+        return os.getpid() == parent
+
+    if not tpool.run(main()):
+        os._exit(0)
+    os.wait()
+    assert sorted(os.read(read, 100)) == sorted(b"112233")
+    os.close(read)
+    os.close(write)
