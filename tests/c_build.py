@@ -33,6 +33,7 @@ PROGRAMS = {
     "stress_clock_cpu": ("cpu",),
     "stress_completion_list": ("completion_list",),
     "stress_event_notifier": ("event_notifier",),
+    "fdmon_calls": ("fdmon",),
     "stress_fdmon": ("fdmon",),
     "stress_notify": NOTIFY,
     "stress_parker": ("parker",),

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -214,6 +215,17 @@ def isolated():
         return run_python(*options, ISOLATED / script, case, **how)
 
     return run
+
+
+def traced(*inject, log=os.devnull):
+    """Return the start of a command that runs under strace."""
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("no strace")
+    probe = [strace, "-f", "-o", os.devnull, "true"]
+    if subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("strace may not trace here")
+    return [strace, "-f", "-qq", "-o", str(log), *inject]
 
 
 def run_code(code, *arguments, options=(), **how):

@@ -9,30 +9,24 @@ from __future__ import annotations
 import ctypes
 import os
 import random
-import shutil
-import subprocess
 import threading
 import time
 from contextlib import nullcontext
 
 import pytest
-from conftest import DEADLINE_S, poll_until, spin, wait_blocked, wait_until
+from conftest import (
+    DEADLINE_S,
+    poll_until,
+    spin,
+    traced,
+    wait_blocked,
+    wait_until,
+)
 
 import tpool
 
 pytestmark = pytest.mark.timeout(90)
 UINT64_MAX = 2**64 - 1
-
-
-def traced(*inject):
-    """Return the start of a command that runs under strace."""
-    strace = shutil.which("strace")
-    if strace is None:
-        pytest.skip("no strace")
-    probe = [strace, "-f", "-o", os.devnull, "true"]
-    if subprocess.run(probe, capture_output=True, check=False).returncode:
-        pytest.skip("strace may not trace here")
-    return [strace, "-f", "-qq", "-o", os.devnull, *inject]
 
 
 @pytest.mark.parametrize("max_ns", [0, 30_000])
@@ -400,8 +394,7 @@ def test_b_no_eventfd_write_while_the_owner_polls_and_stats_tell_the_truth(
 ):
     """strace sees as many writes of 8 bytes as notifier_writes counts."""
     log = tmp_path / "log"
-    prefix = traced("-e", "trace=write")
-    prefix[prefix.index(os.devnull)] = str(log)
+    prefix = traced("-e", "trace=write", log=log)
     said = isolated("faults.py", "pollers_and_writes", prefix=prefix).stdout.split()
     lines = log.read_text(errors="replace").splitlines()
     seen = sum("\\1\\0\\0\\0\\0\\0\\0\\0" in line for line in lines)

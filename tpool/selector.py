@@ -77,7 +77,7 @@ class AioSelector(selectors._BaseSelectorImpl):
     def _watch(self, key: selectors.SelectorKey) -> None:
         """Have the context put key on the list of what is ready."""
         found = self._ready.append
-        self.ctx.set_fd_handler(
+        self.ctx._watch_fd(
             key.fd,
             partial(found, (key, selectors.EVENT_READ))
             if key.events & selectors.EVENT_READ
@@ -103,7 +103,7 @@ class AioSelector(selectors._BaseSelectorImpl):
         """Forget a file object, as selectors.BaseSelector.unregister()."""
         key: selectors.SelectorKey = super().unregister(fileobj)
         self._changed = True
-        self.ctx.set_fd_handler(key.fd)
+        self.ctx._watch_fd(key.fd, None, None)
         return key
 
     def modify(

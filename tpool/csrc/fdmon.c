@@ -64,25 +64,41 @@ int fdmon_fileno(struct fdmon *m)
     return m->outer;
 }
 
-int fdmon_set(struct fdmon *m, int fd, uint32_t gen, uint32_t events)
+/* op, or the other one where the kernel knows better than the caller. */
+static int watch(struct fdmon *m, int op, int fd, uint32_t gen, uint32_t events)
 {
     struct epoll_event ev = {
         .events = (events & FDMON_READ ? (uint32_t)EPOLLIN : 0) |
                   (events & FDMON_WRITE ? (uint32_t)EPOLLOUT : 0),
         .data.u64 = (uint64_t)gen << 32 | (uint32_t)fd,
     };
+    bool add = op == EPOLL_CTL_ADD;
 
-    if (!events) {
-        return epoll_ctl(m->epfd, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
-    }
-    if (epoll_ctl(m->epfd, EPOLL_CTL_MOD, fd, &ev) == 0) {
+    if (epoll_ctl(m->epfd, op, fd, &ev) == 0) {
         return 0;
     }
-    /* New here, or the number now stands for another open file. */
-    if (errno == ENOENT && epoll_ctl(m->epfd, EPOLL_CTL_ADD, fd, &ev) == 0) {
+    /*
+     * The number stands for another open file than the one registered; or for
+     * that again, which was forgotten while only a duplicate was open.
+     */
+    if (errno == (add ? EEXIST : ENOENT) &&
+        epoll_ctl(m->epfd, add ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &ev) == 0) {
         return 0;
     }
     return -errno;
+}
+
+int fdmon_add(struct fdmon *m, int fd, uint32_t gen, uint32_t events)
+{
+    return watch(m, EPOLL_CTL_ADD, fd, gen, events);
+}
+
+int fdmon_set(struct fdmon *m, int fd, uint32_t gen, uint32_t events)
+{
+    if (!events) {
+        return epoll_ctl(m->epfd, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
+    }
+    return watch(m, EPOLL_CTL_MOD, fd, gen, events);
 }
 
 int fdmon_reset(struct fdmon *m)
@@ -234,6 +250,11 @@ int fdmon_set(struct fdmon *m, int fd, uint32_t gen, uint32_t events)
     ret = set_locked(m, fd, gen, events);
     pthread_mutex_unlock(&m->lock);
     return ret;
+}
+
+int fdmon_add(struct fdmon *m, int fd, uint32_t gen, uint32_t events)
+{
+    return fdmon_set(m, fd, gen, events);
 }
 
 int fdmon_reset(struct fdmon *m)

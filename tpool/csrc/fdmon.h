@@ -62,8 +62,11 @@ int fdmon_fileno(struct fdmon *m);
 
 /*
  * Context acquired.  Registers fd for events, or changes it; events 0 removes.
- * Returns 0 or -errno (-EBADF: not open; -EPERM: cannot be waited for).
+ * Returns 0 or -errno (-EBADF: not open; -EPERM: cannot be waited for).  Both do
+ * the same: fdmon_add() in one system call where fd is new, fdmon_set() where it
+ * is registered.
  */
+int fdmon_add(struct fdmon *m, int fd, uint32_t gen, uint32_t events);
 int fdmon_set(struct fdmon *m, int fd, uint32_t gen, uint32_t events);
 
 /*

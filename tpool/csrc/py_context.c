@@ -114,7 +114,7 @@ static int watch_own_fds(AioContextObject *c)
 
     c->handlers.signals = &c->signals;
     c->handlers.notifier_fd = c->core->aio.notify.notifier.rfd;
-    ret = fdmon_set(&c->fdmon, c->handlers.notifier_fd, 0, FDMON_READ);
+    ret = fdmon_add(&c->fdmon, c->handlers.notifier_fd, 0, FDMON_READ);
     return ret == 0 && c->owner_is_main
                ? signal_guard_open(&c->signals, &c->fdmon)
                : ret;

@@ -235,11 +235,13 @@ PyObject *context_check_idle(AioContextObject *c, PyObject *ignored);
 extern PyGetSetDef context_getset[];
 PyObject *context_stats(AioContextObject *c, PyObject *ignored);
 
-/* Methods: see set_fd_handler(), set_event_notifier() and set_fd_poll(). */
+/* Methods: see set_fd_handler(), set_event_notifier(), _watch_fd() and
+ * set_fd_poll(). */
 PyObject *context_set_fd_handler(AioContextObject *c, PyObject *args,
                                  PyObject *kwargs);
 PyObject *context_set_event_notifier(AioContextObject *c, PyObject *args,
                                      PyObject *kwargs);
+PyObject *context_watch_fd(AioContextObject *c, PyObject *args);
 PyObject *context_set_fd_poll(AioContextObject *c, PyObject *args,
                               PyObject *kwargs);
 

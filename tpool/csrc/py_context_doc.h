@@ -276,6 +276,12 @@ PyDoc_STRVAR(disown_doc, "_disown($self, /)\n--\n\n"
                          "    RuntimeError: The caller is not the owner, or is "
                          "polling.");
 
+PyDoc_STRVAR(
+    watch_fd_doc,
+    "_watch_fd($self, fd, io_read, io_write, /)\n--\n\n"
+    "set_fd_handler() for a selector: whoever registers an fd removes it\n"
+    "before it is closed. No system call then but those of a selector.");
+
 PyDoc_STRVAR(interleave_doc,
              "_interleave($self, /)\n--\n\n"
              "Have the poll phase look at the fds too, at a bounded rate.\n"

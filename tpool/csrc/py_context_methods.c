@@ -229,6 +229,7 @@ PyMethodDef context_methods[] = {
            METH_VARARGS | METH_KEYWORDS, set_fd_handler_doc),
     METHOD("set_event_notifier", context_set_event_notifier,
            METH_VARARGS | METH_KEYWORDS, set_event_notifier_doc),
+    METHOD("_watch_fd", context_watch_fd, METH_VARARGS, watch_fd_doc),
     METHOD("set_fd_poll", context_set_fd_poll, METH_VARARGS | METH_KEYWORDS,
            set_fd_poll_doc),
     METHOD("fileno", context_fileno, METH_NOARGS, fileno_doc),

@@ -22,10 +22,10 @@ static PyObject *raise_fd(int err, int fd)
     return NULL;
 }
 
-/* Common end of set_fd_handler() and set_event_notifier(). */
+/* Common end of the methods; see handlers_set(). */
 static PyObject *set_handler(AioContextObject *c, int fd,
                              PyObject *const callbacks[HANDLER_CALLBACKS],
-                             PyObject *keep)
+                             PyObject *keep, bool vouched)
 {
     int ret;
 
@@ -37,7 +37,7 @@ static PyObject *set_handler(AioContextObject *c, int fd,
     if (context_enter(c) < 0) {
         return NULL;
     }
-    ret = handlers_set(&c->handlers, &c->fdmon, fd, callbacks, keep);
+    ret = handlers_set(&c->handlers, &c->fdmon, fd, callbacks, keep, vouched);
     context_changed(c);
     context_release(c);
     if (ret < 0) {
@@ -76,7 +76,20 @@ PyObject *context_set_fd_handler(AioContextObject *c, PyObject *args,
         arg_fd(arg, &fd) < 0 || parse_callbacks(callbacks) < 0) {
         return NULL;
     }
-    return set_handler(c, fd, callbacks, NULL);
+    return set_handler(c, fd, callbacks, NULL, false);
+}
+
+PyObject *context_watch_fd(AioContextObject *c, PyObject *args)
+{
+    PyObject *callbacks[HANDLER_CALLBACKS] = {NULL}, *arg;
+    int fd;
+
+    if (!PyArg_ParseTuple(args, "OOO:_watch_fd", &arg, &callbacks[IO_READ],
+                          &callbacks[IO_WRITE]) ||
+        arg_fd(arg, &fd) < 0 || parse_callbacks(callbacks) < 0) {
+        return NULL;
+    }
+    return set_handler(c, fd, callbacks, NULL, true);
 }
 
 /* The fd of an EventNotifier, closed or not, that is registered, or -1. */
@@ -116,7 +129,7 @@ PyObject *context_set_event_notifier(AioContextObject *c, PyObject *args,
     if (!callbacks[IO_READ] && !callbacks[IO_POLL]) {
         fd = registered_fd(c, notifier);
         if (fd >= 0 || PyErr_Occurred()) {
-            return fd < 0 ? NULL : set_handler(c, fd, callbacks, NULL);
+            return fd < 0 ? NULL : set_handler(c, fd, callbacks, NULL, false);
         }
     }
     fileno = PyObject_CallMethod(notifier, "fileno", NULL);
@@ -125,7 +138,7 @@ PyObject *context_set_event_notifier(AioContextObject *c, PyObject *args,
     }
     fd = (int)PyLong_AsLong(fileno);
     Py_DECREF(fileno);
-    return set_handler(c, fd, callbacks, notifier);
+    return set_handler(c, fd, callbacks, notifier, false);
 }
 
 PyObject *context_set_fd_poll(AioContextObject *c, PyObject *args,

@@ -175,30 +175,48 @@ handler_new(int fd, PyObject *const callbacks[HANDLER_CALLBACKS],
     return h;
 }
 
-int handlers_set(struct handler_table *t, struct fdmon *m, int fd,
-                 PyObject *const callbacks[HANDLER_CALLBACKS], PyObject *keep)
+/*
+ * Has epoll report fd as h's.  The same events of the same file again: nothing to
+ * tell it, but what it has reported already is the predecessor's.
+ */
+static int watch(struct handler_table *t, struct fdmon *m, struct fd_handler *h,
+                 const struct fd_handler *old, bool vouched)
 {
-    struct fd_handler *h, *old = handlers_find(t, fd);
-    uint32_t events = events_of(callbacks);
+    uint32_t events = events_of(h->callbacks);
     int ret;
 
-    if (!events) {
+    if (old && vouched && events == events_of(old->callbacks)) {
+        h->gen = old->gen;
+        h->since = t->removals + 1;
+        return 0;
+    }
+    h->gen = ++t->gen ? t->gen : ++t->gen;
+    ret = old ? fdmon_set(m, h->fd, h->gen, events)
+              : fdmon_add(m, h->fd, h->gen, events);
+    if (ret == -EPERM && !h->callbacks[IO_READ] && !h->callbacks[IO_WRITE]) {
+        ret = 0; /* a regular file, say: it is only polled */
+    }
+    return ret;
+}
+
+int handlers_set(struct handler_table *t, struct fdmon *m, int fd,
+                 PyObject *const callbacks[HANDLER_CALLBACKS], PyObject *keep,
+                 bool vouched)
+{
+    struct fd_handler *h, *old = handlers_find(t, fd);
+    int ret;
+
+    if (!events_of(callbacks)) {
         return remove_fd(t, m, fd);
-    }
-    if (fcntl(fd, F_GETFD) < 0) {
-        return -errno;
-    }
-    if ((ret = make_room(t, fd)) < 0) {
-        return ret;
     }
     h = handler_new(fd, callbacks, keep);
     if (!h) {
         return -ENOMEM;
     }
-    h->gen = ++t->gen ? t->gen : ++t->gen;
-    ret = fdmon_set(m, fd, h->gen, events);
-    if (ret == -EPERM && !callbacks[IO_READ] && !callbacks[IO_WRITE]) {
-        ret = 0; /* a regular file, say: it is only polled */
+    h->unchecked = vouched ? UNCHECKED_MAX : 0;
+    ret = watch(t, m, h, old, vouched);
+    if (ret == 0 && (ret = make_room(t, fd)) < 0) {
+        fdmon_set(m, fd, 0, 0);
     }
     if (ret < 0) {
         handler_unref(h);
@@ -286,7 +304,7 @@ int handlers_drop_ghosts(struct handler_table *t, struct fdmon *m)
     int ret = fdmon_reset(m);
 
     if (ret == 0) {
-        ret = fdmon_set(m, t->notifier_fd, 0, FDMON_READ);
+        ret = fdmon_add(m, t->notifier_fd, 0, FDMON_READ);
     }
     if (ret == 0) {
         ret = signal_guard_register(t->signals, m);
@@ -296,7 +314,7 @@ int handlers_drop_ghosts(struct handler_table *t, struct fdmon *m)
 
         if (h) {
             /* An fd that was closed is left out; its handler hears nothing. */
-            fdmon_set(m, fd, h->gen, events_of(h->callbacks));
+            fdmon_add(m, fd, h->gen, events_of(h->callbacks));
         }
     }
     return ret;
@@ -357,7 +375,7 @@ static int dispatch_one(struct handler_table *t, struct fdmon *m,
 
 int handlers_dispatch(struct handler_table *t, struct fdmon *m,
                       const struct fdmon_event *events, int n, uint64_t poll,
-                      uint32_t removals, bool *progress)
+                      uint64_t removals, bool *progress)
 {
     int ret = 0;
 
@@ -368,8 +386,8 @@ int handlers_dispatch(struct handler_table *t, struct fdmon *m,
             continue; /* ours: the notifier, or the signal guard */
         }
         if (h && h->gen == events[i].gen) {
-            if (h->served > poll) {
-                continue;
+            if (h->served > poll || h->since > removals) {
+                continue; /* what it is about may have been dealt with */
             }
             *progress = true;
             h->refs++;

@@ -25,9 +25,10 @@ struct fd_handler {
     uint32_t gen;
     bool removed;
     uint8_t unchecked; /* events until the fd is asked whether it is open */
-    uint64_t polled;   /* the newest turn whose io_poll said so: its poll() */
-    uint64_t served;   /* the newest turn that has called it */
-    int64_t poll_ns;   /* window of this source */
+    uint64_t since;  /* waits begun before this many removals are not its own */
+    uint64_t polled; /* the newest turn whose io_poll said so: its poll() */
+    uint64_t served; /* the newest turn that has called it */
+    int64_t poll_ns; /* window of this source */
     PyObject *callbacks[HANDLER_CALLBACKS]; /* NULL: none */
     PyObject *keep;                         /* whatever owns the fd, or NULL */
 };
@@ -38,7 +39,7 @@ struct handler_table {
     int notifier_fd;              /* registered with generation 0 */
     struct signal_guard *signals; /* so is its pipe */
     uint32_t gen;      /* of the newest registration; 0 is the notifier's */
-    uint32_t removals; /* ever: tells whether an event may be stale */
+    uint64_t removals; /* ever: tells whether an event may be stale */
     int count;
     int pollable; /* handlers with io_poll */
     /* Written with the context acquired, read by any thread. */
@@ -58,11 +59,13 @@ struct fd_handler *handlers_find(const struct handler_table *t, int fd);
 int handlers_fd_of(const struct handler_table *t, const PyObject *keep);
 
 /*
- * Registers, changes, or (all NULL) removes.  keep is given a reference.
- * Returns 0 or -errno, the table as before.
+ * Registers, changes, or (all NULL) removes.  keep is given a reference.  vouched:
+ * fd is closed by nobody until it is removed, as asyncio has it: no system call
+ * then but those of a selector.  Returns 0 or -errno, the table as before.
  */
 int handlers_set(struct handler_table *t, struct fdmon *m, int fd,
-                 PyObject *const callbacks[HANDLER_CALLBACKS], PyObject *keep);
+                 PyObject *const callbacks[HANDLER_CALLBACKS], PyObject *keep,
+                 bool vouched);
 
 /* Sets io_poll_begin and io_poll_end of a registered fd; -ENOENT: it is not. */
 int handlers_set_poll(struct handler_table *t, int fd, PyObject *begin,
@@ -93,6 +96,6 @@ int handlers_dispatch_polled(struct fd_handler **pollable, uint64_t poll,
  */
 int handlers_dispatch(struct handler_table *t, struct fdmon *m,
                       const struct fdmon_event *events, int n, uint64_t poll,
-                      uint32_t removals, bool *progress);
+                      uint64_t removals, bool *progress);
 
 #endif

@@ -29,7 +29,7 @@ struct wait {
     struct fd_handler **pollable; /* ended by NULL, or NULL */
     struct fdmon_event events[FDMON_BATCH];
     int n_events;
-    uint32_t removals; /* of the handler table when events was filled */
+    uint64_t removals; /* of the handler table when events was filled */
 };
 
 /* Owner.  Whether a poll phase looks at fds now and then. */
