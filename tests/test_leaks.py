@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextvars
 import gc
+import os
 import sys
 import threading
 import types
@@ -197,3 +198,97 @@ def test_many_round_trips_leave_no_blocks_behind(ctx, pool):
     before = trips(2000)
     after = trips(4000)
     assert after - before < 500
+
+
+def open_fds():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def closed_loop(kept, gate):
+    loop = tpool.new_event_loop()
+    loop.run_until_complete(loop.run_in_executor(None, int))
+    loop.close()
+    return loop
+
+
+def loop_closed_while_calls_run(kept, gate):
+    loop = tpool.new_event_loop()
+
+    async def main():
+        kept.extend(loop.run_in_executor(None, gate.wait) for _ in range(3))
+
+    loop.run_until_complete(main())
+    kept.append(loop.pool)
+    loop.close()
+    return loop
+
+
+def context_closed_by_a_call(kept, gate):
+    ctx = tpool.AioContext()
+    pool = tpool.ThreadPool(ctx)
+    kept.append(pool.submit(ctx.close))
+    wait_until(lambda: ctx.closed)
+    return pool
+
+
+def stopped_iothread(kept, gate):
+    with tpool.IOThread() as io:
+        kept.append(io.pool.submit(int))
+    return io
+
+
+def request_of_a_context_that_is_gone(kept, gate):
+    ctx = tpool.AioContext()
+    request = tpool.ThreadPool(ctx).submit(gate.wait)
+    return request
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        closed_loop,
+        loop_closed_while_calls_run,
+        context_closed_by_a_call,
+        stopped_iothread,
+        request_of_a_context_that_is_gone,
+    ],
+    ids=lambda make: make.__name__,
+)
+def test_what_is_closed_keeps_no_fd_though_it_is_referred_to(make, gate):
+    gc.collect()
+    before, kept = open_fds(), []
+    for _ in range(10):
+        kept.append(make(kept, gate))
+    gate.set()
+    wait_until(lambda: open_fds() <= before)
+    kept.clear()
+
+
+def test_fd_of_a_closed_context_is_closed_once(background):
+    """Its number is somebody else's at once; the last posters leave meanwhile."""
+    stop, wrong = threading.Event(), []
+
+    def use_numbers():
+        while not stop.is_set():
+            fds = [os.dup(2) for _ in range(8)]
+            for fd in fds:
+                try:
+                    os.close(fd)
+                except OSError as error:
+                    wrong.append(error)
+
+    user = background(use_numbers)
+    kept = []
+    for i in range(300):
+        loop = tpool.new_event_loop()
+
+        async def main(loop=loop, n=i % 4):
+            kept.extend(loop.run_in_executor(None, int) for _ in range(n))
+            await loop.run_in_executor(None, int)
+
+        loop.run_until_complete(main())
+        loop.close()
+        kept.append(loop)
+    stop.set()
+    user.finish()
+    assert wrong == []

@@ -71,7 +71,11 @@ static void drop_list(struct completion_node **head)
 /* Lets go of all but the core; what others still deliver is dropped. */
 static void teardown(AioContextObject *c)
 {
+    /* Who is no poster looks whether it is closed, and writes, in one. */
+    Py_BEGIN_CRITICAL_SECTION(c);
     atomic_store_explicit(&c->closed, true, memory_order_relaxed);
+    py_core_close(c->core);
+    Py_END_CRITICAL_SECTION();
     fdmon_cleanup(&c->fdmon);
     signal_guard_cleanup(&c->signals);
     handlers_cleanup(&c->handlers);
@@ -229,14 +233,6 @@ static int close_acquired(AioContextObject *c)
         context_give_back(c, &before);
         return -1;
     }
-    Py_BEGIN_CRITICAL_SECTION(c);
-    atomic_store_explicit(&c->closed, true, memory_order_relaxed);
-    notify_unblock(&c->core->aio.notify); /* a foreign loop may have waited */
-    if (py_core_is_quiet(c->core)) {
-        /* Nobody will write it: not left to the last pool object. */
-        notify_cleanup(&c->core->aio.notify);
-    }
-    Py_END_CRITICAL_SECTION();
     teardown(c);
     return 0;
 }

@@ -52,6 +52,15 @@ static void drop_list(struct py_core *core)
     }
 }
 
+void py_core_close(struct py_core *core)
+{
+    notify_unblock(&core->aio.notify); /* a foreign loop may have waited */
+    /* C */
+    atomic_fetch_or_explicit(&core->posters, POSTERS_CLOSED,
+                             memory_order_acq_rel);
+    py_core_close_notifier(core);
+}
+
 void py_core_detach(struct py_core *core)
 {
     /* Seq_cst with the load below: either side, or both, drops the list. */
