@@ -452,6 +452,12 @@ class Fuzz:
         with contextlib.suppress(RuntimeError, AttributeError):
             things.append(ctx.new_bh(bag))
             things.append(ctx.new_timer(bag))
+            # Of which the outcome is cleared: nothing but the request can be.
+            things.append(self.one("ThreadPool").submit(lambda: (bag,)))
+        # Each is cleared in its turn, and nothing clears a tuple.
+        bag.others = [fuzz_values.Bag(self, things) for _ in range(3)]
+        for other in (bag, *bag.others):
+            other.held = tuple(things)
         return bag
 
     def on_death(self, ref):
@@ -540,6 +546,8 @@ class Fuzz:
         result = getattr(thing, name)(*values, **kwargs)
         if name == "acquire":
             self.acquired.append(thing)
+            if r.random() < 0.3:
+                self.steal()  # from those who wait for it
             self.release()
         self.take_in(result)
         return result
