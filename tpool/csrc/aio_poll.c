@@ -12,8 +12,8 @@
  * cost a poster its pace.
  */
 #define FLOOD 1024
-/* The owner may be in a long callback, or need what the poster holds. */
-#define FLOOD_WAIT_NS (5 * NS_PER_MS)
+/* An owner that runs none for so long may need what the poster holds. */
+#define FLOOD_WAIT_NS (10 * NS_PER_MS)
 /* Between two looks, when it takes longer than a hand-over. */
 #define FLOOD_NAP_NS 50000
 
@@ -168,10 +168,17 @@ void aio_wait_for_owner(struct aio_core *core)
 {
     static const struct timespec nap = {.tv_nsec = FLOOD_NAP_NS};
     uint64_t all = atomic_load_explicit(&core->posted, memory_order_relaxed);
+    uint64_t run, seen = all;
     int64_t now_ns = clock_now_ns();
-    int64_t spin_ns = now_ns + HANDOFF_NS, end_ns = now_ns + FLOOD_WAIT_NS;
+    int64_t spin_ns = now_ns + HANDOFF_NS, end_ns = now_ns;
 
-    while (counter_get(&core->posts_run) < all && now_ns < end_ns) {
+    while ((run = counter_get(&core->posts_run)) < all) {
+        if (run != seen) {
+            seen = run;
+            end_ns = now_ns + FLOOD_WAIT_NS;
+        } else if (now_ns >= end_ns) {
+            break;
+        }
         if (now_ns < spin_ns) {
             cpu_relax();
         } else {

@@ -91,7 +91,10 @@ void aio_handoff_to_owner(struct aio_core *core);
  */
 bool aio_count_post(struct aio_core *core);
 
-/* Poster, GIL released.  Waits for the owner to have run them, for a bounded time. */
+/*
+ * Poster, GIL released.  Waits for the owner to have run them, as long as it runs
+ * some now and then.
+ */
 void aio_wait_for_owner(struct aio_core *core);
 
 #endif
