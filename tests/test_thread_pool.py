@@ -4,7 +4,6 @@ from __future__ import annotations
 import contextvars
 import os
 import pickle
-import signal
 import threading
 from pathlib import Path
 
@@ -126,13 +125,6 @@ def test_worker_is_a_python_thread_with_a_name_that_the_system_sees(ctx):
         comm = Path(f"/proc/self/task/{thread.native_id}/comm")
         if comm.exists():
             assert comm.read_text(encoding="ascii") == prefix[:15] + "\n"
-
-
-def test_worker_has_signals_blocked(pool):
-    mask = pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, []).result()
-    assert {signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD} <= mask
-    assert signal.SIGSEGV not in mask
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 @pytest.mark.parametrize("name", ["setprofile", "settrace"])

@@ -30,8 +30,10 @@ _interrupted = threading.Event()  # the exit was, and something is dropped
 class ThreadPool(_core.ThreadPool):
     """Threads that run blocking calls and post the results to an AioContext.
 
-    Workers block all signals, so that the kernel gives them to the owner. A
-    child process that a call starts inherits that: start it elsewhere, or call
+    Workers block the signals that are sent to a process (SIGINT, SIGTERM, SIGHUP,
+    SIGQUIT, SIGALRM, SIGCHLD, SIGCONT, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH, SIGIO,
+    SIGURG), so that the kernel gives them to the owner. A child process that a call
+    starts inherits that: start it elsewhere, or call
     signal.pthread_sigmask(signal.SIG_SETMASK, ()) first.
 
     Args:

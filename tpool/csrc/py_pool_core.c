@@ -6,8 +6,6 @@
 #include "py_request.h"
 #include "py_worker.h"
 
-#include <signal.h>
-
 struct pool_core *pool_core_ref(struct pool_core *pool)
 {
     /* Relaxed: the caller holds a reference. */
@@ -110,13 +108,7 @@ static int spawn_one(struct pool_core *pool, uint32_t *left,
     *left = 1;
     *need = QUEUE_SEEN;
     if (worker) {
-        sigset_t all, mask;
-
-        /* The thread inherits the mask: no signal finds it before it runs. */
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, pool->block_signals ? &all : NULL, &mask);
         result = PyObject_CallOneArg(pool->spawn, worker);
-        pthread_sigmask(SIG_SETMASK, &mask, NULL);
     }
     if (!result && (!worker || worker_revoke(worker))) {
         *need = count_lost(pool, left);

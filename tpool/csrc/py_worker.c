@@ -63,17 +63,25 @@ bool worker_revoke(PyObject *self)
     return leave_starting((WorkerObject *)self, WORKER_REVOKED);
 }
 
-/* The kernel then delivers a signal to the owner, or another user thread. */
+/*
+ * Those that are sent to the process: the kernel then gives them to the owner, or to
+ * another thread of the program.  Not those that a thread brings on itself (a fault, a
+ * trap, a broken pipe, a limit, a read from the terminal in the background), nor those
+ * that are meant for each thread (profilers', real-time ones).
+ */
 static void block_signals(void)
 {
-    static const int synchronous[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    static const int sent[] = {
+        SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,  SIGALRM, SIGCHLD, SIGCONT,
+        SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH, SIGIO,   SIGURG,
+    };
     sigset_t set;
 
-    sigfillset(&set);
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(synchronous); i++) {
-        sigdelset(&set, synchronous[i]);
+    sigemptyset(&set);
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(sent); i++) {
+        sigaddset(&set, sent[i]);
     }
-    pthread_sigmask(SIG_SETMASK, &set, NULL);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
 /* As if the owner had started it, whoever did. */
