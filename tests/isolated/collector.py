@@ -162,6 +162,69 @@ def list_of_requests_emptied():
         assert [request.result() for request in requests] == list(range(100))
 
 
+class Emptier:
+    """Empties, while it is looked at, the keyword arguments that it is one of."""
+
+    count = 0
+
+    def __index__(self):
+        for thing in gc.get_objects():
+            if type(thing) is dict and any(one is self for one in [*thing.values()]):
+                thing.clear()
+                Emptier.count += 1
+        return 1
+
+    __bool__ = fileno = __index__
+
+
+class Number:
+    """A number that is there as long as something holds it."""
+
+    def __init__(self):
+        self.number = [1] * 9
+
+    def __index__(self):
+        return self.number[0]
+
+    def __call__(self):
+        return self.number
+
+
+def keyword_arguments_emptied():
+    """What was given stays until the call is over."""
+    ctx = tpool.AioContext()
+    note = tpool.EventNotifier()
+    pool = tpool.ThreadPool(ctx)
+    calls = [
+        (_core.AioContext, ["poll_max_ns"], ["poll_grow", "poll_shrink"]),
+        (tpool.EventNotifier, ["active"], []),
+        (ctx.set_poll_params, ["max_ns"], ["grow", "shrink"]),
+        (
+            lambda **kw: _core.AioContext.set_poll_params(ctx, **kw),
+            ["max_ns"],
+            ["grow"],
+        ),
+        (pool.set_threads, ["min_threads"], ["max_threads"]),
+        (lambda **kw: ctx.set_fd_poll(**kw), ["fd"], ["io_poll_begin", "io_poll_end"]),
+        (ctx.set_fd_handler, ["fd"], ["io_read", "io_write", "io_poll"]),
+    ]
+    for _ in range(20):
+        for call, first, others in calls:
+            given = {name: Emptier() for name in first}
+            given.update((name, Number()) for name in others)
+            try:
+                made = call(**given)
+            except (TypeError, OSError, ValueError) as error:
+                made = type(error)
+            if isinstance(made, _core.AioContext):
+                assert made.poll_grow == 1
+    assert ctx.poll_grow == 1
+    ctx.set_fd_handler(1)
+    ctx.close()
+    note.close()
+    assert Emptier.count
+
+
 class Trigger:
     """Its death is told."""
 

@@ -119,6 +119,23 @@ int arg_callable(PyObject *value, const char *name, bool none_ok,
     return 0;
 }
 
+PyObject *args_call(PyCFunctionWithKeywords function, void *self,
+                    PyObject *args, PyObject *kwargs)
+{
+    PyObject *result;
+
+    if (kwargs) {
+        kwargs = PyDict_Copy(kwargs);
+        if (!kwargs) {
+            return NULL;
+        }
+        PyObject_GC_UnTrack(kwargs);
+    }
+    result = function(self, args, kwargs);
+    Py_XDECREF(kwargs);
+    return result;
+}
+
 int arg_fd(PyObject *value, int *out)
 {
     int64_t fd;

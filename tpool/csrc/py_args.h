@@ -29,6 +29,22 @@ int arg_seconds(PyObject *value, const char *name, int64_t *out_ns);
 int arg_callable(PyObject *value, const char *name, bool none_ok,
                  PyObject **out);
 
+/*
+ * Calls function with a dict of keywords of its own.  What parses arguments borrows
+ * them from there; the one that is given could be found by the collector, and emptied
+ * while an argument runs code.
+ */
+PyObject *args_call(PyCFunctionWithKeywords function, void *self,
+                    PyObject *args, PyObject *kwargs);
+
+/* Defines a method, or tp_new, by what it does with such a dict: name##_args(). */
+#define WITH_OWN_KEYWORDS(name, type)                                          \
+    PyObject *name(type *self, PyObject *args, PyObject *kwargs)               \
+    {                                                                          \
+        return args_call((PyCFunctionWithKeywords)(void (*)(void))name##_args, \
+                         self, args, kwargs);                                  \
+    }
+
 /* An fd, or an object with fileno(). */
 int arg_fd(PyObject *value, int *out);
 

@@ -188,8 +188,8 @@ static PyObject *context_make(PyTypeObject *type,
 }
 
 /* NULL with an exception. */
-static PyObject *context_new(PyTypeObject *type, PyObject *args,
-                             PyObject *kwargs)
+static PyObject *context_new_args(PyTypeObject *type, PyObject *args,
+                                  PyObject *kwargs)
 {
     static char *names[] = {"poll_max_ns", "poll_grow", "poll_shrink",
                             "poll_hybrid", NULL};
@@ -210,7 +210,9 @@ static PyObject *context_new(PyTypeObject *type, PyObject *args,
     return context_make(type, &params);
 }
 
-static int polled_by_nobody(AioContextObject *c)
+static WITH_OWN_KEYWORDS(context_new, PyTypeObject)
+
+    static int polled_by_nobody(AioContextObject *c)
 {
     if (c->poll_depth) {
         PyErr_SetString(PyExc_RuntimeError,

@@ -67,8 +67,8 @@ static PyObject *context_dispatch_method(AioContextObject *c,
     return PyBool_FromLong(progress);
 }
 
-static PyObject *context_set_poll_params(AioContextObject *c, PyObject *args,
-                                         PyObject *kwargs)
+static PyObject *context_set_poll_params_args(AioContextObject *c,
+                                              PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"max_ns", "grow", "shrink", "hybrid", NULL};
     PyObject *max, *grow = NULL, *shrink = NULL;
@@ -98,8 +98,10 @@ static PyObject *context_set_poll_params(AioContextObject *c, PyObject *args,
     Py_RETURN_NONE;
 }
 
-static PyObject *context_notify(AioContextObject *c,
-                                PyObject *Py_UNUSED(ignored))
+static WITH_OWN_KEYWORDS(context_set_poll_params, AioContextObject)
+
+    static PyObject *context_notify(AioContextObject *c,
+                                    PyObject *Py_UNUSED(ignored))
 {
     int ret;
 

@@ -61,8 +61,8 @@ static int parse_callbacks(PyObject *callbacks[HANDLER_CALLBACKS])
     return 0;
 }
 
-PyObject *context_set_fd_handler(AioContextObject *c, PyObject *args,
-                                 PyObject *kwargs)
+static PyObject *context_set_fd_handler_args(AioContextObject *c,
+                                             PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"fd",      "io_read",       "io_write",
                             "io_poll", "io_poll_ready", NULL};
@@ -78,6 +78,8 @@ PyObject *context_set_fd_handler(AioContextObject *c, PyObject *args,
     }
     return set_handler(c, fd, callbacks, NULL, false);
 }
+
+WITH_OWN_KEYWORDS(context_set_fd_handler, AioContextObject)
 
 PyObject *context_watch_fd(AioContextObject *c, PyObject *args)
 {
@@ -104,8 +106,9 @@ static int registered_fd(AioContextObject *c, PyObject *notifier)
     return fd;
 }
 
-PyObject *context_set_event_notifier(AioContextObject *c, PyObject *args,
-                                     PyObject *kwargs)
+static PyObject *context_set_event_notifier_args(AioContextObject *c,
+                                                 PyObject *args,
+                                                 PyObject *kwargs)
 {
     static char *names[] = {"notifier", "io_read", "io_poll", "io_poll_ready",
                             NULL};
@@ -141,8 +144,10 @@ PyObject *context_set_event_notifier(AioContextObject *c, PyObject *args,
     return set_handler(c, fd, callbacks, notifier, false);
 }
 
-PyObject *context_set_fd_poll(AioContextObject *c, PyObject *args,
-                              PyObject *kwargs)
+WITH_OWN_KEYWORDS(context_set_event_notifier, AioContextObject)
+
+static PyObject *context_set_fd_poll_args(AioContextObject *c, PyObject *args,
+                                          PyObject *kwargs)
 {
     static char *names[] = {"fd", "io_poll_begin", "io_poll_end", NULL};
     PyObject *arg, *callbacks[HANDLER_CALLBACKS] = {NULL};
@@ -163,3 +168,5 @@ PyObject *context_set_fd_poll(AioContextObject *c, PyObject *args,
     }
     Py_RETURN_NONE;
 }
+
+WITH_OWN_KEYWORDS(context_set_fd_poll, AioContextObject)

@@ -3,6 +3,7 @@
  * EventNotifier: an fd that any thread makes readable.
  */
 #include "event_notifier.h"
+#include "py_args.h"
 #include "py_state.h"
 
 typedef struct {
@@ -10,8 +11,8 @@ typedef struct {
     struct event_notifier notifier;
 } NotifierObject;
 
-static PyObject *notifier_new(PyTypeObject *type, PyObject *args,
-                              PyObject *kwargs)
+static PyObject *notifier_new_args(PyTypeObject *type, PyObject *args,
+                                   PyObject *kwargs)
 {
     static char *names[] = {"active", NULL};
     NotifierObject *self;
@@ -33,7 +34,9 @@ static PyObject *notifier_new(PyTypeObject *type, PyObject *args,
     return (PyObject *)self;
 }
 
-static void notifier_dealloc(NotifierObject *self)
+static WITH_OWN_KEYWORDS(notifier_new, PyTypeObject)
+
+    static void notifier_dealloc(NotifierObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
 

@@ -109,8 +109,8 @@ PyDoc_STRVAR(
     "\n"
     "Context: Any thread.");
 
-static PyObject *pool_set_threads(PoolObject *self, PyObject *args,
-                                  PyObject *kwargs)
+static PyObject *pool_set_threads_args(PoolObject *self, PyObject *args,
+                                       PyObject *kwargs)
 {
     static char *names[] = {"min_threads", "max_threads", NULL};
     struct pool_core *pool = self->pool;
@@ -134,16 +134,18 @@ static PyObject *pool_set_threads(PoolObject *self, PyObject *args,
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(
-    close_doc,
-    "_close($self, why, cancel, /)\n--\n\n"
-    "Accept no more requests, for the reason given; cancel those that\n"
-    "are queued; have the workers leave when the queue is empty.\n"
-    "\n"
-    "Returns:\n"
-    "    False in the child of a fork, where there is nothing to wait for.\n"
-    "\n"
-    "Context: Any thread.");
+static WITH_OWN_KEYWORDS(pool_set_threads, PoolObject)
+
+    PyDoc_STRVAR(
+        close_doc,
+        "_close($self, why, cancel, /)\n--\n\n"
+        "Accept no more requests, for the reason given; cancel those that\n"
+        "are queued; have the workers leave when the queue is empty.\n"
+        "\n"
+        "Returns:\n"
+        "    False in the child of a fork, where there is nothing to wait for.\n"
+        "\n"
+        "Context: Any thread.");
 
 static PyObject *pool_close_method(PoolObject *self, PyObject *args)
 {
@@ -250,7 +252,8 @@ static int take_params(PoolObject *self)
     return 0;
 }
 
-static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+static PyObject *pool_new_args(PyTypeObject *type, PyObject *args,
+                               PyObject *kwargs)
 {
     static char *names[] = {"ctx",
                             "min_threads",
@@ -322,8 +325,10 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-/* No tp_clear: what leads back to it does so by its context, which has one. */
-static int pool_traverse(PoolObject *self, visitproc visit, void *arg)
+static WITH_OWN_KEYWORDS(pool_new, PyTypeObject)
+
+    /* No tp_clear: what leads back to it does so by its context, which has one. */
+    static int pool_traverse(PoolObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->context);
