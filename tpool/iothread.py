@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Self
 
 from tpool.aio_context import AioContext
-from tpool.thread_pool import ThreadPool, shutdown_at_exit
+from tpool.thread_pool import ThreadPool, after_shutdown
 from tpool.worker_thread import check_threads, waiting_for
 
 if TYPE_CHECKING:
@@ -158,13 +158,10 @@ def _stop(ctx: AioContext, stopping: threading.Event) -> None:
 
 
 def _stop_at_exit() -> None:
-    """Stop all, before the interpreter joins its threads."""
-    try:
-        shutdown_at_exit()  # while somebody dispatches what is still to be done
-    finally:
-        _exiting.set()
-        for ctx, stopping in list(_running):
-            _stop(ctx, stopping)
+    """Stop all: until now they have dispatched what was still to be done."""
+    _exiting.set()
+    for ctx, stopping in list(_running):
+        _stop(ctx, stopping)
 
 
-threading._register_atexit(_stop_at_exit)  # type: ignore[attr-defined]
+after_shutdown.append(_stop_at_exit)

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
     from tpool.aio_context import AioContext
 
-__all__ = ["ThreadPool", "shutdown_at_exit"]
+__all__ = ["ThreadPool", "after_shutdown"]
 
 _T = TypeVar("_T")
 
 _exiting = threading.Event()
+# Called at the exit of the interpreter when all calls have ended, or are dropped.
+after_shutdown: list[Callable[[], None]] = []
 _interrupted = threading.Event()  # the exit was, and something is dropped
 
 
@@ -179,11 +181,11 @@ class ThreadPool(_core.ThreadPool):
         raise TypeError("a ThreadPool cannot be pickled: it owns threads")
 
 
-def shutdown_at_exit() -> None:
+def _shutdown_at_exit() -> None:
     """Let all pools finish what was submitted, before threads are joined.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C has ended that; what is dropped.
+        KeyboardInterrupt: Something has ended that, Ctrl-C say; what is dropped.
     """
     if _interrupted.is_set():
         return  # multiprocessing ends the threads of a child, and Python then too
@@ -191,12 +193,18 @@ def shutdown_at_exit() -> None:
         _exiting.set()
         _core._close_pools()
         join_all()
-    except KeyboardInterrupt:
+    except BaseException as error:
+        # Whatever it is: where a signal handler raises in the middle of a wait of
+        # threading's, what comes out of that can be an error of its own.
         _interrupted.set()
         if dropped := _what_is_left():
-            raise KeyboardInterrupt(dropped) from None
+            is_plain = isinstance(error, KeyboardInterrupt)
+            raise KeyboardInterrupt(dropped) from None if is_plain else error
         _interrupted.clear()
         join_all()
+    finally:
+        for call in after_shutdown:
+            call()
 
 
 def _what_is_left() -> str:
@@ -224,5 +232,5 @@ def _after_fork_in_child() -> None:
 
 
 atexit.register(_tell_by_the_exit_status)
-threading._register_atexit(shutdown_at_exit)  # type: ignore[attr-defined]
+threading._register_atexit(_shutdown_at_exit)  # type: ignore[attr-defined]
 os.register_at_fork(after_in_child=_after_fork_in_child)

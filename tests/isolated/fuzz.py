@@ -157,7 +157,7 @@ WAITS = {
 # a thread runs until it is told to stop; the last takes a number for an fd, and
 # closes it.
 LEFT_OUT = {
-    "_mark_interrupted", "_tell_by_the_exit_status", "shutdown_at_exit", "join_all",
+    "_mark_interrupted", "_tell_by_the_exit_status", "_shutdown_at_exit", "join_all",
     "_stop_at_exit", "_stop_readers_at_exit", "_finish_at_exit", "_run", "_Recorder",
 }  # fmt: skip
 # The layer in Python: its functions, with what their parameters are by name.
