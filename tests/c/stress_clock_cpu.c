@@ -5,6 +5,7 @@
 #include "stress.h"
 #include "cpu.h"
 
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static struct cpu_pair pair;
@@ -78,6 +79,69 @@ static void test_affinity(void)
     assert(sched_setaffinity(0, sizeof(before), &before) == 0);
 }
 
+/* What somebody else decides when cpu_leave() has set so many masks. */
+static cpu_set_t decision;
+static int decide_after = -1;
+
+static int set_mask(const cpu_set_t *set)
+{
+    return (int)syscall(SYS_sched_setaffinity, 0, sizeof(*set), set);
+}
+
+/* In place of the C library's. */
+int sched_setaffinity(pid_t pid, size_t size, const cpu_set_t *set)
+{
+    int ret;
+
+    (void)pid;
+    (void)size;
+    ret = set_mask(set);
+    if (decide_after >= 0 && decide_after-- == 0) {
+        assert(set_mask(&decision) == 0);
+    }
+    return ret;
+}
+
+static void assert_mask(const cpu_set_t *expected)
+{
+    cpu_set_t now;
+
+    assert(sched_getaffinity(0, sizeof(now), &now) == 0);
+    assert(CPU_EQUAL(&now, expected));
+}
+
+/* A move never undoes the decision of another, whenever that comes. */
+static void test_leave(void)
+{
+    struct cpu_leave leave = {.tid = 0};
+    cpu_set_t all;
+    int cpu = cpu_current();
+
+    assert(sched_getaffinity(0, sizeof(all), &all) == 0);
+    if (CPU_COUNT(&all) == 1) {
+        printf("one CPU: no move\n");
+        return;
+    }
+    assert(cpu_leave(&leave, cpu) && cpu_current() != cpu);
+    assert_mask(&all);
+    CPU_ZERO(&decision);
+    CPU_SET((size_t)cpu_current(), &decision);
+    /* In the middle of a move. */
+    decide_after = 0;
+    assert(!cpu_leave(&leave, cpu_current()));
+    assert_mask(&decision);
+    /* From then on it is left alone, also if it may run anywhere again. */
+    assert(set_mask(&all) == 0);
+    assert(!cpu_leave(&leave, cpu_current()));
+    /* Between two moves. */
+    leave = (struct cpu_leave){.tid = 0};
+    assert(cpu_leave(&leave, cpu_current()));
+    assert(set_mask(&decision) == 0);
+    assert(!cpu_leave(&leave, cpu_current()));
+    assert_mask(&decision);
+    assert(set_mask(&all) == 0);
+}
+
 int main(void)
 {
     pthread_t thread;
@@ -86,6 +150,7 @@ int main(void)
     test_clock();
     test_pair();
     test_affinity();
+    test_leave();
     cpu_pair_init(&pair);
     thread = thread_start(publish, NULL);
     WAIT_UNTIL(atomic_load_explicit(&pair.worker, memory_order_relaxed) >= 0);

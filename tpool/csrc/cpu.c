@@ -5,9 +5,11 @@
 #include "cpu.h"
 #include "clock.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 
 /*
  * Poll phases that cannot begin, in a row, until the owner moves.  The first may
@@ -66,26 +68,57 @@ int cpu_usable(void)
     return n < 1 ? 1 : (int)n;
 }
 
-bool cpu_leave(int cpu)
-{
 #ifdef __linux__
+/* Whether set is what the calling thread has had all the time. */
+static bool is_as_it_was(struct cpu_leave *leave, const cpu_set_t *set)
+{
+    int tid = (int)syscall(SYS_gettid);
+
+    if (leave->tid != tid) {
+        *leave = (struct cpu_leave){.tid = tid, .set = *set};
+    }
+    if (!CPU_EQUAL(&leave->set, set)) {
+        leave->others = true;
+    }
+    return !leave->others;
+}
+
+/* A step of a move: from the one to the other, unless somebody else has come. */
+static bool step(struct cpu_leave *leave, const cpu_set_t *from,
+                 const cpu_set_t *to)
+{
+    cpu_set_t now;
+
+    if (sched_getaffinity(0, sizeof(now), &now) < 0 || !CPU_EQUAL(&now, from)) {
+        leave->others = true;
+        return false;
+    }
+    return sched_setaffinity(0, sizeof(*to), to) == 0;
+}
+
+bool cpu_leave(struct cpu_leave *leave, int cpu)
+{
     cpu_set_t set, others;
 
     if (cpu < 0 || cpu >= CPU_SETSIZE ||
-        sched_getaffinity(0, sizeof(set), &set) < 0) {
+        sched_getaffinity(0, sizeof(set), &set) < 0 ||
+        !is_as_it_was(leave, &set)) {
         return false;
     }
     others = set;
     CPU_CLR(cpu, &others);
-    /* The first call moves the thread at once, the second lets it be. */
-    return CPU_COUNT(&others) > 0 &&
-           sched_setaffinity(0, sizeof(others), &others) == 0 &&
-           sched_setaffinity(0, sizeof(set), &set) == 0;
+    /* The first step moves the thread at once, the second lets it be. */
+    return CPU_COUNT(&others) > 0 && step(leave, &set, &others) &&
+           step(leave, &others, &set);
+}
 #else
+bool cpu_leave(struct cpu_leave *leave, int cpu)
+{
+    (void)leave;
     (void)cpu;
     return false;
-#endif
 }
+#endif
 
 bool cpu_pair_yield(struct cpu_pair *pair)
 {
@@ -143,19 +176,21 @@ void cpu_publish_lag(_Atomic int64_t *mine, int64_t lag_ns)
 
 void cpu_parting_init(struct cpu_parting *parting)
 {
-    parting->refused = 0;
-    parting->refused_max = REFUSED_MIN;
+    parting->leave = (struct cpu_leave){.tid = 0};
+    cpu_parting_done(parting);
 }
 
 void cpu_parting_done(struct cpu_parting *parting)
 {
-    cpu_parting_init(parting);
+    parting->refused = 0;
+    parting->refused_max = REFUSED_MIN;
 }
 
 bool cpu_parting_is_due(struct cpu_parting *parting,
                         const struct cpu_pair *pair)
 {
-    if (++parting->refused < parting->refused_max || cpu_pair_is_single(pair)) {
+    if (++parting->refused < parting->refused_max || cpu_pair_is_single(pair) ||
+        parting->leave.others) {
         return false;
     }
     parting->refused = 0;
@@ -165,13 +200,13 @@ bool cpu_parting_is_due(struct cpu_parting *parting,
     return true;
 }
 
-void cpu_pair_part(struct cpu_pair *pair)
+void cpu_pair_part(struct cpu_pair *pair, struct cpu_parting *parting)
 {
     int cpu = cpu_current();
 
     /* Release: who waits for the end of it finds the affinity restored. */
     atomic_store_explicit(&pair->owner, CPU_MOVING, memory_order_release);
-    cpu_leave(cpu);
+    cpu_leave(&parting->leave, cpu);
     atomic_store_explicit(&pair->owner, cpu_current(), memory_order_release);
 }
 

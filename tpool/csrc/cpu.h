@@ -7,6 +7,7 @@
 #define TPOOL_CPU_H
 
 #include "osdep.h"
+#include <sched.h>
 
 /* Any thread.  The CPU the caller runs on, or -1 where that cannot be told. */
 int cpu_current(void);
@@ -16,12 +17,6 @@ int cpu_current(void);
  * bounded by the quota of its control group (rounded up).  At least 1.
  */
 int cpu_usable(void);
-
-/*
- * The calling thread.  Has it run on another CPU than this one, if it may, and
- * leaves its affinity as it was.  Returns whether it moved.
- */
-bool cpu_leave(int cpu);
 
 /* cpu_pair.owner_waits: it sleeps or polls; or it takes the GIL back at once. */
 #define OWNER_WAITS  1u
@@ -74,6 +69,31 @@ void cpu_publish(_Atomic int *mine);
 void cpu_publish_lag(_Atomic int64_t *mine, int64_t lag_ns);
 
 /*
+ * One thread.  The only way to another CPU is to take this one out of the affinity
+ * for a moment, and nobody can change an affinity only if it is still what it was:
+ * what somebody else decides in that moment would be undone.
+ *
+ * So a thread whose affinity others change is not moved any more: one that is not
+ * what it was at the first move, or that has changed between two steps of a move.
+ * What is left is a decision, the first for this thread, that comes between the
+ * look and the step that follows it, 0.2 us later; the caller has the GIL, so that
+ * it is none of this process's own Python code.
+ */
+struct cpu_leave {
+    int tid;     /* whose affinity that is; 0: nobody's yet */
+    bool others; /* have a say in where it runs */
+#ifdef __linux__
+    cpu_set_t set; /* its affinity */
+#endif
+};
+
+/*
+ * The calling thread, GIL held.  Has it run on another CPU than this one, if it
+ * may, and leaves its affinity as it was.  Returns whether it moved.
+ */
+bool cpu_leave(struct cpu_leave *leave, int cpu);
+
+/*
  * Owner only.  A kernel that takes a halted CPU for a busy one (a virtual one
  * may be both) wakes a thread where its waker runs, and leaves two that wake
  * each other on one CPU for thousands of round trips.  After some the owner
@@ -83,6 +103,7 @@ void cpu_publish_lag(_Atomic int64_t *mine, int64_t lag_ns);
 struct cpu_parting {
     uint32_t refused;     /* poll phases in a row that could not begin */
     uint32_t refused_max; /* until the owner moves; grows while that is vain */
+    struct cpu_leave leave;
 };
 
 void cpu_parting_init(struct cpu_parting *parting);
@@ -94,8 +115,8 @@ void cpu_parting_done(struct cpu_parting *parting);
 bool cpu_parting_is_due(struct cpu_parting *parting,
                         const struct cpu_pair *pair);
 
-/* Owner, GIL released.  Moves it to another CPU, if there is one. */
-void cpu_pair_part(struct cpu_pair *pair);
+/* Owner, GIL held.  Moves it to another CPU, if there is one: see cpu_leave. */
+void cpu_pair_part(struct cpu_pair *pair, struct cpu_parting *parting);
 
 /* Any thread.  Whether a worker was woken that has not come yet. */
 bool cpu_pair_worker_comes(struct cpu_pair *pair);
