@@ -4,6 +4,9 @@
  */
 #include "fdmon.h"
 
+#include <poll.h>
+#include <string.h>
+
 bool fdmon_reported(const struct fdmon_event *events, int n, int fd)
 {
     for (int i = 0; i < n; i++) {
@@ -14,6 +17,32 @@ bool fdmon_reported(const struct fdmon_event *events, int n, int fd)
     return false;
 }
 
+int fdmon_add_own(struct fdmon *m, int fd)
+{
+    int ret = fdmon_add(m, fd, 0, FDMON_READ);
+
+    if (ret == 0) {
+        assert(m->n_own < 2);
+        m->own[m->n_own++] = fd;
+    }
+    return ret;
+}
+
+static int poll_ns(struct pollfd *fds, int used, int64_t timeout_ns)
+{
+#ifdef __linux__
+    struct timespec ts = timespec_from_ns(timeout_ns);
+
+    return ppoll(fds, (nfds_t)used, timeout_ns < 0 ? NULL : &ts, NULL);
+#else
+    int64_t ms = timeout_ns < 0
+                     ? -1
+                     : timeout_ns / NS_PER_MS + (timeout_ns % NS_PER_MS != 0);
+
+    return poll(fds, (nfds_t)used, ms > INT32_MAX ? INT32_MAX : (int)ms);
+#endif
+}
+
 #ifdef FDMON_EPOLL
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -21,7 +50,7 @@ bool fdmon_reported(const struct fdmon_event *events, int n, int fd)
 
 int fdmon_init(struct fdmon *m)
 {
-    m->no_pwait2 = false;
+    memset(m, 0, sizeof(*m));
     m->outer = -1;
     m->epfd = epoll_create1(EPOLL_CLOEXEC);
     return m->epfd < 0 ? -errno : 0;
@@ -64,53 +93,88 @@ int fdmon_fileno(struct fdmon *m)
     return m->outer;
 }
 
-/* op, or the other one where the kernel knows better than the caller. */
-static int watch(struct fdmon *m, int op, int fd, uint32_t gen, uint32_t events)
+static int ctl(struct fdmon *m, int op, int fd, uint32_t gen, uint32_t events)
 {
     struct epoll_event ev = {
         .events = (events & FDMON_READ ? (uint32_t)EPOLLIN : 0) |
                   (events & FDMON_WRITE ? (uint32_t)EPOLLOUT : 0),
         .data.u64 = (uint64_t)gen << 32 | (uint32_t)fd,
     };
-    bool add = op == EPOLL_CTL_ADD;
 
-    if (epoll_ctl(m->epfd, op, fd, &ev) == 0) {
-        return 0;
-    }
-    /*
-     * The number stands for another open file than the one registered; or for
-     * that again, which was forgotten while only a duplicate was open.
-     */
-    if (errno == (add ? EEXIST : ENOENT) &&
-        epoll_ctl(m->epfd, add ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &ev) == 0) {
-        return 0;
-    }
-    return -errno;
+    return epoll_ctl(m->epfd, op, fd, &ev) < 0 ? -errno : 0;
 }
 
 int fdmon_add(struct fdmon *m, int fd, uint32_t gen, uint32_t events)
 {
-    return watch(m, EPOLL_CTL_ADD, fd, gen, events);
+    int ret = ctl(m, EPOLL_CTL_ADD, fd, gen, events);
+
+    /* It was forgotten while it was closed, and is the same open file again. */
+    return ret == -EEXIST ? ctl(m, EPOLL_CTL_MOD, fd, gen, events) : ret;
+}
+
+int fdmon_check(struct fdmon *m, int fd, uint32_t gen, uint32_t events)
+{
+    return ctl(m, EPOLL_CTL_MOD, fd, gen, events);
 }
 
 int fdmon_set(struct fdmon *m, int fd, uint32_t gen, uint32_t events)
 {
+    int ret;
+
     if (!events) {
-        return epoll_ctl(m->epfd, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
+        return ctl(m, EPOLL_CTL_DEL, fd, gen, events);
     }
-    return watch(m, EPOLL_CTL_MOD, fd, gen, events);
+    ret = ctl(m, EPOLL_CTL_MOD, fd, gen, events);
+    /* The number stands for another open file than the one registered. */
+    return ret == -ENOENT ? ctl(m, EPOLL_CTL_ADD, fd, gen, events) : ret;
 }
 
-int fdmon_reset(struct fdmon *m)
+int fdmon_replace(struct fdmon *m, struct fdmon *by)
 {
-    int fd = epoll_create1(EPOLL_CLOEXEC);
+    int ret;
 
-    if (fd < 0) {
-        return -errno;
+    by->outer = m->outer;
+    ret = by->outer < 0 ? 0 : watch_inner(by);
+    if (ret < 0) {
+        by->outer = -1;
+        return ret;
+    }
+    for (int i = 0; m->haunted && m->outer >= 0 && i < m->n_own; i++) {
+        epoll_ctl(m->outer, EPOLL_CTL_DEL, m->own[i], NULL);
     }
     close(m->epfd); /* so the outer one forgets it */
-    m->epfd = fd;
-    return m->outer < 0 ? 0 : watch_inner(m);
+    by->no_pwait2 = m->no_pwait2;
+    *m = *by;
+    return 0;
+}
+
+void fdmon_haunt(struct fdmon *m)
+{
+    struct epoll_event ev = {.events = EPOLLIN};
+
+    if (!m->haunted && m->outer >= 0) {
+        /* Where this fails the foreign loop looks after FDMON_HAUNTED_NS. */
+        epoll_ctl(m->outer, EPOLL_CTL_DEL, m->epfd, NULL);
+        for (int i = 0; i < m->n_own; i++) {
+            epoll_ctl(m->outer, EPOLL_CTL_ADD, m->own[i], &ev);
+        }
+    }
+    m->haunted = true;
+}
+
+/* For what epoll must not be waited for: it would report the closed fd. */
+static void wait_for_own(struct fdmon *m, int64_t timeout_ns)
+{
+    struct pollfd fds[2] = {{.fd = m->own[0], .events = POLLIN},
+                            {.fd = m->own[1], .events = POLLIN}};
+
+    timeout_ns = soonest_timeout_ns(timeout_ns, FDMON_HAUNTED_NS);
+    if (poll_ns(fds, m->n_own, timeout_ns) < 0 && errno == EINVAL) {
+        /* Not even two fds are allowed any more. */
+        struct timespec ts = timespec_from_ns(timeout_ns);
+
+        nanosleep(&ts, NULL);
+    }
 }
 
 /* epoll_pwait2() is dearer, by 0.15 us: only for a wait of some length. */
@@ -142,8 +206,13 @@ int fdmon_wait(struct fdmon *m, int64_t timeout_ns,
                struct fdmon_event out[FDMON_BATCH])
 {
     struct epoll_event events[FDMON_BATCH];
-    int n = wait_ns(m, events, timeout_ns);
+    int n;
 
+    if (m->haunted && timeout_ns != 0) {
+        wait_for_own(m, timeout_ns);
+        timeout_ns = 0;
+    }
+    n = wait_ns(m, events, timeout_ns);
     if (n < 0) {
         return errno == EINTR ? 0 : -errno;
     }
@@ -160,8 +229,8 @@ int fdmon_wait(struct fdmon *m, int64_t timeout_ns,
 }
 
 #else /* poll(2) */
+#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 
 int fdmon_init(struct fdmon *m)
 {
@@ -257,27 +326,29 @@ int fdmon_add(struct fdmon *m, int fd, uint32_t gen, uint32_t events)
     return fdmon_set(m, fd, gen, events);
 }
 
-int fdmon_reset(struct fdmon *m)
+int fdmon_check(struct fdmon *m, int fd, uint32_t gen, uint32_t events)
+{
+    (void)m, (void)gen, (void)events; /* it would be reported as it is now */
+    return fcntl(fd, F_GETFD) < 0 ? -errno : 0;
+}
+
+int fdmon_replace(struct fdmon *m, struct fdmon *by)
 {
     pthread_mutex_lock(&m->lock);
-    m->used = 0;
+    free(m->fds);
+    free(m->gens);
+    m->fds = by->fds;
+    m->gens = by->gens;
+    m->used = by->used;
+    m->size = by->size;
     pthread_mutex_unlock(&m->lock);
+    pthread_mutex_destroy(&by->lock);
     return 0;
 }
 
-static int wait_ns(struct pollfd *fds, int used, int64_t timeout_ns)
+void fdmon_haunt(struct fdmon *m)
 {
-#ifdef __linux__
-    struct timespec ts = timespec_from_ns(timeout_ns);
-
-    return ppoll(fds, (nfds_t)used, timeout_ns < 0 ? NULL : &ts, NULL);
-#else
-    int64_t ms = timeout_ns < 0
-                     ? -1
-                     : timeout_ns / NS_PER_MS + (timeout_ns % NS_PER_MS != 0);
-
-    return poll(fds, (nfds_t)used, ms > INT32_MAX ? INT32_MAX : (int)ms);
-#endif
+    (void)m; /* poll(2) reports what it is asked for */
 }
 
 /* A copy: another thread may register fds while this one sleeps. */
@@ -309,7 +380,7 @@ int fdmon_wait(struct fdmon *m, int64_t timeout_ns,
     if (used < 0) {
         goto out;
     }
-    n = wait_ns(fds, used, timeout_ns);
+    n = poll_ns(fds, used, timeout_ns);
     if (n < 0) {
         n = errno == EINTR ? 0 : -errno;
     }

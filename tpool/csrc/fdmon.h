@@ -15,8 +15,8 @@
 #if defined(__linux__) && !defined(TPOOL_NO_EPOLL)
 #define FDMON_EPOLL 1
 #else
-#include <poll.h>
 #include <pthread.h>
+struct pollfd;
 #endif
 
 #define FDMON_READ  1u
@@ -35,8 +35,18 @@ struct fdmon_event {
     uint32_t events;
 };
 
+/* Between two looks of a haunted monitor at its fds. */
+#define FDMON_HAUNTED_NS (10 * NS_PER_MS)
+
 struct fdmon {
     /* Protected by the context's lock. */
+    int own[2]; /* what fdmon_add_own() was given */
+    int n_own;
+    /*
+     * It reports an fd that it cannot be told to forget.  Until it is replaced a
+     * wait is for its own fds alone, and ends after FDMON_HAUNTED_NS.
+     */
+    bool haunted;
 #ifdef FDMON_EPOLL
     int epfd;
     int outer; /* what a foreign loop waits on: epfd in an epoll; -1: none yet */
@@ -70,15 +80,30 @@ int fdmon_add(struct fdmon *m, int fd, uint32_t gen, uint32_t events);
 int fdmon_set(struct fdmon *m, int fd, uint32_t gen, uint32_t events);
 
 /*
- * Context acquired.  Forgets every registration, also of an fd that was closed
- * while a duplicate lives: epoll goes on reporting it and cannot be told to
- * stop.  The caller registers anew what it still wants.  Returns 0 or -errno.
+ * Context acquired.  Whether fd still is what was registered with gen and events:
+ * 0, or -errno where it was closed, and may stand for another open file.
  */
-int fdmon_reset(struct fdmon *m);
+int fdmon_check(struct fdmon *m, int fd, uint32_t gen, uint32_t events);
 
 /*
- * Owner.  Waits for timeout_ns (-1: for ever).  Returns how many events were stored, 0 for a time-out or
- * a signal, or -errno.  Another thread may call fdmon_set() meanwhile; with
+ * Context acquired.  Registers one of the few fds that the context itself reads
+ * from, with generation 0.  Returns 0 or -errno.
+ */
+int fdmon_add_own(struct fdmon *m, int fd);
+
+/*
+ * Context acquired.  An fd that was closed while a duplicate lives is reported for
+ * ever: epoll cannot be told to stop.  So the caller makes another monitor, with
+ * what it still wants, which takes m's place.  Returns 0 or -errno, both as before.
+ */
+int fdmon_replace(struct fdmon *m, struct fdmon *by);
+
+/* Context acquired.  That cannot be done now, without an fd, say. */
+void fdmon_haunt(struct fdmon *m);
+
+/*
+ * Owner.  Waits for timeout_ns (-1: for ever).  Returns how many events were
+ * stored, 0 for a time-out or a signal, or -errno.  Another thread may call fdmon_set() meanwhile; with
  * poll(2) it takes effect with the next wait.
  */
 int fdmon_wait(struct fdmon *m, int64_t timeout_ns,

@@ -118,7 +118,7 @@ static int watch_own_fds(AioContextObject *c)
 
     c->handlers.signals = &c->signals;
     c->handlers.notifier_fd = c->core->aio.notify.notifier.rfd;
-    ret = fdmon_add(&c->fdmon, c->handlers.notifier_fd, 0, FDMON_READ);
+    ret = fdmon_add_own(&c->fdmon, c->handlers.notifier_fd);
     return ret == 0 && c->owner_is_main
                ? signal_guard_open(&c->signals, &c->fdmon)
                : ret;

@@ -4,8 +4,6 @@
  */
 #include "py_handlers.h"
 
-#include <fcntl.h>
-
 /*
  * Events of an fd between two looks whether it is open: a system call for each
  * would be one in ten of what an event costs.
@@ -298,28 +296,6 @@ int handler_call(struct fd_handler *h, enum handler_callback which)
     return truth;
 }
 
-/* It was closed, and a duplicate lives. */
-int handlers_drop_ghosts(struct handler_table *t, struct fdmon *m)
-{
-    int ret = fdmon_reset(m);
-
-    if (ret == 0) {
-        ret = fdmon_add(m, t->notifier_fd, 0, FDMON_READ);
-    }
-    if (ret == 0) {
-        ret = signal_guard_register(t->signals, m);
-    }
-    for (int fd = 0; ret == 0 && fd < t->size; fd++) {
-        struct fd_handler *h = t->by_fd[fd];
-
-        if (h) {
-            /* An fd that was closed is left out; its handler hears nothing. */
-            fdmon_add(m, fd, h->gen, events_of(h->callbacks));
-        }
-    }
-    return ret;
-}
-
 static int report_errno(int err, int fd)
 {
     PyObject *where = PyUnicode_FromFormat("the handler of fd %d", fd);
@@ -328,6 +304,55 @@ static int report_errno(int err, int fd)
     PyErr_WriteUnraisable(where);
     Py_XDECREF(where);
     return 0;
+}
+
+static int register_all(struct handler_table *t, struct fdmon *m)
+{
+    int ret = fdmon_add_own(m, t->notifier_fd);
+
+    if (ret == 0) {
+        ret = signal_guard_register(t->signals, m);
+    }
+    for (int fd = 0; ret == 0 && fd < t->size; fd++) {
+        struct fd_handler *h = t->by_fd[fd];
+
+        if (h) {
+            ret = fdmon_add(m, fd, h->gen, events_of(h->callbacks));
+            if (ret == -EBADF || ret == -EPERM) {
+                /* Closed: its handler hears nothing; or it is only polled. */
+                ret = 0;
+            }
+        }
+    }
+    return ret;
+}
+
+int handlers_begin_anew(struct handler_table *t, struct fdmon *m)
+{
+    struct fdmon anew;
+    int ret = fdmon_init(&anew);
+
+    if (ret < 0) {
+        return ret;
+    }
+    ret = register_all(t, &anew);
+    if (ret == 0) {
+        ret = fdmon_replace(m, &anew);
+    }
+    if (ret < 0) {
+        fdmon_cleanup(&anew);
+    }
+    return ret;
+}
+
+void handlers_drop_ghost(struct handler_table *t, struct fdmon *m, int fd)
+{
+    int ret = m->haunted ? 0 : handlers_begin_anew(t, m);
+
+    if (ret < 0) {
+        fdmon_haunt(m);
+        report_errno(ret, fd);
+    }
 }
 
 int handlers_dispatch_polled(struct fd_handler **pollable, uint64_t poll,
@@ -354,7 +379,8 @@ static int dispatch_one(struct handler_table *t, struct fdmon *m,
     bool check = h->unchecked == 0, read = h->served < poll;
 
     h->unchecked = check ? UNCHECKED_MAX : h->unchecked - 1;
-    if ((events & FDMON_INVALID) || (check && fcntl(h->fd, F_GETFD) < 0)) {
+    if ((events & FDMON_INVALID) ||
+        (check && fdmon_check(m, h->fd, h->gen, events_of(h->callbacks)) < 0)) {
         /* Closed without being removed: it would be reported for ever. */
         int fd = h->fd;
 
@@ -377,6 +403,7 @@ int handlers_dispatch(struct handler_table *t, struct fdmon *m,
                       const struct fdmon_event *events, int n, uint64_t poll,
                       uint64_t removals, bool *progress)
 {
+    bool dropped = false;
     int ret = 0;
 
     for (int i = 0; i < n && ret == 0; i++) {
@@ -393,10 +420,9 @@ int handlers_dispatch(struct handler_table *t, struct fdmon *m,
             h->refs++;
             ret = dispatch_one(t, m, h, events[i].events, poll);
             handler_unref(h);
-        } else if (t->removals == removals) {
-            int err = handlers_drop_ghosts(t, m);
-
-            return err < 0 ? report_errno(err, events[i].fd) : 0;
+        } else if (t->removals == removals && !dropped) {
+            handlers_drop_ghost(t, m, events[i].fd); /* all that there are */
+            dropped = true;
         }
     }
     return ret;

@@ -75,8 +75,15 @@ int handlers_set_poll(struct handler_table *t, int fd, PyObject *begin,
 struct fd_handler **handlers_pollable(struct handler_table *t);
 void handlers_unref_all(struct fd_handler **handlers);
 
-/* epoll reports an fd that nobody asked for: has it forget that.  0 or -errno. */
-int handlers_drop_ghosts(struct handler_table *t, struct fdmon *m);
+/* Registers all that is in the table in a monitor of its own.  0 or -errno. */
+int handlers_begin_anew(struct handler_table *t, struct fdmon *m);
+
+/*
+ * epoll reports fd, which nobody has asked for: has it forget that.  Where that is
+ * impossible it is said so, and m is haunted until handlers_begin_anew() succeeds,
+ * which each turn tries.
+ */
+void handlers_drop_ghost(struct handler_table *t, struct fdmon *m, int fd);
 
 /* Calls one callback, if there is one: 1 true, 0 false, -1 fatal exception. */
 int handler_call(struct fd_handler *h, enum handler_callback which);

@@ -32,7 +32,7 @@ void context_gil_take(AioContextObject *c, PyThreadState *ts)
 
 bool context_looks(const AioContextObject *c)
 {
-    return c->interleaved && c->handlers.count > 0;
+    return c->interleaved && c->handlers.count > 0 && !c->fdmon.haunted;
 }
 
 /* Calls io_poll of every pollable handler: 1 if one said true, -1 fatal. */

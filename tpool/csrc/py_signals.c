@@ -100,8 +100,7 @@ void signal_guard_abandon(struct signal_guard *g)
 
 int signal_guard_register(struct signal_guard *g, struct fdmon *m)
 {
-    /* Generation 0, as the notifier: it is no progress. */
-    return g->pipe.rfd < 0 ? 0 : fdmon_add(m, g->pipe.rfd, 0, FDMON_READ);
+    return g->pipe.rfd < 0 ? 0 : fdmon_add_own(m, g->pipe.rfd);
 }
 
 int signal_guard_open(struct signal_guard *g, struct fdmon *m)

@@ -17,6 +17,10 @@ static int dispatch(AioContextObject *c, struct wait *w, bool for_loop,
 {
     int ret = 0;
 
+    if (c->fdmon.haunted) {
+        handlers_begin_anew(&c->handlers,
+                            &c->fdmon); /* there may be an fd now */
+    }
     context_absorb(c);
     if ((c->batch_head || c->idle_head) && !(for_loop && c->behind)) {
         ret = context_dispatch_work(c, for_loop, progress);
@@ -373,6 +377,18 @@ int context_prepare(AioContextObject *c, int64_t *timeout_ns)
     return 0;
 }
 
+/* No fd is registered: what the wait has reported was closed. */
+static void drop_ghosts(AioContextObject *c, struct wait *w)
+{
+    int i = 0;
+
+    while (w->events[i].gen == 0) {
+        i++;
+    }
+    handlers_drop_ghost(&c->handlers, &c->fdmon, w->events[i].fd);
+    w->n_events = 0;
+}
+
 int context_check(AioContextObject *c, bool *ready)
 {
     struct wait w = {.n_events = 0};
@@ -390,8 +406,7 @@ int context_check(AioContextObject *c, bool *ready)
     accept_events(c, &w);
     if (!c->handlers.count && user_events(&w)) {
         /* dispatch() looks at no fd then, and the foreign loop would spin. */
-        handlers_drop_ghosts(&c->handlers, &c->fdmon);
-        w.n_events = 0;
+        drop_ghosts(c, &w);
     }
     foreign_tune(c);
     context_absorb(c);

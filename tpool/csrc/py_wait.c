@@ -8,18 +8,24 @@
  * of a control group, may change at any time. */
 #define CPUS_LOOK_NS NS_PER_SECOND
 
+/* When idle bottom halves, or fds that nothing tells of, are looked at. */
+static int64_t idle_ns(AioContextObject *c)
+{
+    return soonest_timeout_ns(context_idle_timeout_ns(c),
+                              c->fdmon.haunted ? FDMON_HAUNTED_NS : -1);
+}
+
 int64_t wait_due_ns(AioContextObject *c)
 {
     if (c->batch_head || notify_is_notified(&c->core->aio.notify)) {
         return 0;
     }
-    return soonest_timeout_ns(context_idle_timeout_ns(c),
-                              timers_timeout_ns(&c->timers));
+    return soonest_timeout_ns(idle_ns(c), timers_timeout_ns(&c->timers));
 }
 
 int64_t wait_due_at_ns(AioContextObject *c)
 {
-    return soonest_timeout_ns(deadline_in_ns(context_idle_timeout_ns(c)),
+    return soonest_timeout_ns(deadline_in_ns(idle_ns(c)),
                               timers_expire_ns(&c->timers));
 }
 

@@ -13,7 +13,7 @@
  */
 int64_t wait_due_ns(AioContextObject *c);
 
-/* When idle bottom halves or timers are due next; -1: there are none. */
+/* When something is due next that no fd tells of; -1: there is nothing. */
 int64_t wait_due_at_ns(AioContextObject *c);
 
 /* Owner, context acquired.  A wait of timeout_ns at most begins, -1: no bound. */
