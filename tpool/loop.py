@@ -183,6 +183,7 @@ class EventLoop(asyncio.SelectorEventLoop):
 
     _closed = True  # until BaseEventLoop has made it: for __del__
     _selector: AioSelector
+    _runs_in: int | None = None
     _debug: bool  # of BaseEventLoop
     _default_executor: Any  # of BaseEventLoop
     _pool: LoopPool | None
@@ -192,7 +193,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         """Make a loop; see the class."""
         self._pool = None
         self._pools: dict[AioContext, LoopPool] = {}  # the parent's, after a fork
-        selector = AioSelector(poll_max_ns)
+        self._selector = selector = AioSelector(poll_max_ns)
         try:
             super().__init__(selector)
         except BaseException:
@@ -235,16 +236,20 @@ class EventLoop(asyncio.SelectorEventLoop):
             self._default_executor = pool  # asyncio shuts it down
         return pool
 
-    def run_forever(self) -> None:
-        """Run until stop() is called, as asyncio's.
+    @property
+    def _thread_id(self) -> int | None:
+        """The thread that runs the loop, for asyncio; None: it does not run.
 
-        Context: Any thread that runs no loop; another one the next time.
+        Whoever runs it, run_forever() or another, sets it. A loop that something
+        turns by _run_once() alone belongs to nobody between two turns.
         """
-        try:
-            super().run_forever()
-        finally:
-            if not self.is_running() and not self.is_closed():
-                self.ctx._disown()
+        return self._runs_in
+
+    @_thread_id.setter
+    def _thread_id(self, thread_id: int | None) -> None:
+        if self._selector is not None:  # asyncio's close() has it so
+            self._selector.belong_to(thread_id)
+        self._runs_in = thread_id
 
     def run_in_executor(
         self,

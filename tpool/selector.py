@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import threading
 from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING
@@ -44,7 +45,7 @@ class AioSelector(selectors._BaseSelectorImpl):
         ValueError: poll_max_ns is negative.
         OSError: The system gives no fd.
 
-    Context: The thread that selects.
+    Context: Any one thread at a time selects.
     """
 
     _fd_to_key: dict[int, selectors.SelectorKey]  # of _BaseSelectorImpl
@@ -55,6 +56,7 @@ class AioSelector(selectors._BaseSelectorImpl):
         self._ready: list[tuple[selectors.SelectorKey, int]] = []
         self._changed = False  # since select() was called
         self.dispatch_later: Callable[[], object]
+        self._thread_id: int | None = None
         self._open(poll_max_ns)
         _selectors.add(self)
 
@@ -64,6 +66,22 @@ class AioSelector(selectors._BaseSelectorImpl):
         self.ctx = AioContext(poll_max_ns)
         self.ctx._interleave()
         self._poll_for = self.ctx._poll_for  # found once: select() is hot
+        self.belong_to(self._thread_id)
+
+    def belong_to(self, thread_id: int | None) -> None:
+        """Have the context belong to the thread that runs an event loop on it.
+
+        Args:
+            thread_id: That thread; None: nobody, and whoever selects owns it then.
+
+        Raises:
+            RuntimeError: Another thread selects.
+        """
+        self._thread_id = thread_id
+        if thread_id is None:
+            self.ctx._disown()
+        elif thread_id == threading.get_ident():
+            self.ctx._own()
 
     def _after_fork(self) -> None:
         """Begin anew in the child, as the parent's fds are not for it to change."""

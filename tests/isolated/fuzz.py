@@ -84,7 +84,8 @@ SIGNATURES = {
         "set_poll_params": "nii", "acquire": "", "release": "", "new_bh": "c",
         "call_soon": "cvv", "new_timer": "c", "set_fd_handler": "fcccc",
         "set_event_notifier": "Nccc", "set_fd_poll": "fcc", "fileno": "", "_stats": "",
-        "_poll_for": "w", "_disown": "", "_interleave": "", "_after_fork": "",
+        "_poll_for": "w", "_own": "", "_disown": "", "_interleave": "",
+        "_after_fork": "",
         "_check_idle": "", "close": "", "stats": "", "_close_pools": "", "_post": "cv",
         "_watch_fd": "fcc", "_dispatch_rest": "", "_poll_while": "p",
         "_check_loops": "", "_leave_loops": "", "__enter__": "", "__exit__": "vvv",
@@ -108,7 +109,7 @@ SIGNATURES = {
         "register": "fiv", "unregister": "f", "modify": "fiv", "select": "s",
         "get_key": "f", "get_map": "", "close": "", "_watch": "v", "_open": "n",
         "_after_fork": "", "__enter__": "", "__exit__": "vvv", "_fileobj_lookup": "f",
-        "_key_from_fd": "i",
+        "belong_to": "v", "_key_from_fd": "i",
     },
     "EventLoop": {
         "run_in_executor": "Ecv", "_write_to_self": "", "close": "", "call_soon": "cv",

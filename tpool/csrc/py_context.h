@@ -150,6 +150,7 @@ void context_give_back(AioContextObject *c, const struct ownership *before);
 
 /* Methods for the event loop above: see py_loop_methods.c. */
 PyObject *context_poll_for(AioContextObject *c, PyObject *timeout);
+PyObject *context_own(AioContextObject *c, PyObject *ignored);
 PyObject *context_disown(AioContextObject *c, PyObject *ignored);
 PyObject *context_interleave(AioContextObject *c, PyObject *ignored);
 PyObject *context_post_method(AioContextObject *c, PyObject *const *args,

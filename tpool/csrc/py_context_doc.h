@@ -254,7 +254,9 @@ PyDoc_STRVAR(
     "_poll_for($self, timeout_ns, /)\n--\n\n"
     "poll() for an event loop, waiting for timeout_ns at most; -1: for\n"
     "ever. Returns whether work waits for _dispatch_rest(), which has to\n"
-    "be called once the loop has run what was posted before it.");
+    "be called once the loop has run what was posted before it.\n"
+    "\n"
+    "In any thread while the owner is in no turn: it is lent the context.");
 
 PyDoc_STRVAR(dispatch_rest_doc,
              "_dispatch_rest($self, /)\n--\n\n"
@@ -269,12 +271,17 @@ PyDoc_STRVAR(
     "Context: Any thread. Waits, for 5 ms at most, while very much is\n"
     "posted that the owner has not run.");
 
+PyDoc_STRVAR(own_doc, "_own($self, /)\n--\n\n"
+                      "Be the owner, who runs an event loop on it.\n"
+                      "\n"
+                      "Raises:\n"
+                      "    RuntimeError: Another thread is, or it is closed.");
+
 PyDoc_STRVAR(disown_doc, "_disown($self, /)\n--\n\n"
-                         "Let whoever polls next be the owner.\n"
+                         "Nobody runs an event loop on it any more: whoever\n"
+                         "polls next is the owner.\n"
                          "\n"
-                         "Raises:\n"
-                         "    RuntimeError: The caller is not the owner, or is "
-                         "polling.");
+                         "Context: The owner; in a turn, its end does it.");
 
 PyDoc_STRVAR(
     watch_fd_doc,

@@ -240,6 +240,7 @@ PyMethodDef context_methods[] = {
     METHOD("_dispatch_rest", context_dispatch_rest_method, METH_NOARGS,
            dispatch_rest_doc),
     METHOD("_post", context_post_method, METH_FASTCALL, post_doc),
+    METHOD("_own", context_own, METH_NOARGS, own_doc),
     METHOD("_disown", context_disown, METH_NOARGS, disown_doc),
     METHOD("_interleave", context_interleave, METH_NOARGS, interleave_doc),
     METHOD("_after_fork", context_after_fork, METH_NOARGS, after_fork_doc),

@@ -7,20 +7,43 @@
 #include "py_bottom_half.h"
 #include "py_context.h"
 
+/* Whoever else it belongs to does not turn it now: lends it to the caller. */
+static int poll_lent(AioContextObject *c, int64_t timeout_ns, bool *behind)
+{
+    struct ownership before;
+    int ret;
+
+    if (context_enter(c) < 0) {
+        return -1;
+    }
+    if (c->poll_depth && context_check_owner(c) < 0) {
+        context_release(c);
+        return -1;
+    }
+    before = context_seize(c);
+    ret = context_poll_for_loop(c, timeout_ns, behind);
+    if (context_is_run(c)) { /* or the turn has left it to nobody */
+        context_give_back(c, &before);
+    }
+    context_release(c);
+    return ret;
+}
+
 PyObject *context_poll_for(AioContextObject *c, PyObject *timeout)
 {
     int64_t timeout_ns;
-    bool behind;
+    bool behind, lent;
+    int ret;
 
-    if (arg_int(timeout, "timeout_ns", -1, INT64_MAX, &timeout_ns) < 0 ||
-        context_check_owner(c) < 0) {
+    if (arg_int(timeout, "timeout_ns", -1, INT64_MAX, &timeout_ns) < 0) {
         return NULL;
     }
-    atomic_store_explicit(&c->run, true, memory_order_relaxed);
-    if (context_poll_for_loop(c, timeout_ns, &behind) < 0) {
-        return NULL;
-    }
-    return PyBool_FromLong(behind);
+    /* Relaxed: only this thread can have made it its own. */
+    lent = atomic_load_explicit(&c->adopted, memory_order_relaxed) &&
+           !context_is_owner(c);
+    ret = lent ? poll_lent(c, timeout_ns, &behind)
+               : context_poll_for_loop(c, timeout_ns, &behind);
+    return ret < 0 ? NULL : PyBool_FromLong(behind);
 }
 
 PyObject *context_dispatch_rest_method(AioContextObject *c,
@@ -61,22 +84,41 @@ PyObject *context_post_method(AioContextObject *c, PyObject *const *args,
     Py_RETURN_NONE;
 }
 
-PyObject *context_disown(AioContextObject *c, PyObject *Py_UNUSED(ignored))
+PyObject *context_own(AioContextObject *c, PyObject *Py_UNUSED(ignored))
 {
-    if (context_check_owner(c) < 0 || context_enter(c) < 0) {
+    int ret;
+
+    if (context_enter(c) < 0) {
         return NULL;
     }
-    if (c->poll_depth) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "_disown() of an AioContext that is being polled");
-    } else {
-        atomic_store_explicit(&c->run, false, memory_order_relaxed);
+    ret = context_adopt(c);
+    if (ret == 0) {
+        atomic_store_explicit(&c->run, true, memory_order_relaxed);
+    }
+    context_release(c);
+    if (ret < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *context_disown(AioContextObject *c, PyObject *Py_UNUSED(ignored))
+{
+    bool acquired = context_is_acquired(c);
+
+    atomic_store_explicit(&c->run, false, memory_order_relaxed);
+    if (!context_is_owner(c)) {
+        Py_RETURN_NONE;
+    }
+    if (!acquired) {
+        context_acquire_again(c, (struct lock_hold){.depth = 1});
+    }
+    if (context_is_owner(c) && !c->poll_depth) { /* nor lent to anybody */
         /* Release: pairs with the acquire in context_check_owner(). */
         atomic_store_explicit(&c->adopted, false, memory_order_release);
     }
-    context_release(c);
-    if (PyErr_Occurred()) {
-        return NULL;
+    if (!acquired) {
+        context_release(c);
     }
     Py_RETURN_NONE;
 }
