@@ -500,7 +500,7 @@ def test_an_error_of_the_future_s_callbacks_is_not_lost(wrap, unraisable):
     not getattr(sys, "_is_gil_enabled", lambda: True)(),
     reason="an object of another thread ends when that thread next runs",
 )
-def test_nothing_is_kept_of_a_call_that_is_done(run, wrap):
+def test_nothing_is_kept_of_a_call_that_is_done(wrap):
     """Not for the collector either."""
     wrap()
 
@@ -516,14 +516,13 @@ def test_nothing_is_kept_of_a_call_that_is_done(run, wrap):
         gc.disable()
         try:
             result = await hop(call, argument)
-            await hop(int)  # the stock loop's thread lets go of it after that
             kept = [weakref.ref(argument), weakref.ref(result)]
             del argument, result
             wait_until(lambda: not any(ref() for ref in kept))
         finally:
             gc.enable()
 
-    run(main())
+    tpool.run(main())
 
 
 @pytest.mark.parametrize("factory", FACTORIES)
