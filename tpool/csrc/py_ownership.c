@@ -143,49 +143,22 @@ void context_changed(AioContextObject *c)
     }
 }
 
-#ifndef __linux__
-/* Whether signal handlers run in this thread.  Where that cannot be told: yes. */
-static bool is_main_thread(void)
-{
-    PyObject *exc = PyErr_Occurred() ? take_exception() : NULL;
-    PyObject *module = PyImport_ImportModule("threading"), *main = NULL;
-    PyObject *ident = NULL;
-    bool is_main = true;
-
-    if (module) {
-        main = PyObject_CallMethod(module, "main_thread", NULL);
-    }
-    if (main) {
-        ident = PyObject_GetAttrString(main, "ident");
-    }
-    if (ident) {
-        is_main = PyLong_AsUnsignedLong(ident) == PyThread_get_thread_ident();
-    }
-    PyErr_Clear();
-    Py_XDECREF(ident);
-    Py_XDECREF(main);
-    Py_XDECREF(module);
-    if (exc) {
-        put_exception(exc);
-    }
-    return is_main;
-}
-#endif
+/*
+ * Whether signal handlers run in this thread of this interpreter.  Python's main
+ * thread need not be the process's first.  Exported by every CPython; declared in
+ * its internal headers since 3.13.
+ */
+PyAPI_FUNC(int) _PyOS_IsMainThread(void);
 
 void context_set_owner(AioContextObject *c)
 {
     atomic_store_explicit(&c->owner, PyThread_get_thread_ident(),
                           memory_order_relaxed);
 #ifdef __linux__
-    int tid = (int)syscall(SYS_gettid);
-
-    atomic_store_explicit(&c->owner_tid, tid, memory_order_relaxed);
-    /* Signal handlers run in the main interpreter alone. */
-    c->owner_is_main = tid == getpid() &&
-                       PyInterpreterState_Get() == PyInterpreterState_Main();
-#else
-    c->owner_is_main = is_main_thread();
+    atomic_store_explicit(&c->owner_tid, (int)syscall(SYS_gettid),
+                          memory_order_relaxed);
 #endif
+    c->owner_is_main = _PyOS_IsMainThread();
 }
 
 struct ownership context_seize(AioContextObject *c)
