@@ -516,6 +516,7 @@ def test_nothing_is_kept_of_a_call_that_is_done(wrap):
         gc.disable()
         try:
             result = await hop(call, argument)
+            await asyncio.sleep(0)  # what has woken this has the result
             kept = [weakref.ref(argument), weakref.ref(result)]
             del argument, result
             wait_until(lambda: not any(ref() for ref in kept))
