@@ -8,7 +8,14 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import DEADLINE_S, poll_until, task_state, wait_blocked, wait_until
+from conftest import (
+    DEADLINE_S,
+    poll_until,
+    raiser,
+    task_state,
+    wait_blocked,
+    wait_until,
+)
 
 import tpool
 
@@ -95,6 +102,32 @@ def test_idle_workers_leave_after_the_timeout(ctx):
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
+def test_thread_that_is_to_stay_keeps_what_a_call_has_left_in_it(ctx):
+    """With idle_timeout=None it is there for the next call, whatever that is."""
+    local, var = threading.local(), contextvars.ContextVar("var", default="unset")
+
+    def leave():
+        local.x = "connection"
+        var.set("set")
+
+    def find():
+        return getattr(local, "x", None), var.get()
+
+    with (
+        tpool.ThreadPool(ctx, max_threads=1, idle_timeout=None) as stays,
+        tpool.ThreadPool(ctx, max_threads=1, idle_timeout=0.001) as leaves,
+    ):
+        for pool in (stays, leaves):
+            pool.submit(leave).result()
+            for error in (ValueError, SystemExit, KeyboardInterrupt):
+                with pytest.raises(error):
+                    pool.submit(raiser, error).result()
+        wait_until(lambda: leaves.stats().threads == 0)
+        assert stays.submit(find).result() == ("connection", "unset")
+        assert leaves.submit(find).result() == (None, "unset")
+        assert stays.stats().threads == 1
+
+
 def test_last_parked_worker_is_the_first_woken(ctx):
     ctx.set_poll_params(0)
     with tpool.ThreadPool(ctx, idle_timeout=None) as pool:

@@ -38,6 +38,11 @@ class ThreadPool(_core.ThreadPool):
     starts inherits that: start it elsewhere, or call
     signal.pthread_sigmask(signal.SIG_SETMASK, ()) first.
 
+    A call runs in a copy of its caller's context variables, with a decimal context of
+    its own: what it sets there is gone when it ends. What it leaves in its thread, in
+    a threading.local say, the next call of that thread finds, until the thread leaves.
+    With max_threads=1 and idle_timeout=None there is one, for as long as the pool.
+
     Args:
         ctx: The context whose owner gets the results; its polling parameters
             are those of the workers too.

@@ -61,7 +61,8 @@ static int module_exec(PyObject *module)
         py_bottom_half_add_type(module) < 0 || py_timer_add_type(module) < 0 ||
         py_request_add_type(module) < 0 || py_pool_add_type(module) < 0 ||
         py_worker_add_type(module) < 0 || py_callable_init(module) < 0 ||
-        py_signals_init(module) < 0 || register_fork_hook(module) < 0) {
+        py_signals_init(module) < 0 || py_decimal_init(module) < 0 ||
+        register_fork_hook(module) < 0) {
         return -1;
     }
     return PyModule_AddIntConstant(module, "POLL_MAX_NS_DEFAULT",
@@ -82,6 +83,8 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->pool_full);
     Py_VISIT(state->partial_type);
     Py_VISIT(state->set_wakeup_fd);
+    Py_VISIT(
+        atomic_load_explicit(&state->decimal_variable, memory_order_relaxed));
     return 0;
 }
 
@@ -102,6 +105,10 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->str_args);
     Py_CLEAR(state->str_cancelled);
     Py_CLEAR(state->set_wakeup_fd);
+    Py_CLEAR(state->str_decimal);
+    Py_CLEAR(state->str_copy);
+    Py_XDECREF(atomic_exchange_explicit(&state->decimal_variable, NULL,
+                                        memory_order_relaxed));
     return 0;
 }
 

@@ -12,7 +12,7 @@ PyDoc_STRVAR(
     submit_doc,
     "submit($self, fn, /, *args, **kwargs)\n--\n\n"
     "Have a worker call fn(*args, **kwargs), in a copy of the caller's\n"
-    "contextvars context.\n"
+    "contextvars context, and of its decimal context.\n"
     "\n"
     "Calls start in the order in which they were submitted; their completions\n"
     "arrive in the owner in the order in which they ended.\n"

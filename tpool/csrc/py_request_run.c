@@ -5,6 +5,7 @@
  */
 #include "py_callable.h"
 #include "py_context.h"
+#include "py_decimal.h"
 #include "py_pool.h"
 #include "py_request.h"
 
@@ -53,7 +54,8 @@ RequestObject *request_new(struct pool_core *pool, PyObject *future,
 
     if (!future) {
         context = PyContext_CopyCurrent();
-        if (!context) {
+        if (!context || decimal_unshare(pool->state, context) < 0) {
+            Py_XDECREF(context);
             return NULL;
         }
     }

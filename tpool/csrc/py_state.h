@@ -31,6 +31,9 @@ struct module_state {
     PyTypeObject *partial_type; /* functools.partial */
     PyObject *str_func, *str_args, *str_cancelled;
     PyObject *set_wakeup_fd; /* see py_signals_init() */
+    PyObject *str_decimal, *str_copy;
+    /* Any thread: where decimal has its context, or NULL; set once. */
+    _Atomic(PyObject *) decimal_variable;
     /* Any thread: how often this process is the child of a fork. */
     _Atomic uint32_t forks;
     /* Any thread; see py_pools.h. */
@@ -123,6 +126,9 @@ int py_callable_init(PyObject *module);
 
 /* Adds the functions for all pools.  Returns 0, or -1 with an exception. */
 int py_pools_init(PyObject *module);
+
+/* What decimal_unshare() needs.  Returns 0, or -1 with an exception. */
+int py_decimal_init(PyObject *module);
 
 /* Adds the functions for tracing.  Returns 0, or -1 with an exception. */
 int py_trace_init(PyObject *module);
