@@ -54,7 +54,8 @@ def check_threads() -> None:
     if not isinstance(_thread.start_new_thread, types.BuiltinFunctionType):
         raise RuntimeError(
             "threads have been replaced by greenlets, and a worker needs a real one: "
-            "gevent.monkey.patch_all(thread=False)"
+            "use gevent.monkey.patch_all(thread=False), or "
+            "eventlet.monkey_patch(thread=False)"
         )
 
 

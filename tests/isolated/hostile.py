@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextvars
 import faulthandler
 import gc
@@ -432,13 +433,9 @@ def io_thread_that_is_left_by_every_callback():
     assert io.ctx.closed
 
 
-def greenlets_for_threads_are_refused():
-    """They would hold up the thread that waits for them."""
-    if importlib.util.find_spec("gevent") is None:
-        skip("gevent is not installed")
-    from gevent import monkey
-
-    monkey.patch_all()
+def is_refused_with_both_cures(
+    names=("gevent.monkey.patch_all", "eventlet.monkey_patch"),
+):
     with tpool.AioContext() as ctx:
         pool = tpool.ThreadPool(ctx)
         for make in (lambda: pool.submit(int), tpool.IOThread):
@@ -447,7 +444,41 @@ def greenlets_for_threads_are_refused():
                 make()
             except RuntimeError as error:
                 said = str(error)
-            assert "patch_all(thread=False)" in said, make
+            for name in names:
+                assert f"{name}(thread=False)" in said, (make, said)
+    return True
+
+
+def greenlets_of_gevent_for_threads_are_refused():
+    """They would hold up the thread that waits for them."""
+    if importlib.util.find_spec("gevent") is None:
+        skip("gevent is not installed")
+    from gevent import monkey
+
+    monkey.patch_all()
+    assert is_refused_with_both_cures()
+
+
+def greenlets_of_eventlet_for_threads_are_refused():
+    """The same of another library."""
+    if importlib.util.find_spec("eventlet") is None:
+        skip("eventlet is not installed")
+    import warnings
+
+    warnings.simplefilter("ignore")
+    import eventlet
+
+    eventlet.monkey_patch()
+    assert is_refused_with_both_cures()
+
+
+def anything_for_threads_is_refused():
+    """As either library puts its own function there."""
+    start, _thread.start_new_thread = _thread.start_new_thread, lambda *_: 1
+    assert is_refused_with_both_cures()
+    _thread.start_new_thread = start
+    with tpool.AioContext() as ctx, tpool.ThreadPool(ctx) as pool:
+        assert pool.submit(int).result() == 0
 
 
 if __name__ == "__main__":
