@@ -40,6 +40,7 @@ FLOORS = {
     "poll_source": 1,
     "call_source": 1,
     "call_table": 1,
+    "thread_stack": 1,
     "trace_ring": 1,
     "cpu": 1,
     "parker": 1,

@@ -62,3 +62,12 @@ def preload(tmp_path_factory):
 def test_ctrl_c_ends_the_wait_of_pythons_main_thread(preload, kind):
     result = run_code(WAITS, kind, env=preload, timeout=30)
     assert result.stdout == "interrupted\n"
+
+
+@pytest.mark.parametrize("case", ["result", "loop", "forked_in_a_thread", "no_other"])
+@pytest.mark.parametrize("thread", ["first", "second"])
+def test_signals_are_those_of_the_thread_that_python_says(
+    isolated, request, thread, case
+):
+    env = request.getfixturevalue("preload") if thread == "second" else None
+    isolated("embedding.py", f"{thread} {case}", env=env)

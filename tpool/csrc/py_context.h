@@ -50,9 +50,10 @@ typedef struct {
     /* Protected by lock. */
     struct lock_hold hold; /* of who has the lock */
     bool owner_is_main;
-    int poll_depth; /* polls inside each other */
-    uint64_t polls; /* ever begun */
-    bool waited;    /* the last turn did: others have had the GIL */
+    struct thread_stack stack; /* of the owner */
+    int poll_depth;            /* polls inside each other */
+    uint64_t polls;            /* ever begun */
+    bool waited;               /* the last turn did: others have had the GIL */
     struct signal_guard signals;
     int64_t cpus_ns; /* when the usable CPUs were counted last */
     struct fdmon fdmon;
@@ -142,6 +143,7 @@ struct ownership {
     unsigned long owner;
     int owner_tid;
     bool owner_is_main, adopted;
+    struct thread_stack stack;
 };
 
 /* Context acquired.  The same, as if it had polled; and as it was before. */

@@ -150,15 +150,42 @@ void context_changed(AioContextObject *c)
  */
 PyAPI_FUNC(int) _PyOS_IsMainThread(void);
 
+static int current_tid(void)
+{
+#ifdef __linux__
+    return (int)syscall(SYS_gettid);
+#else
+    return 0; /* not told */
+#endif
+}
+
+/* The caller's stack: found once in each context, and once in the first thread. */
+static void find_stack(AioContextObject *c, int tid)
+{
+    struct thread_stack *first = &c->state->first_stack;
+
+    if (tid != getpid()) {
+        c->stack = thread_stack_get();
+        return;
+    }
+    if (!thread_stack_is_mine(first)) {
+        *first = thread_stack_get();
+    }
+    c->stack = *first;
+}
+
 void context_set_owner(AioContextObject *c)
 {
+    int before = atomic_load_explicit(&c->owner_tid, memory_order_relaxed);
+    int tid = current_tid();
+
     atomic_store_explicit(&c->owner, PyThread_get_thread_ident(),
                           memory_order_relaxed);
-#ifdef __linux__
-    atomic_store_explicit(&c->owner_tid, (int)syscall(SYS_gettid),
-                          memory_order_relaxed);
-#endif
+    atomic_store_explicit(&c->owner_tid, tid, memory_order_relaxed);
     c->owner_is_main = _PyOS_IsMainThread();
+    if (tid != before || !thread_stack_is_mine(&c->stack)) {
+        find_stack(c, tid);
+    }
 }
 
 struct ownership context_seize(AioContextObject *c)
@@ -167,6 +194,7 @@ struct ownership context_seize(AioContextObject *c)
         .owner = atomic_load_explicit(&c->owner, memory_order_relaxed),
         .owner_tid = atomic_load_explicit(&c->owner_tid, memory_order_relaxed),
         .owner_is_main = c->owner_is_main,
+        .stack = c->stack,
         .adopted = atomic_load_explicit(&c->adopted, memory_order_relaxed),
     };
 
@@ -181,6 +209,7 @@ void context_give_back(AioContextObject *c, const struct ownership *before)
     atomic_store_explicit(&c->owner_tid, before->owner_tid,
                           memory_order_relaxed);
     c->owner_is_main = before->owner_is_main;
+    c->stack = before->stack;
     /* Release: pairs with the acquire in context_check_owner(). */
     atomic_store_explicit(&c->adopted, before->adopted, memory_order_release);
 }

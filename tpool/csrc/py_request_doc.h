@@ -35,7 +35,8 @@ PyDoc_STRVAR(
     "    concurrent.futures.CancelledError: It was cancelled.\n"
     "    RuntimeError: It is not done and the caller does not own the context,\n"
     "        or the context is closed.\n"
-    "    RecursionError: More than 200 callbacks wait inside of each other.\n"
+    "    RecursionError: Callbacks wait inside of each other, and the stack is\n"
+    "        used up.\n"
     "    ValueError: timeout is negative or NaN.\n"
     "\n"
     "Context: The owner; any thread once it is done.");

@@ -9,6 +9,7 @@
 #include <Python.h>
 
 #include "osdep.h"
+#include "thread_stack.h"
 #include "trace_ring.h"
 
 #if PY_VERSION_HEX < 0x030D0000 /* the GIL is always there */
@@ -34,6 +35,8 @@ struct module_state {
     PyObject *str_decimal, *str_copy;
     /* Any thread: where decimal has its context, or NULL; set once. */
     _Atomic(PyObject *) decimal_variable;
+    /* The process's first thread: its own, found once. */
+    struct thread_stack first_stack;
     /* Any thread: how often this process is the child of a fork. */
     _Atomic uint32_t forks;
     /* Any thread; see py_pools.h. */

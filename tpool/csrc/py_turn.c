@@ -5,7 +5,7 @@
  */
 #include "py_wait.h"
 
-/* Polls inside each other; each takes several KiB of the C stack. */
+/* Polls inside each other where nobody knows how much stack there is. */
 #define POLL_DEPTH_MAX 200
 
 /*
@@ -85,17 +85,24 @@ static void yield_to_waiters(AioContextObject *c)
     }
 }
 
+/* Callbacks that wait have turned it inside of each other. */
+static int check_stack(AioContextObject *c)
+{
+    if (thread_stack_is_mine(&c->stack) ? thread_stack_is_short(&c->stack)
+                                        : c->poll_depth >= POLL_DEPTH_MAX) {
+        PyErr_Format(PyExc_RecursionError,
+                     "no stack is left for poll() inside of %d others",
+                     c->poll_depth);
+        return -1;
+    }
+    return 0;
+}
+
 /* The context is ours: no other thread is in it, and this one may turn it. */
 static int begin(AioContextObject *c)
 {
     bool nested = context_is_acquired(c);
 
-    if (nested && c->poll_depth >= POLL_DEPTH_MAX) {
-        PyErr_Format(PyExc_RecursionError,
-                     "poll() inside of poll() more than %d times",
-                     POLL_DEPTH_MAX);
-        return -1;
-    }
     if (!nested) {
         yield_to_waiters(c);
     }
@@ -103,7 +110,7 @@ static int begin(AioContextObject *c)
         context_enter(c) < 0) {
         return -1;
     }
-    if (context_adopt(c) < 0) {
+    if (context_adopt(c) < 0 || check_stack(c) < 0) {
         context_release(c);
         return -1;
     }
