@@ -77,9 +77,9 @@ struct event_notifier {
     rl::generic_event fd;
 };
 
-static int event_notifier_init(struct event_notifier *e, bool active)
+static int event_notifier_init_pipe(struct event_notifier *e)
 {
-    e->fd.init(true, active, $);
+    e->fd.init(true, false, $);
     return 0;
 }
 

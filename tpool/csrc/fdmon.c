@@ -17,15 +17,21 @@ bool fdmon_reported(const struct fdmon_event *events, int n, int fd)
     return false;
 }
 
-int fdmon_add_own(struct fdmon *m, int fd)
+int fdmon_add_own(struct fdmon *m, const struct event_notifier *e)
 {
-    int ret = fdmon_add(m, fd, 0, FDMON_READ);
+    int ret = fdmon_add(m, e->rfd, 0, FDMON_READ);
 
     if (ret == 0) {
         assert(m->n_own < 2);
-        m->own[m->n_own++] = fd;
+        m->own[m->n_own++] = e;
     }
     return ret;
+}
+
+/* Its fds were closed by somebody else: nobody could end a wait. */
+static bool is_gone(const struct fdmon *m)
+{
+    return m->n_own && !event_notifier_is_ours(m->own[0], m->own[0]->rfd);
 }
 
 static int poll_ns(struct pollfd *fds, int used, int64_t timeout_ns)
@@ -56,13 +62,55 @@ int fdmon_init(struct fdmon *m)
     return m->epfd < 0 ? -errno : 0;
 }
 
+/*
+ * Whether epfd stands for an epoll that has fd in it.  One of somebody else has not:
+ * what it is given is taken back at once, and reports nothing.
+ */
+static bool has(int epfd, int fd)
+{
+    struct epoll_event ev = {.events = 0};
+
+    if (epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) == 0) {
+        epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL);
+        return false;
+    }
+    return errno == EEXIST;
+}
+
+/*
+ * Whether epfd and outer are still what was opened: an epoll cannot be told from
+ * another but by what is in it, a pipe of ours.
+ */
+static bool is_ours(const struct fdmon *m, int epfd)
+{
+    if (epfd < 0) {
+        return false;
+    }
+    for (int i = 0; i < m->n_own; i++) {
+        const struct event_notifier *e = m->own[i];
+
+        if (event_notifier_is_ours(e, e->rfd) && has(epfd, e->rfd)) {
+            return true;
+        }
+    }
+    return m->n_own == 0; /* just opened */
+}
+
+static bool outer_is_ours(const struct fdmon *m)
+{
+    return m->outer >= 0 && ((is_ours(m, m->epfd) && has(m->outer, m->epfd)) ||
+                             (m->haunted && is_ours(m, m->outer)));
+}
+
 void fdmon_cleanup(struct fdmon *m)
 {
-    if (m->epfd >= 0) {
-        close(m->epfd);
-    }
-    if (m->outer >= 0) {
+    bool outer = outer_is_ours(m), inner = is_ours(m, m->epfd);
+
+    if (outer) {
         close(m->outer);
+    }
+    if (inner) {
+        close(m->epfd);
     }
     m->epfd = m->outer = -1;
 }
@@ -140,9 +188,11 @@ int fdmon_replace(struct fdmon *m, struct fdmon *by)
         return ret;
     }
     for (int i = 0; m->haunted && m->outer >= 0 && i < m->n_own; i++) {
-        epoll_ctl(m->outer, EPOLL_CTL_DEL, m->own[i], NULL);
+        epoll_ctl(m->outer, EPOLL_CTL_DEL, m->own[i]->rfd, NULL);
     }
-    close(m->epfd); /* so the outer one forgets it */
+    if (is_ours(m, m->epfd)) {
+        close(m->epfd); /* so the outer one forgets it */
+    }
     by->no_pwait2 = m->no_pwait2;
     *m = *by;
     return 0;
@@ -156,7 +206,7 @@ void fdmon_haunt(struct fdmon *m)
         /* Where this fails the foreign loop looks after FDMON_HAUNTED_NS. */
         epoll_ctl(m->outer, EPOLL_CTL_DEL, m->epfd, NULL);
         for (int i = 0; i < m->n_own; i++) {
-            epoll_ctl(m->outer, EPOLL_CTL_ADD, m->own[i], &ev);
+            epoll_ctl(m->outer, EPOLL_CTL_ADD, m->own[i]->rfd, &ev);
         }
     }
     m->haunted = true;
@@ -165,8 +215,11 @@ void fdmon_haunt(struct fdmon *m)
 /* For what epoll must not be waited for: it would report the closed fd. */
 static void wait_for_own(struct fdmon *m, int64_t timeout_ns)
 {
-    struct pollfd fds[2] = {{.fd = m->own[0], .events = POLLIN},
-                            {.fd = m->own[1], .events = POLLIN}};
+    struct pollfd fds[2];
+
+    for (int i = 0; i < m->n_own; i++) {
+        fds[i] = (struct pollfd){.fd = m->own[i]->rfd, .events = POLLIN};
+    }
 
     timeout_ns = soonest_timeout_ns(timeout_ns, FDMON_HAUNTED_NS);
     if (poll_ns(fds, m->n_own, timeout_ns) < 0 && errno == EINVAL) {
@@ -208,6 +261,9 @@ int fdmon_wait(struct fdmon *m, int64_t timeout_ns,
     struct epoll_event events[FDMON_BATCH];
     int n;
 
+    if (timeout_ns != 0 && is_gone(m)) {
+        return -EBADF;
+    }
     if (m->haunted && timeout_ns != 0) {
         wait_for_own(m, timeout_ns);
         timeout_ns = 0;
@@ -377,6 +433,10 @@ int fdmon_wait(struct fdmon *m, int64_t timeout_ns,
     uint32_t *gens;
     int used = copy(m, &fds, &gens), n = used, stored = 0;
 
+    if (timeout_ns != 0 && is_gone(m)) {
+        n = -EBADF;
+        goto out;
+    }
     if (used < 0) {
         goto out;
     }

@@ -11,6 +11,7 @@
 #define TPOOL_FDMON_H
 
 #include "clock.h"
+#include "event_notifier.h"
 
 #if defined(__linux__) && !defined(TPOOL_NO_EPOLL)
 #define FDMON_EPOLL 1
@@ -40,7 +41,7 @@ struct fdmon_event {
 
 struct fdmon {
     /* Protected by the context's lock. */
-    int own[2]; /* what fdmon_add_own() was given */
+    const struct event_notifier *own[2]; /* what fdmon_add_own() was given */
     int n_own;
     /*
      * It reports an fd that it cannot be told to forget.  Until it is replaced a
@@ -89,7 +90,7 @@ int fdmon_check(struct fdmon *m, int fd, uint32_t gen, uint32_t events);
  * Context acquired.  Registers one of the few fds that the context itself reads
  * from, with generation 0.  Returns 0 or -errno.
  */
-int fdmon_add_own(struct fdmon *m, int fd);
+int fdmon_add_own(struct fdmon *m, const struct event_notifier *e);
 
 /*
  * Context acquired.  An fd that was closed while a duplicate lives is reported for

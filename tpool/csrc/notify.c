@@ -10,7 +10,8 @@ int notify_init(struct notify *n)
     atomic_init(&n->notified, 0);
     atomic_init(&n->wake_ns, 0);
     atomic_init(&n->writes, 0);
-    return event_notifier_init(&n->notifier, false);
+    /* A pipe: it can be told from whatever else may get its number. */
+    return event_notifier_init_pipe(&n->notifier);
 }
 
 void notify_cleanup(struct notify *n)

@@ -71,12 +71,12 @@ static void drop_list(struct completion_node **head)
 /* Lets go of all but the core; what others still deliver is dropped. */
 static void teardown(AioContextObject *c)
 {
+    fdmon_cleanup(&c->fdmon); /* before what shows that it is ours */
     /* Who is no poster looks whether it is closed, and writes, in one. */
     Py_BEGIN_CRITICAL_SECTION(c);
     atomic_store_explicit(&c->closed, true, memory_order_relaxed);
     py_core_close(c->core);
     Py_END_CRITICAL_SECTION();
-    fdmon_cleanup(&c->fdmon);
     signal_guard_cleanup(&c->signals);
     handlers_cleanup(&c->handlers);
     timers_cleanup(&c->timers);
@@ -117,8 +117,8 @@ static int watch_own_fds(AioContextObject *c)
     int ret;
 
     c->handlers.signals = &c->signals;
-    c->handlers.notifier_fd = c->core->aio.notify.notifier.rfd;
-    ret = fdmon_add_own(&c->fdmon, c->handlers.notifier_fd);
+    c->handlers.notifier = &c->core->aio.notify.notifier;
+    ret = fdmon_add_own(&c->fdmon, c->handlers.notifier);
     return ret == 0 && c->owner_is_main
                ? signal_guard_open(&c->signals, &c->fdmon)
                : ret;

@@ -204,7 +204,7 @@ static PyObject *context_fileno(AioContextObject *c,
     }
     fd = fdmon_fileno(&c->fdmon);
     if (fd == -ENOSYS && !c->handlers.count) {
-        fd = c->handlers.notifier_fd; /* all there is to wait for */
+        fd = c->handlers.notifier->rfd; /* all there is to wait for */
     }
     context_release(c);
     return fd < 0 ? raise_errno(fd) : PyLong_FromLong(fd);

@@ -308,7 +308,7 @@ static int report_errno(int err, int fd)
 
 static int register_all(struct handler_table *t, struct fdmon *m)
 {
-    int ret = fdmon_add_own(m, t->notifier_fd);
+    int ret = fdmon_add_own(m, t->notifier);
 
     if (ret == 0) {
         ret = signal_guard_register(t->signals, m);

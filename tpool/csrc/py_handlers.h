@@ -36,8 +36,8 @@ struct fd_handler {
 struct handler_table {
     struct fd_handler **by_fd; /* size entries, NULL: none */
     int size;
-    int notifier_fd;              /* registered with generation 0 */
-    struct signal_guard *signals; /* so is its pipe */
+    const struct event_notifier *notifier; /* registered with generation 0 */
+    struct signal_guard *signals;          /* so is its pipe */
     uint32_t gen;      /* of the newest registration; 0 is the notifier's */
     uint64_t removals; /* ever: tells whether an event may be stale */
     int count;

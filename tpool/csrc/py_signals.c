@@ -100,7 +100,7 @@ void signal_guard_abandon(struct signal_guard *g)
 
 int signal_guard_register(struct signal_guard *g, struct fdmon *m)
 {
-    return g->pipe.rfd < 0 ? 0 : fdmon_add_own(m, g->pipe.rfd);
+    return g->pipe.rfd < 0 ? 0 : fdmon_add_own(m, &g->pipe);
 }
 
 int signal_guard_open(struct signal_guard *g, struct fdmon *m)
@@ -121,6 +121,9 @@ void signal_guard_pass_on(struct signal_guard *g)
     char numbers[64];
     ssize_t n;
 
+    if (!event_notifier_is_ours(&g->pipe, g->pipe.rfd)) {
+        return;
+    }
     while ((n = read(g->pipe.rfd, numbers, sizeof(numbers))) > 0) {
         /* A full fd loses signals, as it does when CPython writes to it. */
         if (g->other >= 0 && write(g->other, numbers, (size_t)n) < 0) {
@@ -133,7 +136,7 @@ int signal_guard_enter(struct signal_guard *g)
 {
     int ret = 0, other;
 
-    if (!g->set) {
+    if (!g->set && event_notifier_is_ours(&g->pipe, g->pipe.wfd)) {
         other = set_wakeup_fd(g, g->pipe.wfd);
         g->set = other == -1;
         g->other = other;

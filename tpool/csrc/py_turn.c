@@ -41,7 +41,8 @@ static int dispatch(AioContextObject *c, struct wait *w, bool for_loop,
 /* Whether the wait has reported the notifier. */
 static bool notifier_fired(AioContextObject *c, const struct wait *w)
 {
-    return fdmon_reported(w->events, w->n_events, c->handlers.notifier_fd);
+    return fdmon_reported(w->events, w->n_events,
+                          c->core->aio.notify.notifier.rfd);
 }
 
 /* What the wait has reported of the context's own fds. */

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+"""Programs that close all fds, as daemons do, and get the same numbers again.
+
+What the numbers stand for now is nobody else's to write to, read from or close.
+"""
+
+from __future__ import annotations
+
+import errno
+import faulthandler
+import gc
+import os
+import select
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from functools import partial
+
+import tpool
+
+faulthandler.dump_traceback_later(50, exit=True)
+FDS = 24
+
+
+def wait_until(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def blocked(ctx):
+    ctx.acquire()
+    try:
+        return ctx.notify_me >= 2
+    finally:
+        ctx.release()
+
+
+def errno_of(call):
+    try:
+        call()
+    except OSError as error:
+        return error.errno
+    raise AssertionError("it has not noticed")
+
+
+class Files:
+    """Files in place of all that was open."""
+
+    def __init__(self):
+        os.closerange(3, 256)
+        self.files = {}
+        while len(self.files) < FDS:
+            file = tempfile.TemporaryFile()  # noqa: SIM115
+            os.write(file.fileno(), b"precious")
+            os.lseek(file.fileno(), 0, os.SEEK_SET)
+            self.files[file.fileno()] = file
+
+    def check(self):
+        for fd, file in self.files.items():
+            assert os.fstat(fd).st_ino == os.fstat(file.fileno()).st_ino
+            assert os.lseek(fd, 0, os.SEEK_CUR) == 0, fd
+            assert os.read(fd, 100) == b"precious", fd
+            os.lseek(fd, 0, os.SEEK_SET)
+
+
+class Fds:
+    """The same with fds that have no name: eventfds, epolls, pipes."""
+
+    def __init__(self):
+        os.closerange(3, 256)
+        self.epoll = select.epoll()
+        self.notes = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(FDS)]
+        for fd in self.notes:
+            self.epoll.register(fd, select.EPOLLIN | select.EPOLLET)
+
+    def check(self):
+        assert self.epoll.poll(0) == []
+        for fd in self.notes:
+            os.eventfd_write(fd, 1)
+        assert len(self.epoll.poll(0, FDS + 1)) == FDS
+        for fd in self.notes:
+            assert os.eventfd_read(fd) == 1
+
+
+def sleeping_iothread_is_told(kind):
+    io = tpool.IOThread()
+    wait_until(lambda: blocked(io.ctx))
+    strange = kind()
+    for tell in (partial(io.ctx.call_soon, int), io.ctx.notify):
+        with suppress(RuntimeError):  # it may have woken, and be closed
+            tell()
+    with suppress(RuntimeError):
+        io.pool.submit(int)
+        wait_until(lambda: not (io.pool.stats().queued or io.pool.stats().running))
+    strange.check()
+    os._exit(0)  # the thread cannot be woken
+
+
+def context_is_used_and_closed(kind):
+    ctx = tpool.AioContext(0)
+    pool = tpool.ThreadPool(ctx)
+    pool.submit(int).result()
+    ctx.fileno()
+    strange = kind()
+    ctx.call_soon(int)
+    ctx.poll(False)
+    assert errno_of(pool.submit(time.sleep, 0.01).result) == errno.EBADF
+    strange.check()
+    wait_until(lambda: pool.stats().running == 0)
+    pool.shutdown(wait=False)
+    ctx.poll(False)
+    ctx.close()
+    strange.check()
+
+
+def context_is_dropped(kind):
+    ctx = tpool.AioContext()
+    tpool.ThreadPool(ctx).submit(int).result()
+    ctx.fileno()
+    strange = kind()
+    del ctx
+    gc.collect()
+    strange.check()
+
+
+def notifier_is_used_and_closed(kind):
+    note, other = tpool.EventNotifier(), tpool.EventNotifier()
+    strange = kind()
+    if kind is Files:  # an eventfd cannot be told from another
+        assert errno_of(note.set) == errno.EBADF
+        assert not note.test_and_clear()
+        note.close()
+        del other
+    gc.collect()
+    strange.check()
+
+
+def numbers_of_an_old_context_go_to_a_new_one(kind):
+    old = [tpool.AioContext() for _ in range(4)]
+    for ctx in old:
+        ctx.fileno()
+    os.closerange(3, 256)
+    new = [tpool.AioContext(0) for _ in range(4)]
+    pools = [tpool.ThreadPool(ctx) for ctx in new]
+    for ctx in old:
+        ctx.notify()
+        ctx.close()
+    del old, ctx
+    gc.collect()
+    for pool in pools:
+        for _ in range(20):
+            pool.submit(time.sleep, 0.0005).result()
+
+
+def waiting_owner_says_that_its_fds_are_gone(kind):
+    ctx = tpool.AioContext(0)
+    strange = kind()
+    assert errno_of(ctx.poll) == errno.EBADF
+    strange.check()
+
+
+def closed_loop_leaves_others_alone(kind):
+    loop = tpool.new_event_loop()
+    loop.run_until_complete(loop.run_in_executor(None, int))
+    loop._ssock.detach()  # asyncio's own
+    loop._csock.detach()
+    strange = kind()
+    loop._selector.close()
+    strange.check()
+    loop._closed = True
+
+
+if __name__ == "__main__":
+    case, kind = sys.argv[1].rsplit("-", 1)
+    globals()[case]({"files": Files, "fds": Fds}[kind])
