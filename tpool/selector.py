@@ -92,11 +92,12 @@ class AioSelector(selectors._BaseSelectorImpl):
             with contextlib.suppress(OSError):  # closed meanwhile
                 self._watch(key)
 
-    def _watch(self, key: selectors.SelectorKey) -> None:
-        """Have the context put key on the list of what is ready."""
+    def _callbacks(
+        self, key: selectors.SelectorKey
+    ) -> tuple[partial[None] | None, partial[None] | None]:
+        """Return what puts key on the list of what is ready: to read, to write."""
         found = self._ready.append
-        self.ctx._watch_fd(
-            key.fd,
+        return (
             partial(found, (key, selectors.EVENT_READ))
             if key.events & selectors.EVENT_READ
             else None,
@@ -104,6 +105,18 @@ class AioSelector(selectors._BaseSelectorImpl):
             if key.events & selectors.EVENT_WRITE
             else None,
         )
+
+    def _watch(self, key: selectors.SelectorKey) -> None:
+        self.ctx._watch_fd(key.fd, *self._callbacks(key))
+
+    def _forget(self, key: selectors.SelectorKey) -> None:
+        """Have no key of an fd; nothing is reported that is not in the map."""
+        self._changed = True
+        try:
+            with contextlib.suppress(OSError):  # it was closed
+                self.ctx._watch_fd(key.fd, None, None)
+        finally:
+            self._fd_to_key.pop(key.fd, None)
 
     def register(
         self, fileobj: FileDescriptorLike, events: int, data: object = None
@@ -113,28 +126,41 @@ class AioSelector(selectors._BaseSelectorImpl):
         try:
             self._watch(key)
         except BaseException:
-            super().unregister(fileobj)
+            self._forget(key)
             raise
         return key
 
+    def _registered(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
+        try:
+            return self._fd_to_key[self._fileobj_lookup(fileobj)]  # type: ignore[attr-defined]
+        except KeyError:
+            raise KeyError(f"{fileobj!r} is not registered") from None
+
     def unregister(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
         """Forget a file object, as selectors.BaseSelector.unregister()."""
-        key: selectors.SelectorKey = super().unregister(fileobj)
-        self._changed = True
-        self.ctx._watch_fd(key.fd, None, None)
+        key = self._registered(fileobj)
+        self._forget(key)
         return key
 
     def modify(
         self, fileobj: FileDescriptorLike, events: int, data: object = None
     ) -> selectors.SelectorKey:
-        """Change events or data, as selectors.BaseSelector.modify()."""
-        super().unregister(fileobj)
+        """Change events or data, as that of selectors.EpollSelector.
+
+        No events, for which register() refuses a file object, are taken: it stays
+        registered. What the system refuses is forgotten.
+        """
+        before = self._registered(fileobj)
+        if events == before.events and data == before.data:
+            return before
+        key = before._replace(events=events, data=data)
+        callbacks = self._callbacks(key)
         self._changed = True
-        key: selectors.SelectorKey = super().register(fileobj, events, data)
         try:
-            self._watch(key)
+            self.ctx._watch_fd(key.fd, *callbacks)
+            self._fd_to_key[key.fd] = key
         except BaseException:
-            self.unregister(fileobj)
+            self._forget(key)
             raise
         return key
 
