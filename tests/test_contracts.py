@@ -414,6 +414,17 @@ def test_stub_says_what_the_c_module_has():
     assert status == 0, said
 
 
+def test_ci_runs_the_readme_s_test_command_which_sets_itself_up():
+    if not (ROOT / ".ci" / "run").exists():
+        pytest.skip("no checkout")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.search(r"```sh\n(.*?)```", readme, re.DOTALL)[1].splitlines()
+    install = "python -m pip install -e '.[dev]' && "
+    assert [command.startswith(install) for command in commands] == [True, True]
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert f"({commands[1]})" in ci
+
+
 def test_wheel_holds_the_module_the_stub_and_no_c_sources(tmp_path):
     if importlib.util.find_spec("setuptools") is None:
         pytest.skip("no setuptools")
