@@ -75,6 +75,8 @@ def handler_checks_inside_prepare(raises):
             try:
                 while not hits:
                     ctx.prepare()
+                    if not hits:  # it may not poll, beside the worker on one CPU
+                        ctx.check()
             except KeyError:
                 pass
             left.append(ctx.notify_me)
