@@ -116,6 +116,44 @@ def context_is_used_and_closed(kind):
     strange.check()
 
 
+def registered(epoll):
+    with open(f"/proc/self/fdinfo/{epoll.fileno()}", encoding="ascii") as file:
+        return {int(line.split()[1]) for line in file if line.startswith("tfd:")}
+
+
+def epolls():
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{name}") == "anon_inode:[eventpoll]":
+                yield int(name)
+
+
+def registrations_in_an_epoll_with_its_number_stay(kind):
+    """All that was registered is registered there, by its number."""
+    ctx, note = tpool.AioContext(), os.eventfd(0)
+    ctx.set_fd_handler(note, int)
+    ctx.fileno()
+    numbers = set(epolls())
+    assert len(numbers) == 2
+    os.closerange(3, 256)
+    fds = {os.eventfd(0) for _ in range(FDS)}
+    epoll = select.epoll()
+    for number in numbers:
+        os.dup2(epoll.fileno(), number)
+    for fd in fds - numbers:
+        epoll.register(fd, select.EPOLLIN)
+    before = registered(epoll)
+    assert note in before
+    ctx.set_fd_handler(note)
+    assert errno_of(partial(ctx.set_fd_handler, epoll, int)) == errno.EBADF
+    read, _ = os.pipe()
+    assert errno_of(partial(ctx.set_fd_handler, read, int)) == errno.EBADF
+    ctx.close()
+    del ctx
+    gc.collect()
+    assert registered(epoll) == before
+
+
 def context_is_dropped(kind):
     ctx = tpool.AioContext()
     tpool.ThreadPool(ctx).submit(int).result()

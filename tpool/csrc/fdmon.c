@@ -28,8 +28,7 @@ int fdmon_add_own(struct fdmon *m, const struct event_notifier *e)
     return ret;
 }
 
-/* Its fds were closed by somebody else: nobody could end a wait. */
-static bool is_gone(const struct fdmon *m)
+bool fdmon_is_gone(const struct fdmon *m)
 {
     return m->n_own && !event_notifier_is_ours(m->own[0], m->own[0]->rfd);
 }
@@ -63,18 +62,14 @@ int fdmon_init(struct fdmon *m)
 }
 
 /*
- * Whether epfd stands for an epoll that has fd in it.  One of somebody else has not:
- * what it is given is taken back at once, and reports nothing.
+ * Whether epfd stands for an epoll that has fd, one of ours, in it.  Asked by a
+ * change to what it is already; one of somebody else refuses it.
  */
 static bool has(int epfd, int fd)
 {
-    struct epoll_event ev = {.events = 0};
+    struct epoll_event ev = {.events = EPOLLIN, .data.u64 = (uint32_t)fd};
 
-    if (epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) == 0) {
-        epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL);
-        return false;
-    }
-    return errno == EEXIST;
+    return epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &ev) == 0;
 }
 
 /*
@@ -261,7 +256,7 @@ int fdmon_wait(struct fdmon *m, int64_t timeout_ns,
     struct epoll_event events[FDMON_BATCH];
     int n;
 
-    if (timeout_ns != 0 && is_gone(m)) {
+    if (timeout_ns != 0 && fdmon_is_gone(m)) {
         return -EBADF;
     }
     if (m->haunted && timeout_ns != 0) {
@@ -433,7 +428,7 @@ int fdmon_wait(struct fdmon *m, int64_t timeout_ns,
     uint32_t *gens;
     int used = copy(m, &fds, &gens), n = used, stored = 0;
 
-    if (timeout_ns != 0 && is_gone(m)) {
+    if (timeout_ns != 0 && fdmon_is_gone(m)) {
         n = -EBADF;
         goto out;
     }

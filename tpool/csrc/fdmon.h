@@ -93,6 +93,13 @@ int fdmon_check(struct fdmon *m, int fd, uint32_t gen, uint32_t events);
 int fdmon_add_own(struct fdmon *m, const struct event_notifier *e);
 
 /*
+ * Context acquired, 0.2 us.  Whether somebody else has closed the fds: nobody could
+ * end a wait, and what is registered may be another's.  fdmon_wait() asks before
+ * it blocks, the others do not.
+ */
+bool fdmon_is_gone(const struct fdmon *m);
+
+/*
  * Context acquired.  An fd that was closed while a duplicate lives is reported for
  * ever: epoll cannot be told to stop.  So the caller makes another monitor, with
  * what it still wants, which takes m's place.  Returns 0 or -errno, both as before.

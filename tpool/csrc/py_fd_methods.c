@@ -22,6 +22,25 @@ static PyObject *raise_fd(int err, int fd)
     return NULL;
 }
 
+/*
+ * Whether the fds are gone, in a daemon that begins, say.  Not asked in a turn,
+ * whose wait has asked just now, nor for a selector, which makes no such call.
+ */
+static bool is_left_alone(AioContextObject *c)
+{
+    return !c->poll_depth && fdmon_is_gone(&c->fdmon);
+}
+
+static bool removes(PyObject *const callbacks[HANDLER_CALLBACKS])
+{
+    for (int i = 0; i < HANDLER_CALLBACKS; i++) {
+        if (callbacks[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Common end of the methods; see handlers_set(). */
 static PyObject *set_handler(AioContextObject *c, int fd,
                              PyObject *const callbacks[HANDLER_CALLBACKS],
@@ -37,7 +56,13 @@ static PyObject *set_handler(AioContextObject *c, int fd,
     if (context_enter(c) < 0) {
         return NULL;
     }
-    ret = handlers_set(&c->handlers, &c->fdmon, fd, callbacks, keep, vouched);
+    if (!vouched && is_left_alone(c)) {
+        handlers_forget(&c->handlers, fd);
+        ret = removes(callbacks) ? 0 : -EBADF;
+    } else {
+        ret = handlers_set(&c->handlers, &c->fdmon, fd, callbacks, keep,
+                           vouched);
+    }
     context_changed(c);
     context_release(c);
     if (ret < 0) {

@@ -143,15 +143,22 @@ static void replace(struct handler_table *t, int fd, struct fd_handler *old,
     }
 }
 
-static int remove_fd(struct handler_table *t, struct fdmon *m, int fd)
+void handlers_forget(struct handler_table *t, int fd)
 {
     struct fd_handler *h = handlers_find(t, fd);
 
     if (h) {
+        replace(t, fd, h, NULL);
+    }
+}
+
+static int remove_fd(struct handler_table *t, struct fdmon *m, int fd)
+{
+    if (handlers_find(t, fd)) {
         /* Fails where the fd was closed first: then it is gone already, or
          * handlers_dispatch() finds out that a duplicate lives. */
         fdmon_set(m, fd, 0, 0);
-        replace(t, fd, h, NULL);
+        handlers_forget(t, fd);
     }
     return 0;
 }

@@ -67,6 +67,9 @@ int handlers_set(struct handler_table *t, struct fdmon *m, int fd,
                  PyObject *const callbacks[HANDLER_CALLBACKS], PyObject *keep,
                  bool vouched);
 
+/* Removes fd, if it is there, and tells no monitor. */
+void handlers_forget(struct handler_table *t, int fd);
+
 /* Sets io_poll_begin and io_poll_end of a registered fd; -ENOENT: it is not. */
 int handlers_set_poll(struct handler_table *t, int fd, PyObject *begin,
                       PyObject *end);
