@@ -14,7 +14,8 @@ without an order between them. ThreadSanitizer tells of the last:
     TSAN_OPTIONS=suppressions=tests/tsan.supp \
         VENV/bin/python tests/isolated/everything_at_once.py 60
 
-Exit status 66: it has reported something.
+Exit status 66: it has reported something. Where it refuses to start for an "unexpected
+memory mapping": setarch -R before it.
 """
 
 from __future__ import annotations
