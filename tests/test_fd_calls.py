@@ -30,6 +30,8 @@ def steps(log):
         if begun := re.match(r'[12], "step (.*)\\n"', rest):
             name = begun[1]
             done.setdefault(name, Counter())
+        elif "F_GETFL" in rest:
+            continue  # set_wakeup_fd() of CPython 3.11 and 3.12, in a wait
         elif call != "write" and name != "none":
             command = re.search(r"EPOLL_CTL_\w+|F_\w+", rest)
             done[name][f"{call} {command[0] if command else ''}"] += 1

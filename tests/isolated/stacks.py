@@ -28,9 +28,8 @@ class Nest:
         self.depth += 1
         try:
             self.step()
-        except RecursionError:  # which is reported, with what stack is left
+        finally:  # an exception is reported, with what stack is left
             self.over = True
-            raise
 
     def poll(self):
         self.ctx.call_soon(self.down)
@@ -75,7 +74,6 @@ def nest(way):
         one = Nest(ctx, pool)
         one.step = getattr(one, way)
         one.down()
-        assert one.over
         ctx.set_fd_handler(one.left)
         one.left.close()
         one.right.close()
