@@ -11,7 +11,7 @@ import os
 from contextlib import suppress
 
 import pytest
-from conftest import DEADLINE_S, FACTORIES, wait_until
+from conftest import DEADLINE_S, FACTORIES, raiser, wait_until
 
 import tpool
 
@@ -220,3 +220,43 @@ def test_forked_child_runs_what_was_posted_before():
     assert sorted(os.read(read, 100)) == sorted(b"112233")
     os.close(read)
     os.close(write)
+
+
+def test_work_that_waits_behind_a_post_survives_an_exception(background):
+    """Ctrl-C, say, in the moment before the loop has been told to go on."""
+    loop = tpool.new_event_loop()
+    loop._selector.dispatch_later = lambda: raiser(KeyboardInterrupt())
+    came = []
+
+    def hand_over():
+        loop.call_soon_threadsafe(came.append, 1)
+        loop.ctx.call_soon(came.append, 2)
+        loop.call_soon_threadsafe(loop.stop)
+
+    background(hand_over).finish()
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    loop._selector.dispatch_later = lambda: loop.call_soon(loop._dispatch_rest)
+    loop.run_forever()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    assert came == [1, 2]
+
+
+def test_work_that_waits_behind_a_post_is_dispatched_for_who_turns_the_loop(background):
+    """By _run_once(), in a thread to which the loop's context is lent."""
+    loop = tpool.new_event_loop()
+    came = []
+
+    async def main():
+        loop.call_soon_threadsafe(came.append, 1)
+        loop.ctx.call_soon(came.append, 2)
+
+    loop.run_until_complete(main())
+
+    def turn():
+        wait_until(lambda: came == [1, 2], turn=loop._run_once)
+
+    loop.call_soon(int)
+    background(turn).finish()
+    loop.close()

@@ -329,8 +329,11 @@ class EventLoop(asyncio.SelectorEventLoop):
         A call's result comes behind what the call has posted, and so does what it
         wakes: a task that such a callback has made takes its first step before.
         """
-        if self._selector.ctx._dispatch_rest():
+        selector = self._selector
+        selector.is_later = False
+        if selector.ctx._dispatch_rest():
             self.call_soon(self._dispatch_rest)
+            selector.is_later = True
 
     def _write_to_self(self) -> None:
         """Wake the loop where it blocks; see notify.h. Any thread."""

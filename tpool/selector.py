@@ -40,6 +40,7 @@ class AioSelector(selectors._BaseSelectorImpl):
             10 us, so they do not turn polling off.
         dispatch_later: Called where ctx._dispatch_rest() is to be called behind all
             that the loop has ready.
+        is_later: Whether that is to come; set to False before it is called.
 
     Raises:
         ValueError: poll_max_ns is negative.
@@ -56,6 +57,7 @@ class AioSelector(selectors._BaseSelectorImpl):
         self._ready: list[tuple[selectors.SelectorKey, int]] = []
         self._changed = False  # since select() was called
         self.dispatch_later: Callable[[], object]
+        self.is_later = False
         self._thread_id: int | None = None
         self._open(poll_max_ns)
         _selectors.add(self)
@@ -184,8 +186,9 @@ class AioSelector(selectors._BaseSelectorImpl):
             behind = self._poll_for(ceil(timeout * 1e9))  # a timer is never early
         else:
             behind = self._poll_for(0)
-        if behind:
+        if behind and not self.is_later:
             self.dispatch_later()
+            self.is_later = True  # after it: an exception may come in between
         if self._changed:  # by a callback of the context: some keys are no more
             now = self._fd_to_key  # by number: a file object may be closed
             return [found for found in ready if now.get(found[0].fd) is found[0]]

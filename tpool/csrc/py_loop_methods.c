@@ -7,8 +7,18 @@
 #include "py_bottom_half.h"
 #include "py_context.h"
 
+/* Owner.  What an event loop does with its context. */
+typedef int loop_step(AioContextObject *c, int64_t timeout_ns, bool *behind);
+
+static int dispatch_rest(AioContextObject *c, int64_t Py_UNUSED(timeout_ns),
+                         bool *behind)
+{
+    return context_dispatch_rest(c, behind);
+}
+
 /* Whoever else it belongs to does not turn it now: lends it to the caller. */
-static int poll_lent(AioContextObject *c, int64_t timeout_ns, bool *behind)
+static int do_lent(AioContextObject *c, loop_step *step, int64_t timeout_ns,
+                   bool *behind)
 {
     struct ownership before;
     int ret;
@@ -21,7 +31,7 @@ static int poll_lent(AioContextObject *c, int64_t timeout_ns, bool *behind)
         return -1;
     }
     before = context_seize(c);
-    ret = context_poll_for_loop(c, timeout_ns, behind);
+    ret = step(c, timeout_ns, behind);
     if (context_is_run(c)) { /* or the turn has left it to nobody */
         context_give_back(c, &before);
     }
@@ -29,32 +39,33 @@ static int poll_lent(AioContextObject *c, int64_t timeout_ns, bool *behind)
     return ret;
 }
 
+static PyObject *do_step(AioContextObject *c, loop_step *step,
+                         int64_t timeout_ns)
+{
+    /* Relaxed: only this thread can have made it its own. */
+    bool lent = atomic_load_explicit(&c->adopted, memory_order_relaxed) &&
+                !context_is_owner(c);
+    bool behind;
+    int ret = lent ? do_lent(c, step, timeout_ns, &behind)
+                   : step(c, timeout_ns, &behind);
+
+    return ret < 0 ? NULL : PyBool_FromLong(behind);
+}
+
 PyObject *context_poll_for(AioContextObject *c, PyObject *timeout)
 {
     int64_t timeout_ns;
-    bool behind, lent;
-    int ret;
 
     if (arg_int(timeout, "timeout_ns", -1, INT64_MAX, &timeout_ns) < 0) {
         return NULL;
     }
-    /* Relaxed: only this thread can have made it its own. */
-    lent = atomic_load_explicit(&c->adopted, memory_order_relaxed) &&
-           !context_is_owner(c);
-    ret = lent ? poll_lent(c, timeout_ns, &behind)
-               : context_poll_for_loop(c, timeout_ns, &behind);
-    return ret < 0 ? NULL : PyBool_FromLong(behind);
+    return do_step(c, context_poll_for_loop, timeout_ns);
 }
 
 PyObject *context_dispatch_rest_method(AioContextObject *c,
                                        PyObject *Py_UNUSED(ignored))
 {
-    bool behind;
-
-    if (context_dispatch_rest(c, &behind) < 0) {
-        return NULL;
-    }
-    return PyBool_FromLong(behind);
+    return do_step(c, dispatch_rest, 0);
 }
 
 PyObject *context_post_method(AioContextObject *c, PyObject *const *args,

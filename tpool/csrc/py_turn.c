@@ -290,10 +290,11 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
 
 int context_poll_for_loop(AioContextObject *c, int64_t timeout_ns, bool *behind)
 {
-    bool before = c->behind, progress;
+    bool progress;
     int ret = turn(c, timeout_ns, true, &progress);
 
-    *behind = c->behind && !before;
+    /* Said again until it is done: an exception may come before it is heard. */
+    *behind = c->behind;
     return ret;
 }
 
