@@ -38,6 +38,12 @@ def blocked(ctx):
         ctx.release()
 
 
+def close_all():
+    """Close them, and wait until a look at them is not taken for new any more."""
+    os.closerange(3, 256)
+    time.sleep(0.005)
+
+
 def errno_of(call):
     try:
         call()
@@ -50,7 +56,7 @@ class Files:
     """Files in place of all that was open."""
 
     def __init__(self):
-        os.closerange(3, 256)
+        close_all()
         self.files = {}
         while len(self.files) < FDS:
             file = tempfile.TemporaryFile()  # noqa: SIM115
@@ -70,7 +76,7 @@ class Fds:
     """The same with fds that have no name: eventfds, epolls, pipes."""
 
     def __init__(self):
-        os.closerange(3, 256)
+        close_all()
         self.epoll = select.epoll()
         self.notes = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(FDS)]
         for fd in self.notes:
@@ -135,7 +141,7 @@ def registrations_in_an_epoll_with_its_number_stay(kind):
     ctx.fileno()
     numbers = set(epolls())
     assert len(numbers) == 2
-    os.closerange(3, 256)
+    close_all()
     fds = {os.eventfd(0) for _ in range(FDS)}
     epoll = select.epoll()
     for number in numbers:
@@ -180,7 +186,7 @@ def numbers_of_an_old_context_go_to_a_new_one(kind):
     old = [tpool.AioContext() for _ in range(4)]
     for ctx in old:
         ctx.fileno()
-    os.closerange(3, 256)
+    close_all()
     new = [tpool.AioContext(0) for _ in range(4)]
     pools = [tpool.ThreadPool(ctx) for ctx in new]
     for ctx in old:

@@ -99,12 +99,17 @@ static bool event_notifier_readable(struct event_notifier *e)
     return e->fd.wait(true, false, $) == rl::sema_wakeup_reason_success;
 }
 
-static bool event_notifier_test_and_clear(struct event_notifier *e)
+static bool event_notifier_drain(struct event_notifier *e)
 {
     bool value = event_notifier_readable(e);
 
     e->fd.reset($);
     return value;
+}
+
+static bool event_notifier_test_and_clear(struct event_notifier *e)
+{
+    return event_notifier_drain(e);
 }
 
 struct parker {

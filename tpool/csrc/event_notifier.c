@@ -122,13 +122,14 @@ int event_notifier_set(struct event_notifier *e)
 
 bool event_notifier_test_and_clear(struct event_notifier *e)
 {
+    return event_notifier_is_ours(e, e->rfd) && event_notifier_drain(e);
+}
+
+bool event_notifier_drain(struct event_notifier *e)
+{
     char buffer[512];
     bool value = false;
     ssize_t n;
-
-    if (!event_notifier_is_ours(e, e->rfd)) {
-        return false;
-    }
 
     /* An eventfd gives all at once; a pipe until a read comes back short. */
     do {

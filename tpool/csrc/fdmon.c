@@ -256,9 +256,6 @@ int fdmon_wait(struct fdmon *m, int64_t timeout_ns,
     struct epoll_event events[FDMON_BATCH];
     int n;
 
-    if (timeout_ns != 0 && fdmon_is_gone(m)) {
-        return -EBADF;
-    }
     if (m->haunted && timeout_ns != 0) {
         wait_for_own(m, timeout_ns);
         timeout_ns = 0;
@@ -428,10 +425,6 @@ int fdmon_wait(struct fdmon *m, int64_t timeout_ns,
     uint32_t *gens;
     int used = copy(m, &fds, &gens), n = used, stored = 0;
 
-    if (timeout_ns != 0 && fdmon_is_gone(m)) {
-        n = -EBADF;
-        goto out;
-    }
     if (used < 0) {
         goto out;
     }

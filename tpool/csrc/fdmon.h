@@ -93,9 +93,9 @@ int fdmon_check(struct fdmon *m, int fd, uint32_t gen, uint32_t events);
 int fdmon_add_own(struct fdmon *m, const struct event_notifier *e);
 
 /*
- * Context acquired, 0.2 us.  Whether somebody else has closed the fds: nobody could
- * end a wait, and what is registered may be another's.  fdmon_wait() asks before
- * it blocks, the others do not.
+ * Context acquired.  Whether somebody else has closed the fds: nobody could end a
+ * wait, and what is registered may be another's.  A system call: the caller asks
+ * before it blocks, and not each time.
  */
 bool fdmon_is_gone(const struct fdmon *m);
 

@@ -117,7 +117,9 @@ void notify_accept(struct notify *n, bool fired)
         notified = atomic_exchange_explicit(&n->notified, 0,
                                             memory_order_acquire);
     }
-    if (fired || (notified & NOTIFIED_WRITTEN)) {
+    if (fired) {
+        event_notifier_drain(&n->notifier);
+    } else if (notified & NOTIFIED_WRITTEN) {
         event_notifier_test_and_clear(&n->notifier);
     }
 }

@@ -55,7 +55,8 @@ typedef struct {
     uint64_t polls;            /* ever begun */
     bool waited;               /* the last turn did: others have had the GIL */
     struct signal_guard signals;
-    int64_t cpus_ns; /* when the usable CPUs were counted last */
+    int64_t cpus_ns;  /* when the usable CPUs were counted last */
+    int64_t shown_ns; /* when its fds were seen to be its own */
     struct fdmon fdmon;
     struct handler_table handlers;
     struct timer_heap timers;

@@ -136,7 +136,7 @@ int signal_guard_enter(struct signal_guard *g)
 {
     int ret = 0, other;
 
-    if (!g->set && event_notifier_is_ours(&g->pipe, g->pipe.wfd)) {
+    if (!g->set) {
         other = set_wakeup_fd(g, g->pipe.wfd);
         g->set = other == -1;
         g->other = other;

@@ -7,6 +7,8 @@
 /* How often the owner counts the CPUs that it may use: an affinity, or the quota
  * of a control group, may change at any time. */
 #define CPUS_LOOK_NS NS_PER_SECOND
+/* For so long fds that were the context's own are taken to be it still. */
+#define SHOWN_NS NS_PER_MS
 
 /* When idle bottom halves, or fds that nothing tells of, are looked at. */
 static int64_t idle_ns(AioContextObject *c)
@@ -65,6 +67,13 @@ static int block(AioContextObject *c, struct wait *w)
         /* Who polls all the time sees the partner on its CPU, and comes here. */
         c->cpus_ns = begin_ns;
         cpu_pair_look(&core->cpus);
+    }
+    if (begin_ns - c->shown_ns > SHOWN_NS) {
+        if (fdmon_is_gone(&c->fdmon)) {
+            raise_errno(EBADF);
+            return -1;
+        }
+        c->shown_ns = begin_ns;
     }
     if (c->owner_is_main) {
         guarded = signal_guard_enter(&c->signals);
