@@ -264,6 +264,8 @@ class WorkerThread(threading.Thread):
             super()._bootstrap()  # type: ignore[misc]
         finally:
             if not self._started.is_set():  # no memory for it
+                with threading._active_limbo_lock:  # type: ignore[attr-defined]
+                    threading._limbo.pop(self, None)  # type: ignore[attr-defined]
                 self._failed = True
                 self._started.set()
             self._forget()
