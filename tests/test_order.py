@@ -236,7 +236,7 @@ def test_work_that_waits_behind_a_post_survives_an_exception(background):
     background(hand_over).finish()
     with pytest.raises(KeyboardInterrupt):
         loop.run_forever()
-    loop._selector.dispatch_later = lambda: loop.call_soon(loop._dispatch_rest)
+    loop._selector.dispatch_later = loop._dispatch_later
     loop.run_forever()
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()

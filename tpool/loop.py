@@ -200,7 +200,7 @@ class EventLoop(asyncio.SelectorEventLoop):
             selector.close()
             self._closed = True  # for __del__, whatever has been made
             raise
-        selector.dispatch_later = partial(self.call_soon, self._dispatch_rest)
+        selector.dispatch_later = self._dispatch_later
 
     @property
     def ctx(self) -> AioContext:
@@ -323,6 +323,10 @@ class EventLoop(asyncio.SelectorEventLoop):
             raise
         return handle
 
+    def _dispatch_later(self) -> None:
+        # As call_soon(), also for a thread that selects for the one that runs it.
+        self._ready.append(asyncio.Handle(self._dispatch_rest, (), self))
+
     def _dispatch_rest(self) -> None:
         """Go on where select() has stopped, as what was posted before has run.
 
@@ -332,7 +336,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         selector = self._selector
         selector.is_later = False
         if selector.ctx._dispatch_rest():
-            self.call_soon(self._dispatch_rest)
+            self._dispatch_later()
             selector.is_later = True
 
     def _write_to_self(self) -> None:
