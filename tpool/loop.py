@@ -201,6 +201,7 @@ class EventLoop(asyncio.SelectorEventLoop):
             self._closed = True  # for __del__, whatever has been made
             raise
         selector.dispatch_later = self._dispatch_later
+        self._append = self._ready.append
 
     @property
     def ctx(self) -> AioContext:
@@ -310,14 +311,16 @@ class EventLoop(asyncio.SelectorEventLoop):
 
         Context: Any thread, signal handlers included.
         """
-        ctx = self.ctx
+        selector = self._selector
+        if self._closed:
+            self._check_closed()  # type: ignore[attr-defined]
         if self._debug:
             self._check_callback(callback, "call_soon_threadsafe")  # type: ignore[attr-defined]
         handle = _ThreadSafeHandle(callback, args, self, context)
         if handle._source_traceback:  # type: ignore[attr-defined]
             del handle._source_traceback[-1]  # type: ignore[attr-defined]
         try:
-            ctx._post(self._ready.append, handle)
+            selector.post(self._append, handle)
         except RuntimeError:
             self._check_closed()  # type: ignore[attr-defined]  # by another thread
             raise

@@ -68,6 +68,7 @@ class AioSelector(selectors._BaseSelectorImpl):
         self.ctx = AioContext(poll_max_ns)
         self.ctx._interleave()
         self._poll_for = self.ctx._poll_for  # found once: select() is hot
+        self.post = self.ctx._post
         self.belong_to(self._thread_id)
 
     def belong_to(self, thread_id: int | None) -> None:

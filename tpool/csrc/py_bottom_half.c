@@ -21,12 +21,22 @@ typedef struct {
     /* Immutable after new. */
     AioContextObject *context;
     PyObject *callback;
-    PyObject *args; /* tuple, or NULL */
+    PyObject *args; /* tuple, or NULL; of a post the one argument */
     bool is_post;   /* before it is scheduled */
 } BottomHalfObject;
 
-PyObject *bottom_half_new(struct module_state *state, PyObject *context,
-                          PyObject *callback, PyObject *args)
+static int bh_traverse(BottomHalfObject *bh, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(bh));
+    Py_VISIT(bh->context);
+    Py_VISIT(bh->callback);
+    Py_VISIT(bh->args);
+    return 0;
+}
+
+/* Not tracked by the garbage collector yet. */
+static BottomHalfObject *make(struct module_state *state, PyObject *context,
+                              PyObject *callback, PyObject *args)
 {
     BottomHalfObject *bh = PyObject_GC_New(BottomHalfObject,
                                            state->bottom_half_type);
@@ -38,24 +48,24 @@ PyObject *bottom_half_new(struct module_state *state, PyObject *context,
         bh->callback = Py_NewRef(callback);
         bh->args = Py_XNewRef(args);
         bh->is_post = false;
+    }
+    return bh;
+}
+
+PyObject *bottom_half_new(struct module_state *state, PyObject *context,
+                          PyObject *callback, PyObject *args)
+{
+    BottomHalfObject *bh = make(state, context, callback, args);
+
+    if (bh) {
         PyObject_GC_Track(bh);
     }
     return (PyObject *)bh;
 }
 
-int bottom_half_post(struct module_state *state, PyObject *context,
-                     PyObject *callback, PyObject *args)
+int bottom_half_visit_post(PyObject *self, visitproc visit, void *arg)
 {
-    PyObject *bh = bottom_half_new(state, context, callback, args);
-    PyObject *none = NULL;
-
-    if (bh) {
-        ((BottomHalfObject *)bh)->is_post = true;
-        none = bottom_half_schedule(bh);
-        Py_DECREF(bh);
-    }
-    Py_XDECREF(none);
-    return none ? 0 : -1;
+    return bh_traverse((BottomHalfObject *)self, visit, arg);
 }
 
 bool bottom_half_is_post(PyObject *self)
@@ -112,6 +122,26 @@ static PyObject *schedule(BottomHalfObject *bh, bool idle)
     Py_RETURN_NONE;
 }
 
+/*
+ * Never tracked: nobody but the list has it, and what it refers to is visited from
+ * there.  It is all but free then while many are on their way.
+ */
+int bottom_half_post(struct module_state *state, PyObject *context,
+                     PyObject *callback, PyObject *arg)
+{
+    BottomHalfObject *bh = make(state, context, callback, arg);
+    PyObject *none;
+
+    if (!bh) {
+        return -1;
+    }
+    bh->is_post = true;
+    none = schedule(bh, false);
+    Py_DECREF(bh);
+    Py_XDECREF(none);
+    return none ? 0 : -1;
+}
+
 PyObject *bottom_half_schedule(PyObject *self)
 {
     return schedule((BottomHalfObject *)self, false);
@@ -140,8 +170,9 @@ int bottom_half_run(PyObject *self, bool *progress)
     if (!(flags & BH_IDLE)) {
         *progress = true;
     }
-    result = bh->args ? PyObject_CallObject(bh->callback, bh->args)
-                      : PyObject_CallNoArgs(bh->callback);
+    result = bh->is_post ? PyObject_CallOneArg(bh->callback, bh->args)
+             : bh->args  ? PyObject_CallObject(bh->callback, bh->args)
+                         : PyObject_CallNoArgs(bh->callback);
     if (!result) {
         return report_callback(bh->callback);
     }
@@ -213,15 +244,6 @@ PyDoc_STRVAR(delete_doc, "delete($self, /)\n--\n\n"
 static PyObject *bh_delete(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     return drop(self, BH_DELETED);
-}
-
-static int bh_traverse(BottomHalfObject *bh, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(bh));
-    Py_VISIT(bh->context);
-    Py_VISIT(bh->callback);
-    Py_VISIT(bh->args);
-    return 0;
 }
 
 /*

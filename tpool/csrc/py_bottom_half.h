@@ -17,7 +17,10 @@ PyObject *bottom_half_new(struct module_state *state, PyObject *context,
  * exception.
  */
 int bottom_half_post(struct module_state *state, PyObject *context,
-                     PyObject *callback, PyObject *args);
+                     PyObject *callback, PyObject *arg);
+
+/* Visits what a post on the list refers to, as the list's own. */
+int bottom_half_visit_post(PyObject *self, visitproc visit, void *arg);
 
 /* Any thread. */
 bool bottom_half_is_post(PyObject *self);

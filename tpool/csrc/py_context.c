@@ -2,6 +2,7 @@
  *
  * See py_context.h: the AioContext type, and the life of a context.
  */
+#include "py_bottom_half.h"
 #include "py_context.h"
 #include "py_args.h"
 
@@ -292,7 +293,14 @@ static int context_traverse(AioContextObject *c, visitproc visit, void *arg)
     }
     for (size_t i = 0; i < Py_ARRAY_LENGTH(lists); i++) {
         for (struct completion_node *n = lists[i]; n; n = n->next) {
-            Py_VISIT(work_of(n));
+            if (context_is_post(c, n)) {
+                ret = bottom_half_visit_post(work_of(n), visit, arg);
+                if (ret) {
+                    return ret;
+                }
+            } else {
+                Py_VISIT(work_of(n));
+            }
         }
     }
     ret = handlers_traverse(&c->handlers, visit, arg);

@@ -71,8 +71,7 @@ PyObject *context_dispatch_rest_method(AioContextObject *c,
 PyObject *context_post_method(AioContextObject *c, PyObject *const *args,
                               Py_ssize_t nargs)
 {
-    PyObject *callback, *rest;
-    int ret;
+    PyObject *callback;
 
     if (nargs != 2) {
         PyErr_SetString(PyExc_TypeError,
@@ -80,16 +79,8 @@ PyObject *context_post_method(AioContextObject *c, PyObject *const *args,
         return NULL;
     }
     if (arg_callable(args[0], "callback", false, &callback) < 0 ||
-        context_check_open(c) < 0) {
-        return NULL;
-    }
-    rest = PyTuple_Pack(1, args[1]);
-    if (!rest) {
-        return NULL;
-    }
-    ret = bottom_half_post(c->state, (PyObject *)c, callback, rest);
-    Py_DECREF(rest);
-    if (ret < 0) {
+        context_check_open(c) < 0 ||
+        bottom_half_post(c->state, (PyObject *)c, callback, args[1]) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
