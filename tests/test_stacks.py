@@ -3,9 +3,17 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [
+    pytest.mark.timeout(90),
+    pytest.mark.skipif(
+        sys.version_info[:2] == (3, 12),
+        reason="CPython 3.12.1 still crashes in most of these: to be mended",
+    ),
+]
 
 
 @pytest.mark.parametrize(
