@@ -76,8 +76,7 @@ void cpu_publish_lag(_Atomic int64_t *mine, int64_t lag_ns);
  * So a thread whose affinity others change is not moved any more: one that is not
  * what it was at the first move, or that has changed between two steps of a move.
  * What is left is a decision, the first for this thread, that comes between the
- * look and the step that follows it, 0.2 us later; the caller has the GIL, so that
- * it is none of this process's own Python code.
+ * look and the step that follows it, 0.2 us later.
  */
 struct cpu_leave {
     int tid;     /* whose affinity that is; 0: nobody's yet */
@@ -88,8 +87,8 @@ struct cpu_leave {
 };
 
 /*
- * The calling thread, GIL held.  Has it run on another CPU than this one, if it
- * may, and leaves its affinity as it was.  Returns whether it moved.
+ * The calling thread.  Has it run on another CPU than this one, if it may, and
+ * leaves its affinity as it was.  Returns whether it moved.
  */
 bool cpu_leave(struct cpu_leave *leave, int cpu);
 
@@ -115,7 +114,7 @@ void cpu_parting_done(struct cpu_parting *parting);
 bool cpu_parting_is_due(struct cpu_parting *parting,
                         const struct cpu_pair *pair);
 
-/* Owner, GIL held.  Moves it to another CPU, if there is one: see cpu_leave. */
+/* Owner, GIL released.  Moves it to another CPU, if there is one: see cpu_leave. */
 void cpu_pair_part(struct cpu_pair *pair, struct cpu_parting *parting);
 
 /* Any thread.  Whether a worker was woken that has not come yet. */

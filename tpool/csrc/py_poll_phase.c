@@ -80,17 +80,11 @@ static int poll_end(struct wait *w, int begun, int hit)
     return hit;
 }
 
-/* A phase cannot begin, beside the worker on one CPU. */
-static void count_refused(AioContextObject *c, int64_t window_ns)
+/* A phase cannot begin, beside the worker on one CPU; whether it is time to part. */
+static bool refuse(AioContextObject *c, int64_t window_ns)
 {
     counter_add(&c->stats.polls_refused, 1);
     trace_emit(c->core->trace, TRACE_POLL_REFUSED, c, window_ns);
-}
-
-/* The same; whether it is time to part. */
-static bool refuse(AioContextObject *c, int64_t window_ns)
-{
-    count_refused(c, window_ns);
     return cpu_parting_is_due(&c->parting, &c->core->aio.cpus);
 }
 
@@ -99,6 +93,7 @@ static int64_t unshared_window_ns(AioContextObject *c, struct wait *w,
                                   int64_t window_ns)
 {
     struct cpu_pair *cpus = &c->core->aio.cpus;
+    PyThreadState *ts;
 
     if (!window_ns || !cpu_pair_is_shared(cpus)) {
         return window_ns;
@@ -106,7 +101,10 @@ static int64_t unshared_window_ns(AioContextObject *c, struct wait *w,
     if (!refuse(c, window_ns)) {
         return 0;
     }
+    /* The worker comes to run where this thread leaves. */
+    ts = context_gil_drop(c, OWNER_WAITS);
     cpu_pair_part(cpus, &c->parting);
+    context_gil_take(c, ts);
     w->start_ns = w->end_ns = clock_now_ns();
     /* A block now would bring them together again. */
     return window_ns > PARTED_NS ? window_ns : PARTED_NS;
@@ -266,8 +264,11 @@ int poll_phase_after_nap(AioContextObject *c, struct wait *w)
     sleep_costs_late(&c->sleep, begin_ns - w->nap_ns, true);
     cpu_publish(&cpus->owner);
     if (cpu_pair_is_shared(cpus)) {
-        count_refused(c, w->plan.window_ns); /* to move takes the GIL */
-        return 0;
+        if (!refuse(c, w->plan.window_ns)) {
+            return 0;
+        }
+        cpu_pair_part(cpus, &c->parting);
+        begin_ns = clock_now_ns();
     }
     trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_BEGIN, c,
                   w->plan.window_ns, begin_ns);
