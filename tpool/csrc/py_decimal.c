@@ -94,9 +94,13 @@ static int set_in(PyObject *variables, PyObject *var, PyObject *value)
 
 int decimal_unshare(struct module_state *state, PyObject *variables)
 {
-    PyObject *var = variable(state), *value, *copy;
+    PyObject *var, *value, *copy;
     int ret;
 
+    if (PyObject_Size(variables) == 0) {
+        return 0;
+    }
+    var = variable(state);
     if (!var) {
         return PyErr_Occurred() ? -1 : 0;
     }
