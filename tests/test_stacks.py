@@ -3,17 +3,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
-pytestmark = [
-    pytest.mark.timeout(90),
-    pytest.mark.skipif(
-        sys.version_info[:2] == (3, 12),
-        reason="CPython 3.12.1 still crashes in most of these: to be mended",
-    ),
-]
+pytestmark = pytest.mark.timeout(90)
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,10 @@ static inline bool thread_stack_is_short(const struct thread_stack *s)
     uintptr_t size = s->high - s->low, here;
     /*
      * Bytes.  A nested turn takes 4 to 10 KiB, and Python, to tell of an
-     * exception, some more; of a small stack a quarter has to do.
+     * exception, up to 20 (3.12 parses the line once more, to underline a part of
+     * it); of a small stack a half has to do.
      */
-    uintptr_t reserve = size < 4 * (64 << 10) ? size / 4 : 64 << 10;
+    uintptr_t reserve = size < 2 * (64 << 10) ? size / 2 : 64 << 10;
 
     here = (uintptr_t)__builtin_frame_address(0);
     return here - s->low < reserve;
