@@ -20,27 +20,29 @@ CSRC = TESTS.parent / "tpool" / "csrc"
 RELACY = Path("/usr/include/relacy/relacy.hpp")
 
 # What each program links, from the ground floor up.
-NOTIFY = ("notify", "completion_list", "event_notifier", "fdmon")
-TUNER = ("poll_tuner", "poll_history", "poll_source")
-CALLS = (*TUNER, "call_source", "call_table")
+NOTIFY = ("aio/notify", "queue/completion_list", "base/event_notifier", "aio/fdmon")
+TUNER = ("tune/poll_tuner", "tune/poll_history", "tune/poll_source")
+CALLS = (*TUNER, "tune/call_source", "aio/call_table")
 QUEUE = (
-    *("request_queue", "queue_worker", "queue_lookers"),
-    *("completion_list", "parker", "cpu", *TUNER),
+    *("queue/request_queue", "queue/queue_worker", "queue/queue_lookers"),
+    *("queue/completion_list", "base/parker", "base/cpu", *TUNER),
 )
 PROGRAMS = {
-    "stress_aio_poll": ("aio_poll", "cpu", *CALLS, *NOTIFY),
+    "stress_aio_poll": ("aio/core", "base/cpu", *CALLS, *NOTIFY),
     "stress_call_table": CALLS,
-    "stress_clock_cpu": ("cpu",),
-    "stress_completion_list": ("completion_list",),
-    "stress_event_notifier": ("event_notifier",),
-    "fdmon_calls": ("fdmon", "event_notifier"),
-    "stress_fdmon": ("fdmon", "event_notifier"),
+    "stress_clock_cpu": ("base/cpu",),
+    "stress_completion_list": ("queue/completion_list",),
+    "stress_event_notifier": ("base/event_notifier",),
+    "fdmon_calls": ("aio/fdmon", "base/event_notifier"),
+    "stress_fdmon": ("aio/fdmon", "base/event_notifier"),
     "stress_notify": NOTIFY,
-    "stress_parker": ("parker",),
+    "stress_parker": ("base/parker",),
     "stress_poll_tuner": TUNER,
-    "stress_queue_standby": tuple(name for name in QUEUE if name != "queue_worker"),
+    "stress_queue_standby": tuple(
+        name for name in QUEUE if name != "queue/queue_worker"
+    ),
     "stress_request_queue": QUEUE,
-    "stress_trace_ring": ("trace_ring",),
+    "stress_trace_ring": ("base/trace_ring",),
     "notify_lockstep": NOTIFY,
     "queue_lockstep": QUEUE,
 }
@@ -69,14 +71,14 @@ class Mutant:
 # A weakened seq_cst *store* shows.
 _PUSH_WEAK = Mutant(
     "push weakened",
-    "completion_list.c",
+    "queue/completion_list.c",
     "newest, memory_order_seq_cst,",
     "newest, memory_order_acq_rel,",
     ("relacy",),
 )
 _LOOK_WEAK = Mutant(
     "look at the list weakened",
-    "completion_list.c",
+    "queue/completion_list.c",
     "(&list->head, memory_order_seq_cst) != NULL",
     "(&list->head, memory_order_acquire) != NULL",
     ("relacy",),
@@ -87,49 +89,49 @@ NOTIFY_MUTANTS = (
     _LOOK_WEAK,
     Mutant(
         "push does not publish",
-        "completion_list.c",
+        "queue/completion_list.c",
         "newest, memory_order_seq_cst,",
         "newest, memory_order_relaxed,",
         ("relacy", "tsan"),
     ),
     Mutant(
         "take does not acquire",
-        "completion_list.c",
+        "queue/completion_list.c",
         "(&list->head, NULL, memory_order_acquire)",
         "(&list->head, NULL, memory_order_relaxed)",
         ("relacy", "tsan"),
     ),
     Mutant(
         "poster's load weakened",
-        "notify.c",
+        "aio/notify.c",
         "state = atomic_load_explicit(&n->state, memory_order_seq_cst)",
         "state = atomic_load_explicit(&n->state, memory_order_acquire)",
         ("relacy",),
     ),
     Mutant(
         "announcement weakened",
-        "notify.c",
+        "aio/notify.c",
         "state | NOTIFY_BLOCKED, memory_order_seq_cst)",
         "state | NOTIFY_BLOCKED, memory_order_release)",
         ("lockstep", "relacy"),
     ),
     Mutant(
         "bare flag weakened",
-        "notify.c",
+        "aio/notify.c",
         "NOTIFIED_BARE, memory_order_seq_cst)",
         "NOTIFIED_BARE, memory_order_acq_rel)",
         ("relacy",),
     ),
     Mutant(
         "look at notified weakened",
-        "notify.c",
+        "aio/notify.c",
         "(&n->notified, memory_order_seq_cst)",
         "(&n->notified, memory_order_acquire)",
         ("relacy",),
     ),
     Mutant(
         "re-check removed",
-        "notify.c",
+        "aio/notify.c",
         "!completion_list_look(list) && "
         "!(atomic_load_explicit(&n->notified, memory_order_seq_cst) &",
         "list && !(0 &",
@@ -137,21 +139,21 @@ NOTIFY_MUTANTS = (
     ),
     Mutant(
         "re-check of the list removed",
-        "notify.c",
+        "aio/notify.c",
         "!completion_list_look(list) &&",
         "list &&",
         ("lockstep", "relacy"),
     ),
     Mutant(
         "re-check of notified removed",
-        "notify.c",
+        "aio/notify.c",
         "!(atomic_load_explicit(&n->notified, memory_order_seq_cst) &",
         "!(0 &",
         ("lockstep", "relacy"),
     ),
     Mutant(
         "written after notified",
-        "notify.c",
+        "aio/notify.c",
         "event_notifier_set(&n->notifier); /* W */"
         " /* N: release, so that who accepts the flag finds the fd readable. */"
         " atomic_fetch_or_explicit(&n->notified, NOTIFIED_WRITTEN,"
@@ -163,7 +165,7 @@ NOTIFY_MUTANTS = (
     ),
     Mutant(
         "write skipped because notified is set",
-        "notify.c",
+        "aio/notify.c",
         "event_notifier_set(&n->notifier); /* W */",
         "if (!atomic_load_explicit(&n->notified, memory_order_relaxed)) {"
         " event_notifier_set(&n->notifier); }",
@@ -171,14 +173,14 @@ NOTIFY_MUTANTS = (
     ),
     Mutant(
         "written in the poll phase",
-        "notify.c",
+        "aio/notify.c",
         "while (state & NOTIFY_BLOCKED) {",
         "while (state) {",
         ("unit",),
     ),
     Mutant(
         "written by each poster",
-        "notify.c",
+        "aio/notify.c",
         "&n->state, &state, state & ~NOTIFY_BLOCKED,",
         "&n->state, &state, state,",
         ("unit",),
@@ -190,35 +192,35 @@ QUEUE_MUTANTS = (
     _LOOK_WEAK,
     Mutant(
         "decrement of lookers weakened",
-        "queue_lookers.c",
+        "queue/queue_lookers.c",
         "lookers + (uint32_t)step, memory_order_seq_cst)",
         "lookers + (uint32_t)step, memory_order_release)",
         ("lockstep", "relacy"),
     ),
     Mutant(
         "load of lookers weakened",
-        "queue_lookers.c",
+        "queue/queue_lookers.c",
         "(&q->lookers, memory_order_seq_cst)",
         "(&q->lookers, memory_order_acquire)",
         ("relacy",),
     ),
     Mutant(
         "look removed from park",
-        "queue_worker.c",
+        "queue/queue_worker.c",
         "if (queue_look(q)) { queue_unpark",
         "if (false) { queue_unpark",
         ("lockstep", "relacy"),
     ),
     Mutant(
         "look removed from the begin of a call",
-        "queue_worker.c",
+        "queue/queue_worker.c",
         "if (queue_look(q) && !queue_somebody_looks(q)) { need =",
         "if (false) { need =",
         ("lockstep", "relacy"),
     ),
     Mutant(
         "look before the decrement of lookers",
-        "queue_worker.c",
+        "queue/queue_worker.c",
         "queue_stop_looking(q, w); if (queue_look(q)) {",
         "bool look = queue_look(q); queue_stop_looking(q, w); if (look) {",
         ("lockstep", "relacy"),
@@ -273,7 +275,7 @@ def build_relacy(tmp: Path, harness: str, mutant: Mutant | None) -> Path:
     if not RELACY.exists():
         pytest.skip(f"no {RELACY} (Debian: relacy-dev)")
     csrc = mutated_csrc(tmp, mutant)
-    for path in csrc.iterdir():
+    for path in csrc.rglob("*.[ch]"):
         # The one thing of C that no macro can map: `_Atomic T x` beside `_Atomic(T)`.
         text = re.sub(r"_Atomic\(([^()]*)\)", r"rl::atomic<\1>", path.read_text())
         path.write_text(re.sub(r"_Atomic (\w+)", r"rl::atomic<\1>", text))

@@ -26,35 +26,9 @@ pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tpool"
 CSRC = PACKAGE / "csrc"
-C_FILES = sorted(CSRC.glob("*.[ch]"))
+C_FILES = sorted(CSRC.rglob("*.[ch]"))
 PY_FILES = sorted(PACKAGE.glob("*.py"))
 
-# Floors of the C files, ground floor first; all that begins with py_ is above.
-FLOORS = {
-    "osdep": 0,
-    "clock": 1,
-    "event_notifier": 1,
-    "completion_list": 1,
-    "poll_tuner": 1,
-    "poll_history": 1,
-    "poll_source": 1,
-    "call_source": 1,
-    "call_table": 1,
-    "thread_stack": 1,
-    "trace_ring": 1,
-    "cpu": 1,
-    "parker": 1,
-    "request_queue": 1,
-    "queue_lookers": 1,
-    "queue_worker": 1,
-    "notify": 2,
-    "fdmon": 2,
-    "aio_poll": 3,
-    "py_state": 4,
-    "py_module": 6,
-}
-# Below these two, and below each other only in this order.
-QUEUE = ["cpu", "parker", "request_queue", "queue_lookers", "queue_worker"]
 # Floors of the Python modules: an import points down.
 PY_FLOORS = {
     "console": 0,
@@ -90,8 +64,8 @@ PY_FLOORS = {
 }
 
 
-def floor(stem):
-    return FLOORS.get(stem, 5 if stem.startswith("py_") else None)
+def c_name(path):
+    return str(path.relative_to(CSRC))
 
 
 def code_of(path):
@@ -110,35 +84,12 @@ def includes(path):
     return re.findall(pattern, path.read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def test_every_c_file_has_a_floor():
-    assert C_FILES
-    assert [path.name for path in C_FILES if floor(path.stem) is None] == []
-
-
-@pytest.mark.parametrize("path", C_FILES, ids=lambda path: path.name)
-def test_includes_point_down_and_python_h_is_above(path):
-    own = floor(path.stem)
-    for kind, name in includes(path):
-        if kind == "<":
-            wide = name in ("Python.h", "structmember.h")
-            assert not wide or path.name.startswith("py_"), name
-            continue
-        other = Path(name).stem
-        assert (CSRC / name).exists(), f"{path.name} includes {name}"
-        if own < 4:
-            assert not other.startswith("py_"), f"{path.name} includes {name}"
-        if path.stem != other:
-            assert floor(other) <= own, f"{path.name} includes {name}"
-        if path.stem in QUEUE and other in QUEUE:
-            assert QUEUE.index(other) <= QUEUE.index(path.stem) or (
-                path.suffix == ".c"
-            ), f"{path.name} includes {name}"
-
-
 def test_headers_do_not_include_each_other_in_a_circle():
     graph = {
-        path.name: [name for kind, name in includes(path) if kind == '"']
-        for path in CSRC.glob("*.h")
+        str(path.relative_to(CSRC)): [
+            name for kind, name in includes(path) if kind == '"'
+        ]
+        for path in CSRC.rglob("*.h")
     }
     done = set()
 
@@ -153,7 +104,7 @@ def test_headers_do_not_include_each_other_in_a_circle():
         visit(name, [])
 
 
-@pytest.mark.parametrize("path", C_FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", C_FILES, ids=c_name)
 def test_c_file_keeps_the_rules_of_the_house(path):
     text, code = path.read_text(encoding="utf-8"), code_of(path)
     assert text.startswith("/* SPDX-License-Identifier: MIT\n")
@@ -164,7 +115,7 @@ def test_c_file_keeps_the_rules_of_the_house(path):
     assert not re.search(r"\b__sync_|\b__atomic_|(?<!__asm__ )\bvolatile\b", code)
 
 
-@pytest.mark.parametrize("path", C_FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", C_FILES, ids=c_name)
 def test_c_file_has_no_global_that_changes(path):
     """Module state only: several interpreters load the module."""
     for line in code_of(path).splitlines():
@@ -205,7 +156,7 @@ def configuration():
 def test_file_lists_of_the_build_equal_the_folder():
     (extension,) = configuration()["tool"]["setuptools"]["ext-modules"]
     for key, pattern in (("sources", "*.c"), ("depends", "*.h")):
-        folder = sorted(str(p.relative_to(ROOT)) for p in CSRC.glob(pattern))
+        folder = sorted(str(p.relative_to(ROOT)) for p in CSRC.rglob(pattern))
         assert extension[key] == folder
 
 

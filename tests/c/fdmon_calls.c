@@ -2,7 +2,7 @@
  *
  * What each change of a registration costs: run under strace, by test_fd_calls.py.
  */
-#include "fdmon.h"
+#include "aio/fdmon.h"
 
 #include <stdio.h>
 #include <unistd.h>

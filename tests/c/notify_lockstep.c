@@ -8,8 +8,8 @@
  * Back-to-back stress never shows a lost wake-up; this does.
  */
 #include "stress.h"
-#include "fdmon.h"
-#include "notify.h"
+#include "aio/fdmon.h"
+#include "aio/notify.h"
 
 /* A blocked owner is asleep for real in one of so many blocks: that is slow. */
 #define REAL_SLEEP 64

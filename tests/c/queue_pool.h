@@ -7,7 +7,7 @@
 #define TPOOL_QUEUE_POOL_H
 
 #include "stress.h"
-#include "queue_lookers.h"
+#include "queue/queue_lookers.h"
 
 struct request {
     struct request_node node;

@@ -6,8 +6,8 @@
 #ifndef TPOOL_STRESS_H
 #define TPOOL_STRESS_H
 
-#include "osdep.h"
-#include "clock.h"
+#include "base/osdep.h"
+#include "base/clock.h"
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>

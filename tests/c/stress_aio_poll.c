@@ -4,7 +4,7 @@
  * against three posters; and the bounds of the waits that have one.
  */
 #include "stress.h"
-#include "aio_poll.h"
+#include "aio/core.h"
 
 #define POSTERS 3
 

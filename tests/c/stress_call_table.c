@@ -4,7 +4,7 @@
  * calls of many callables while the owner plans, tunes and takes them.
  */
 #include "stress.h"
-#include "call_table.h"
+#include "aio/call_table.h"
 
 #define SUBMITTERS 4
 #define KEYS       80

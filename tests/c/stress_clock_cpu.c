@@ -3,7 +3,7 @@
  * Clock arithmetic with -1 as infinity, and the CPU pair under two writers.
  */
 #include "stress.h"
-#include "cpu.h"
+#include "base/cpu.h"
 
 #include <sys/syscall.h>
 #include <unistd.h>

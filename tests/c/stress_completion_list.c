@@ -4,7 +4,7 @@
  * and in chains; the consumer gets each once and in each producer's order.
  */
 #include "stress.h"
-#include "completion_list.h"
+#include "queue/completion_list.h"
 
 #define PRODUCERS 4
 #define NODES     8 /* few, so that a node returns soon: there must be no ABA */

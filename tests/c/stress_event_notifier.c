@@ -4,7 +4,7 @@
  * from however many threads it is set.  Built with and without an eventfd.
  */
 #include "stress.h"
-#include "event_notifier.h"
+#include "base/event_notifier.h"
 
 #include <fcntl.h>
 #include <poll.h>

@@ -5,7 +5,7 @@
  * Built with epoll and with poll.
  */
 #include "stress.h"
-#include "fdmon.h"
+#include "aio/fdmon.h"
 
 #include <signal.h>
 #include <string.h>

@@ -4,8 +4,8 @@
  * and one of bare notifications against an owner that polls, blocks, times out.
  */
 #include "stress.h"
-#include "fdmon.h"
-#include "notify.h"
+#include "aio/fdmon.h"
+#include "aio/notify.h"
 
 #define POSTERS 3
 

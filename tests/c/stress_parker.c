@@ -4,7 +4,7 @@
  * a wake-up before the wait is not lost, two before it are one.
  */
 #include "stress.h"
-#include "parker.h"
+#include "base/parker.h"
 
 #include <signal.h>
 #include <string.h>

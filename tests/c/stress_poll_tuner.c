@@ -4,7 +4,7 @@
  * fixed cases, then the bounds on random ones, up to the largest numbers there are.
  */
 #include "stress.h"
-#include "poll_source.h"
+#include "tune/poll_source.h"
 
 static int64_t next(int64_t max, int64_t grow, int64_t shrink, int64_t poll_ns,
                     int64_t block_ns, enum poll_verdict expected)

@@ -9,7 +9,7 @@
 #undef STANDBY_MAX_NS
 #define STANDBY_NS     (3600 * 1000 * NS_PER_MS)
 #define STANDBY_MAX_NS STANDBY_NS
-#include "queue_worker.c"
+#include "queue/queue_worker.c"
 
 #define ROUNDS 200
 

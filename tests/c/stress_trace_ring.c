@@ -4,7 +4,7 @@
  * thread's in order, and every event is either read or counted as lost.
  */
 #include "stress.h"
-#include "trace_ring.h"
+#include "base/trace_ring.h"
 
 #include <sys/wait.h>
 #include <unistd.h>

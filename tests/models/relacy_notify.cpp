@@ -8,9 +8,9 @@
  */
 #include "relacy_harness.h"
 
-#include "notify.h"
-#include "completion_list.c"
-#include "notify.c"
+#include "aio/notify.h"
+#include "queue/completion_list.c"
+#include "aio/notify.c"
 
 #define POSTERS 2
 

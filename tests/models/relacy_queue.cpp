@@ -5,16 +5,16 @@
  */
 #include "relacy_harness.h"
 
-#include "poll_history.c"
-#include "poll_source.c"
-#include "poll_tuner.c"
-#include "completion_list.c"
-#include "cpu.c"
-#include "queue_lookers.c"
-#include "request_queue.c"
+#include "tune/poll_history.c"
+#include "tune/poll_source.c"
+#include "tune/poll_tuner.c"
+#include "queue/completion_list.c"
+#include "base/cpu.c"
+#include "queue/queue_lookers.c"
+#include "queue/request_queue.c"
 /* Each .c has its own; in one unit they would meet. */
 #define SPINS_PER_CLOCK SPINS_PER_CLOCK_OF_THE_WORKER
-#include "queue_worker.c"
+#include "queue/queue_worker.c"
 
 #define SUBMITTERS 2
 #define WORKERS    2

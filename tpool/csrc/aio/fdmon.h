@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fd monitor: waits for many fds with a timeout in nanoseconds.  epoll where
+ * there is one, so that a wait costs what is ready; poll(2) elsewhere.
+ *
+ * Level-triggered.  The caller numbers its registrations (gen), and gets the
+ * number back with each event: an fd that was closed and registered anew does
+ * not receive what was meant for its predecessor.
+ */
+#ifndef TPOOL_AIO_FDMON_H
+#define TPOOL_AIO_FDMON_H
+
+#include "base/clock.h"
+#include "base/event_notifier.h"
+
+#if defined(__linux__) && !defined(TPOOL_NO_EPOLL)
+#define FDMON_EPOLL 1
+#else
+#include <pthread.h>
+struct pollfd;
+#endif
+
+#define FDMON_READ  1u
+#define FDMON_WRITE 2u
+/* Error or hang-up: reported whatever was asked for. */
+#define FDMON_ERROR 4u
+/* Not an open fd (poll only; epoll does not say). */
+#define FDMON_INVALID 8u
+
+/* Events of one wait at most; what is left over is reported by the next. */
+#define FDMON_BATCH 256
+
+struct fdmon_event {
+    int fd;
+    uint32_t gen;
+    uint32_t events;
+};
+
+/* Between two looks of a haunted monitor at its fds. */
+#define FDMON_HAUNTED_NS (10 * NS_PER_MS)
+
+struct fdmon {
+    /* Protected by the context's lock. */
+    const struct event_notifier *own[2]; /* what fdmon_add_own() was given */
+    int n_own;
+    /*
+     * It reports an fd that it cannot be told to forget.  Until it is replaced a
+     * wait is for its own fds alone, and ends after FDMON_HAUNTED_NS.
+     */
+    bool haunted;
+#ifdef FDMON_EPOLL
+    int epfd;
+    int outer; /* what a foreign loop waits on: epfd in an epoll; -1: none yet */
+    bool no_pwait2; /* kernel older than 5.11: timeouts in ms, rounded up */
+#else
+    pthread_mutex_t lock; /* a wait copies the arrays without the context */
+    struct pollfd *fds;
+    uint32_t *gens;
+    int used, size;
+    int next; /* owner: where the next wait begins to look, for all are seen */
+#endif
+};
+
+/* Returns 0 or -errno, in which case nothing is left open. */
+int fdmon_init(struct fdmon *m);
+void fdmon_cleanup(struct fdmon *m);
+
+/*
+ * Context acquired.  The fd that is readable when any registered one is ready,
+ * the same for ever; or -errno (-ENOSYS: no epoll).
+ */
+int fdmon_fileno(struct fdmon *m);
+
+/*
+ * Context acquired.  Registers fd for events, or changes it; events 0 removes.
+ * Returns 0 or -errno (-EBADF: not open; -EPERM: cannot be waited for).  Both do
+ * the same: fdmon_add() in one system call where fd is new, fdmon_set() where it
+ * is registered.
+ */
+int fdmon_add(struct fdmon *m, int fd, uint32_t gen, uint32_t events);
+int fdmon_set(struct fdmon *m, int fd, uint32_t gen, uint32_t events);
+
+/*
+ * Context acquired.  Whether fd still is what was registered with gen and events:
+ * 0, or -errno where it was closed, and may stand for another open file.
+ */
+int fdmon_check(struct fdmon *m, int fd, uint32_t gen, uint32_t events);
+
+/*
+ * Context acquired.  Registers one of the few fds that the context itself reads
+ * from, with generation 0.  Returns 0 or -errno.
+ */
+int fdmon_add_own(struct fdmon *m, const struct event_notifier *e);
+
+/*
+ * Context acquired.  Whether somebody else has closed the fds: nobody could end a
+ * wait, and what is registered may be another's.  A system call: the caller asks
+ * before it blocks, and not each time.
+ */
+bool fdmon_is_gone(const struct fdmon *m);
+
+/*
+ * Context acquired.  An fd that was closed while a duplicate lives is reported for
+ * ever: epoll cannot be told to stop.  So the caller makes another monitor, with
+ * what it still wants, which takes m's place.  Returns 0 or -errno, both as before.
+ */
+int fdmon_replace(struct fdmon *m, struct fdmon *by);
+
+/* Context acquired.  That cannot be done now, without an fd, say. */
+void fdmon_haunt(struct fdmon *m);
+
+/*
+ * Owner.  Waits for timeout_ns (-1: for ever).  Returns how many events were
+ * stored, 0 for a time-out or a signal, or -errno.  Another thread may call fdmon_set() meanwhile; with
+ * poll(2) it takes effect with the next wait.
+ */
+int fdmon_wait(struct fdmon *m, int64_t timeout_ns,
+               struct fdmon_event events[FDMON_BATCH]);
+
+/* Whether fd is among n events. */
+bool fdmon_reported(const struct fdmon_event *events, int n, int fd);
+
+#endif

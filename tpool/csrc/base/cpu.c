@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See cpu.h.
+ */
+#include "base/cpu.h"
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+
+/*
+ * Poll phases that cannot begin, in a row, until the owner moves.  The first may
+ * only seem so: a worker that is being woken was on this CPU before it slept.
+ */
+#define REFUSED_MIN 2
+#define REFUSED_MAX 4096
+/* A partner that is woken has done a short call by then, and a turn of others has
+ * not ended. */
+#define YIELD_MAX_NS 200000
+/* How long the CPU is then taken for crowded. */
+#define CROWDED_NS (100 * NS_PER_MS)
+
+int cpu_current(void)
+{
+#ifdef __linux__
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+#ifdef __linux__
+/* CPUs of /sys/fs/cgroup/cpu.max ("QUOTA PERIOD" or "max PERIOD"), else max. */
+static int cgroup_quota(int max)
+{
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
+    long quota, period;
+    int n = max;
+
+    if (!file) {
+        return max;
+    }
+    if (fscanf(file, "%ld %ld", &quota, &period) == 2 && period > 0) {
+        long cpus = (quota + period - 1) / period;
+
+        n = cpus < 1 ? 1 : cpus < max ? (int)cpus : max;
+    }
+    fclose(file);
+    return n;
+}
+#endif
+
+int cpu_usable(void)
+{
+#ifdef __linux__
+    cpu_set_t set;
+
+    /* Fails where the mask is larger than cpu_set_t: many CPUs. */
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+        return cgroup_quota(CPU_COUNT(&set));
+    }
+#endif
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n < 1 ? 1 : (int)n;
+}
+
+#ifdef __linux__
+/* Whether set is what the calling thread has had all the time. */
+static bool is_as_it_was(struct cpu_leave *leave, const cpu_set_t *set)
+{
+    int tid = (int)syscall(SYS_gettid);
+
+    if (leave->tid != tid) {
+        *leave = (struct cpu_leave){.tid = tid, .set = *set};
+    }
+    if (!CPU_EQUAL(&leave->set, set)) {
+        leave->others = true;
+    }
+    return !leave->others;
+}
+
+/* A step of a move: from the one to the other, unless somebody else has come. */
+static bool step(struct cpu_leave *leave, const cpu_set_t *from,
+                 const cpu_set_t *to)
+{
+    cpu_set_t now;
+
+    if (sched_getaffinity(0, sizeof(now), &now) < 0 || !CPU_EQUAL(&now, from)) {
+        leave->others = true;
+        return false;
+    }
+    return sched_setaffinity(0, sizeof(*to), to) == 0;
+}
+
+bool cpu_leave(struct cpu_leave *leave, int cpu)
+{
+    cpu_set_t set, others;
+
+    if (cpu < 0 || cpu >= CPU_SETSIZE ||
+        sched_getaffinity(0, sizeof(set), &set) < 0 ||
+        !is_as_it_was(leave, &set)) {
+        return false;
+    }
+    others = set;
+    CPU_CLR(cpu, &others);
+    /* The first step moves the thread at once, the second lets it be. */
+    return CPU_COUNT(&others) > 0 && step(leave, &set, &others) &&
+           step(leave, &others, &set);
+}
+#else
+bool cpu_leave(struct cpu_leave *leave, int cpu)
+{
+    (void)leave;
+    (void)cpu;
+    return false;
+}
+#endif
+
+bool cpu_pair_yield(struct cpu_pair *pair)
+{
+    int64_t begin_ns = clock_now_ns(), end_ns;
+
+    if (begin_ns <
+        atomic_load_explicit(&pair->crowded_ns, memory_order_relaxed)) {
+        return false;
+    }
+    sched_yield();
+    end_ns = clock_now_ns();
+    if (end_ns - begin_ns > YIELD_MAX_NS) {
+        /* Relaxed: the other side may yield once more. */
+        atomic_store_explicit(&pair->crowded_ns, end_ns + CROWDED_NS,
+                              memory_order_relaxed);
+    }
+    return true;
+}
+
+void cpu_pair_init(struct cpu_pair *pair)
+{
+    atomic_init(&pair->owner, -1);
+    atomic_init(&pair->worker, -1);
+    atomic_init(&pair->single, cpu_usable() == 1);
+    atomic_init(&pair->owner_waits, 0);
+    atomic_init(&pair->worker_comes, 0);
+    atomic_init(&pair->crowded_ns, 0);
+    atomic_init(&pair->owner_lag_ns, 0);
+    atomic_init(&pair->worker_lag_ns, 0);
+}
+
+void cpu_pair_look(struct cpu_pair *pair)
+{
+    /* Relaxed: a poll phase too many or too few. */
+    atomic_store_explicit(&pair->single, cpu_usable() == 1,
+                          memory_order_relaxed);
+}
+
+void cpu_publish(_Atomic int *mine)
+{
+    int cpu = cpu_current();
+
+    /* Written only where it changed: the partner reads the line in its spin. */
+    if (atomic_load_explicit(mine, memory_order_relaxed) != cpu) {
+        atomic_store_explicit(mine, cpu, memory_order_relaxed);
+    }
+}
+
+void cpu_publish_lag(_Atomic int64_t *mine, int64_t lag_ns)
+{
+    if (atomic_load_explicit(mine, memory_order_relaxed) != lag_ns) {
+        atomic_store_explicit(mine, lag_ns, memory_order_relaxed);
+    }
+}
+
+void cpu_parting_init(struct cpu_parting *parting)
+{
+    parting->leave = (struct cpu_leave){.tid = 0};
+    cpu_parting_done(parting);
+}
+
+void cpu_parting_done(struct cpu_parting *parting)
+{
+    parting->refused = 0;
+    parting->refused_max = REFUSED_MIN;
+}
+
+bool cpu_parting_is_due(struct cpu_parting *parting,
+                        const struct cpu_pair *pair)
+{
+    if (++parting->refused < parting->refused_max || cpu_pair_is_single(pair) ||
+        parting->leave.others) {
+        return false;
+    }
+    parting->refused = 0;
+    if (parting->refused_max < REFUSED_MAX) {
+        parting->refused_max *= 2;
+    }
+    return true;
+}
+
+void cpu_pair_part(struct cpu_pair *pair, struct cpu_parting *parting)
+{
+    int cpu = cpu_current();
+
+    /* Release: who waits for the end of it finds the affinity restored. */
+    atomic_store_explicit(&pair->owner, CPU_MOVING, memory_order_release);
+    cpu_leave(&parting->leave, cpu);
+    atomic_store_explicit(&pair->owner, cpu_current(), memory_order_release);
+}
+
+bool cpu_pair_is_single(const struct cpu_pair *pair)
+{
+    return atomic_load_explicit(&pair->single, memory_order_relaxed);
+}
+
+bool cpu_pair_is_shared(struct cpu_pair *pair)
+{
+    int owner = atomic_load_explicit(&pair->owner, memory_order_relaxed);
+
+    if (cpu_pair_is_single(pair)) {
+        return true;
+    }
+    return owner >= 0 &&
+           owner == atomic_load_explicit(&pair->worker, memory_order_relaxed);
+}
+
+bool cpu_pair_worker_comes(struct cpu_pair *pair)
+{
+    /* Acquire: pairs with the release below, after its CPU was published. */
+    return atomic_load_explicit(&pair->worker_comes, memory_order_acquire) != 0;
+}
+
+void cpu_pair_set_worker_comes(struct cpu_pair *pair, bool comes)
+{
+    /* Written only where it changes: the owner reads the line in its spin. */
+    if (cpu_pair_worker_comes(pair) != comes) {
+        atomic_store_explicit(&pair->worker_comes, comes, memory_order_release);
+    }
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * AioContext: an event loop owned by the thread that polls it.
+ *
+ * Everything marked "Context acquired" is guarded by the context's recursive
+ * lock, which its owner holds from poll() to its return and lets go of only
+ * while it blocks.
+ */
+#ifndef TPOOL_CONTEXT_CONTEXT_H
+#define TPOOL_CONTEXT_CONTEXT_H
+
+#include "tune/poll_tuner.h"
+#include "context/py_core.h"
+#include "context/fd_handlers.h"
+#include "py/signals.h"
+#include "context/timer.h"
+
+/* How often the thread that has the lock has taken it. */
+struct lock_hold {
+    unsigned depth;
+    unsigned by_user; /* of these, by acquire() */
+};
+
+struct context_stats {
+    counter64 turns, dispatched, polls_hit, polls_missed, polls_refused,
+        polls_skipped, polls_hopeless, naps;
+    counter64 polled_ns, missed_ns, blocked_ns, spurious_wakeups;
+    counter64 wake_ns; /* what a wake-up takes: the last value, no sum */
+};
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *weakrefs;
+    /* Immutable after new. */
+    struct module_state *state;
+    struct py_core *core; /* until dealloc: who posts need not look */
+    uint32_t forks;       /* of the module, when it was made */
+
+    /* Any thread; see context_acquire(). */
+    PyThread_type_lock lock;
+    _Atomic unsigned long lock_owner; /* 0: nobody */
+    _Atomic uint32_t lock_waiters;
+    _Atomic unsigned long owner; /* the thread that polls; 0: none has */
+    _Atomic int owner_tid;       /* the kernel's number for it */
+    atomic_bool adopted;         /* somebody has polled: the owner stays */
+    atomic_bool run;             /* by the event loop above, in that thread */
+    atomic_bool closed;
+    bool forked; /* closed, for it is in the child of a fork */
+
+    /* Protected by lock. */
+    struct lock_hold hold; /* of who has the lock */
+    bool owner_is_main;
+    struct thread_stack stack; /* of the owner */
+    int poll_depth;            /* polls inside each other */
+    uint64_t polls;            /* ever begun */
+    bool waited;               /* the last turn did: others have had the GIL */
+    struct signal_guard signals;
+    int64_t cpus_ns;  /* when the usable CPUs were counted last */
+    int64_t shown_ns; /* when its fds were seen to be its own */
+    struct fdmon fdmon;
+    struct handler_table handlers;
+    struct timer_heap timers;
+    struct poll_params params; /* written in the critical section, too */
+    int64_t poll_ns; /* window of the calls that were waited for last */
+    /*
+     * A foreign loop's own: its poll phase looks at the fds too, so a handler
+     * without io_poll does not turn polling off.
+     */
+    bool interleaved;
+    int64_t notify_poll_ns;  /* window of notify(), if interleaved */
+    uint32_t notify_missed;  /* waits in a row without one */
+    int64_t told_ns;         /* until then a foreign loop waits; -1: for ever */
+    int64_t foreign_wait_ns; /* a foreign loop's wait began so; 0: none did */
+
+    /* Owner only. */
+    struct cpu_parting parting;
+    struct sleep_costs sleep;
+    int64_t looked_ns; /* when the fds were looked at last */
+    /* Taken from the completion list, not dispatched. */
+    struct completion_node *batch_head, *batch_tail;
+    bool behind; /* the batch waits for context_dispatch_rest() */
+    struct completion_node *idle_head, *idle_tail; /* idle bottom halves */
+
+    /* The owner writes, any thread reads. */
+    struct context_stats stats;
+} AioContextObject;
+
+/*
+ * Any thread, GIL held.  Recursive.  Returns 0, or -1 with an exception where
+ * a signal handler raised during the wait.
+ */
+int context_acquire(AioContextObject *c);
+void context_release(AioContextObject *c);
+
+/* Lets go of it whatever the depth, and takes it back; GIL held. */
+struct lock_hold context_release_all(AioContextObject *c);
+void context_acquire_again(AioContextObject *c, struct lock_hold hold);
+
+/* Context acquired and not closed: 0, or -1 with an exception and released. */
+int context_enter(AioContextObject *c);
+
+/* Context acquired.  Another thread changed what the owner may be waiting for. */
+void context_changed(AioContextObject *c);
+
+/*
+ * Context acquired.  A timer was set.  Between prepare() and check() the owner is in
+ * its foreign loop, which has to hear of it if it means to wait for longer.
+ */
+void context_set_due(AioContextObject *c, int64_t due_ns);
+
+/*
+ * Any thread.  0 if the caller owns the context, or nobody has polled it yet;
+ * -1 with an exception.
+ */
+int context_check_owner(AioContextObject *c);
+
+/* Context acquired.  The same, and the caller is the owner from now on. */
+int context_adopt(AioContextObject *c);
+
+/* Any thread.  Relaxed, both: only this thread can have stored its number. */
+static inline bool context_is_owner(AioContextObject *c)
+{
+    return atomic_load_explicit(&c->owner, memory_order_relaxed) ==
+           PyThread_get_thread_ident();
+}
+
+static inline bool context_is_acquired(AioContextObject *c)
+{
+    return atomic_load_explicit(&c->lock_owner, memory_order_relaxed) ==
+           PyThread_get_thread_ident();
+}
+
+/*
+ * Any thread.  Whether an event loop above runs it: who waits in it then keeps
+ * that loop from seeing the fds that are ready.
+ */
+bool context_is_run(AioContextObject *c);
+
+/* Context acquired.  The calling thread is the owner, whoever was. */
+void context_set_owner(AioContextObject *c);
+
+/* Who owned a context. */
+struct ownership {
+    unsigned long owner;
+    int owner_tid;
+    bool owner_is_main, adopted;
+    struct thread_stack stack;
+};
+
+/* Context acquired.  The same, as if it had polled; and as it was before. */
+struct ownership context_seize(AioContextObject *c);
+void context_give_back(AioContextObject *c, const struct ownership *before);
+
+/* Methods for the event loop above: see loop_methods.c. */
+PyObject *context_poll_for(AioContextObject *c, PyObject *timeout);
+PyObject *context_own(AioContextObject *c, PyObject *ignored);
+PyObject *context_disown(AioContextObject *c, PyObject *ignored);
+PyObject *context_interleave(AioContextObject *c, PyObject *ignored);
+PyObject *context_post_method(AioContextObject *c, PyObject *const *args,
+                              Py_ssize_t nargs);
+PyObject *context_dispatch_rest_method(AioContextObject *c, PyObject *ignored);
+
+/*
+ * Any thread, GIL held, context open.  Hands the node of a bottom half, which
+ * carries a reference, to the owner, or (NULL) a bare notify().  Drops the GIL in between where the owner
+ * polls, or has so much to do that it has to catch up.
+ */
+void context_post(AioContextObject *c, struct completion_node *node);
+
+/*
+ * Owner.  One turn, waiting for timeout_ns at most (-1: for ever, 0: not at
+ * all).  Returns 0 and whether anything made progress, or -1 with an exception.
+ */
+int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress);
+
+/*
+ * The same for the event loop above: what other threads have posted to it is
+ * handed to it, and work that came behind that waits in the batch for
+ * context_dispatch_rest(), to be called after it.  *behind: whether there is any.
+ */
+int context_poll_for_loop(AioContextObject *c, int64_t timeout_ns,
+                          bool *behind);
+int context_dispatch_rest(AioContextObject *c, bool *behind);
+
+/* Owner.  The turn in three parts, for a foreign loop. */
+int context_prepare(AioContextObject *c, int64_t *timeout_ns);
+int context_check(AioContextObject *c, bool *ready);
+int context_dispatch(AioContextObject *c, bool *progress);
+
+/*
+ * Owner, context acquired.  Dispatches a bounded batch of what has arrived.
+ * for_loop: sets behind, and stops, where work follows what was posted to the loop:
+ * what one thread has posted, and what its calls return, stays in order.
+ */
+int context_dispatch_work(AioContextObject *c, bool for_loop, bool *progress);
+
+/*
+ * Owner, context acquired.  Dispatches every request that has arrived, and no
+ * bottom half.  Returns 0, or -1 with an exception that must leave close().
+ */
+int context_drain(AioContextObject *c);
+
+/* Owner.  Whether a node of the batch was posted to the event loop above. */
+bool context_is_post(AioContextObject *c, struct completion_node *node);
+
+/* The one thread of a forked child: that loop goes on, so all of it is its own. */
+void context_hand_over_posts(AioContextObject *c);
+
+/* Owner, context acquired.  Moves what has arrived to the batch. */
+void context_take_arrived(AioContextObject *c);
+
+static inline void context_absorb(AioContextObject *c)
+{
+    if (completion_list_peek(&c->core->aio.list)) {
+        context_take_arrived(c);
+    }
+}
+
+/* Owner, context acquired.  When an idle bottom half is due: -1, 10 ms or 0. */
+int64_t context_idle_timeout_ns(AioContextObject *c);
+
+/* Any thread: 0, or -1 with an exception. */
+int context_raise_closed(AioContextObject *c);
+
+static inline int context_check_open(AioContextObject *c)
+{
+    return c->closed ? context_raise_closed(c) : 0;
+}
+
+/* A method: in the child of a fork, before anything else is done with it. */
+PyObject *context_after_fork(AioContextObject *c, PyObject *ignored);
+
+extern PyMethodDef context_methods[];
+/* Methods: see close() and _check_idle(). */
+PyObject *context_close(AioContextObject *c, PyObject *ignored);
+PyObject *context_check_idle(AioContextObject *c, PyObject *ignored);
+
+/* Attributes, and the method _stats(). */
+extern PyGetSetDef context_getset[];
+PyObject *context_stats(AioContextObject *c, PyObject *ignored);
+
+/* Methods: see set_fd_handler(), set_event_notifier(), _watch_fd() and
+ * set_fd_poll(). */
+PyObject *context_set_fd_handler(AioContextObject *c, PyObject *args,
+                                 PyObject *kwargs);
+PyObject *context_set_event_notifier(AioContextObject *c, PyObject *args,
+                                     PyObject *kwargs);
+PyObject *context_watch_fd(AioContextObject *c, PyObject *args);
+PyObject *context_set_fd_poll(AioContextObject *c, PyObject *args,
+                              PyObject *kwargs);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What an event loop that is built on a context needs of it: turns that end in
+ * time, sockets seen in the poll phase, and another thread for the next run.
+ */
+#include "py/args.h"
+#include "context/bottom_half.h"
+#include "context/context.h"
+
+/* Owner.  What an event loop does with its context. */
+typedef int loop_step(AioContextObject *c, int64_t timeout_ns, bool *behind);
+
+static int dispatch_rest(AioContextObject *c, int64_t Py_UNUSED(timeout_ns),
+                         bool *behind)
+{
+    return context_dispatch_rest(c, behind);
+}
+
+/* Whoever else it belongs to does not turn it now: lends it to the caller. */
+static int do_lent(AioContextObject *c, loop_step *step, int64_t timeout_ns,
+                   bool *behind)
+{
+    struct ownership before;
+    int ret;
+
+    if (context_enter(c) < 0) {
+        return -1;
+    }
+    if (c->poll_depth && context_check_owner(c) < 0) {
+        context_release(c);
+        return -1;
+    }
+    before = context_seize(c);
+    ret = step(c, timeout_ns, behind);
+    if (context_is_run(c)) { /* or the turn has left it to nobody */
+        context_give_back(c, &before);
+    }
+    context_release(c);
+    return ret;
+}
+
+static PyObject *do_step(AioContextObject *c, loop_step *step,
+                         int64_t timeout_ns)
+{
+    /* Relaxed: only this thread can have made it its own. */
+    bool lent = atomic_load_explicit(&c->adopted, memory_order_relaxed) &&
+                !context_is_owner(c);
+    bool behind;
+    int ret = lent ? do_lent(c, step, timeout_ns, &behind)
+                   : step(c, timeout_ns, &behind);
+
+    return ret < 0 ? NULL : PyBool_FromLong(behind);
+}
+
+PyObject *context_poll_for(AioContextObject *c, PyObject *timeout)
+{
+    int64_t timeout_ns;
+
+    if (arg_int(timeout, "timeout_ns", -1, INT64_MAX, &timeout_ns) < 0) {
+        return NULL;
+    }
+    return do_step(c, context_poll_for_loop, timeout_ns);
+}
+
+PyObject *context_dispatch_rest_method(AioContextObject *c,
+                                       PyObject *Py_UNUSED(ignored))
+{
+    return do_step(c, dispatch_rest, 0);
+}
+
+PyObject *context_post_method(AioContextObject *c, PyObject *const *args,
+                              Py_ssize_t nargs)
+{
+    PyObject *callback;
+
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError,
+                        "_post() needs a callback and one argument");
+        return NULL;
+    }
+    if (arg_callable(args[0], "callback", false, &callback) < 0 ||
+        context_check_open(c) < 0 ||
+        bottom_half_post(c->state, (PyObject *)c, callback, args[1]) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *context_own(AioContextObject *c, PyObject *Py_UNUSED(ignored))
+{
+    int ret;
+
+    if (context_enter(c) < 0) {
+        return NULL;
+    }
+    ret = context_adopt(c);
+    if (ret == 0) {
+        atomic_store_explicit(&c->run, true, memory_order_relaxed);
+    }
+    context_release(c);
+    if (ret < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *context_disown(AioContextObject *c, PyObject *Py_UNUSED(ignored))
+{
+    bool acquired = context_is_acquired(c);
+
+    atomic_store_explicit(&c->run, false, memory_order_relaxed);
+    if (!context_is_owner(c)) {
+        Py_RETURN_NONE;
+    }
+    if (!acquired) {
+        context_acquire_again(c, (struct lock_hold){.depth = 1});
+    }
+    if (context_is_owner(c) && !c->poll_depth) { /* nor lent to anybody */
+        /* Release: pairs with the acquire in context_check_owner(). */
+        atomic_store_explicit(&c->adopted, false, memory_order_release);
+    }
+    if (!acquired) {
+        context_release(c);
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *context_interleave(AioContextObject *c, PyObject *Py_UNUSED(ignored))
+{
+    if (context_enter(c) < 0) {
+        return NULL;
+    }
+    c->interleaved = true;
+    context_release(c);
+    Py_RETURN_NONE;
+}

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See pool.h.
+ */
+#include "pool/pool.h"
+#include "py/args.h"
+#include "pool/pools.h"
+
+#include <structmember.h>
+
+PyDoc_STRVAR(
+    submit_doc,
+    "submit($self, fn, /, *args, **kwargs)\n--\n\n"
+    "Have a worker call fn(*args, **kwargs), in a copy of the caller's\n"
+    "contextvars context, and of its decimal context.\n"
+    "\n"
+    "Calls start in the order in which they were submitted; their completions\n"
+    "arrive in the owner in the order in which they ended.\n"
+    "\n"
+    "Returns:\n"
+    "    The Request.\n"
+    "\n"
+    "Raises:\n"
+    "    PoolFull: max_pending requests wait for a thread.\n"
+    "    RuntimeError: The pool was shut down, the context is closed, or no\n"
+    "        thread can be started and there is none; nothing is queued then.\n"
+    "    TypeError: fn is not callable.\n"
+    "\n"
+    "Context: Any thread; __del__, garbage collection and signal handlers\n"
+    "included: no lock is taken while Python code can run.\n"
+    "Source: QEMU's thread_pool_submit_aio().");
+
+PyDoc_STRVAR(
+    submit_for_doc,
+    "_submit_for($self, future, settle, fn, /, *args)\n--\n\n"
+    "Submit fn(*args) for a future, as asyncio has it.\n"
+    "\n"
+    "The call runs in the thread's own context, and does not begin where the\n"
+    "future is cancelled; what is not callable fails in the thread. The owner calls\n"
+    "settle(request, future) when it is done.");
+
+PyDoc_STRVAR(
+    submit_many_doc,
+    "submit_many($self, fn, argtuples, /)\n--\n\n"
+    "Submit fn(*args) for each tuple of arguments, in one hand-over.\n"
+    "\n"
+    "A pool that blocks when full takes them as places become free.\n"
+    "\n"
+    "Returns:\n"
+    "    A list of Requests, in the order of argtuples.\n"
+    "\n"
+    "Raises:\n"
+    "    TypeError: fn is not callable, or argtuples holds something else than\n"
+    "        tuples.\n"
+    "    PoolFull, RuntimeError: As submit(). Whatever is raised by argtuples\n"
+    "        is raised here. Nothing is submitted then; where the pool blocked\n"
+    "        before, what has not started is taken back.\n"
+    "\n"
+    "Context: Any thread.");
+
+/* Starts workers until min_threads are there.  -1: a signal handler raised. */
+static int start_min_threads(struct pool_core *pool)
+{
+    uint64_t failures = atomic_load_explicit(&pool->spawn_failures,
+                                             memory_order_relaxed);
+
+    while (failures == atomic_load_explicit(&pool->spawn_failures,
+                                            memory_order_relaxed) &&
+           request_queue_grow(&pool->queue)) {
+        if (pool_spawn_helper(pool) < 0) {
+            return -1;
+        }
+    }
+    return 0; /* after a failure submit() tries again, and raises */
+}
+
+static int parse_limits(PyObject *min, PyObject *max, uint32_t *min_threads,
+                        uint32_t *max_threads)
+{
+    int64_t lo, hi;
+
+    if (arg_int(min, "min_threads", 0, THREADS_MAX, &lo) < 0 ||
+        arg_int(max, "max_threads", 1, THREADS_MAX, &hi) < 0) {
+        return -1;
+    }
+    if (lo > hi) {
+        PyErr_Format(PyExc_ValueError,
+                     "min_threads must not exceed max_threads: %lld > %lld",
+                     (long long)lo, (long long)hi);
+        return -1;
+    }
+    *min_threads = (uint32_t)lo;
+    *max_threads = (uint32_t)hi;
+    return 0;
+}
+
+PyDoc_STRVAR(
+    set_threads_doc,
+    "set_threads($self, /, min_threads, max_threads)\n--\n\n"
+    "Change the bounds of the pool; threads start and leave accordingly.\n"
+    "\n"
+    "A thread in a call leaves when the call ends.\n"
+    "\n"
+    "Raises:\n"
+    "    ValueError: min_threads is negative or above max_threads, or\n"
+    "        max_threads is less than 1.\n"
+    "    OverflowError: A number is too large; it is named.\n"
+    "    RuntimeError: The pool was shut down.\n"
+    "\n"
+    "Context: Any thread.");
+
+static PyObject *pool_set_threads_args(PoolObject *self, PyObject *args,
+                                       PyObject *kwargs)
+{
+    static char *names[] = {"min_threads", "max_threads", NULL};
+    struct pool_core *pool = self->pool;
+    PyObject *min, *max;
+    uint32_t min_threads, max_threads;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO:set_threads", names,
+                                     &min, &max) ||
+        parse_limits(min, max, &min_threads, &max_threads) < 0 ||
+        pool_check_up(self) < 0) {
+        return NULL;
+    }
+    if (request_queue_set_limits(&pool->queue, min_threads, max_threads) ==
+            QUEUE_SPAWN &&
+        pool_spawn_helper(pool) < 0) {
+        return NULL;
+    }
+    if (start_min_threads(pool) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static WITH_OWN_KEYWORDS(pool_set_threads, PoolObject)
+
+    PyDoc_STRVAR(
+        close_doc,
+        "_close($self, why, cancel, /)\n--\n\n"
+        "Accept no more requests, for the reason given; cancel those that\n"
+        "are queued; have the workers leave when the queue is empty.\n"
+        "\n"
+        "Returns:\n"
+        "    False in the child of a fork, where there is nothing to wait for.\n"
+        "\n"
+        "Context: Any thread.");
+
+static PyObject *pool_close_method(PoolObject *self, PyObject *args)
+{
+    int why, cancel;
+
+    if (!PyArg_ParseTuple(args, "ip:_close", &why, &cancel)) {
+        return NULL;
+    }
+    if (why < 0 || why >= POOL_DOWN_MAX) {
+        PyErr_Format(PyExc_ValueError, "why must be 0 or 1, not %d", why);
+        return NULL;
+    }
+    if (pool_is_forked(self->pool)) {
+        Py_RETURN_FALSE;
+    }
+    pool_close(self->pool, (enum pool_down)why, cancel);
+    Py_RETURN_TRUE;
+}
+
+/* What submit() took back was never submitted. */
+static void get_stats(struct pool_core *pool, struct queue_stats *s)
+{
+    request_queue_get_stats(&pool->queue, s);
+    s->submitted -= atomic_load_explicit(&pool->taken_back,
+                                         memory_order_relaxed);
+}
+
+PyDoc_STRVAR(outstanding_doc, "_outstanding($self, /)\n--\n\n"
+                              "Requests that the owner has not dispatched.");
+
+static PyObject *pool_outstanding(PoolObject *self,
+                                  PyObject *Py_UNUSED(ignored))
+{
+    struct pool_core *pool = self->pool;
+    struct queue_stats s;
+
+    if (pool_check_here(pool) < 0) {
+        return NULL;
+    }
+    get_stats(pool, &s);
+    return PyLong_FromUnsignedLongLong(
+        s.submitted -
+        atomic_load_explicit(&pool->dispatched, memory_order_relaxed));
+}
+
+PyDoc_STRVAR(stats_doc, "_stats($self, /)\n--\n\n"
+                        "The fields of PoolStats, in its order.");
+
+static PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct pool_core *pool = self->pool;
+    struct queue_stats s;
+
+    if (pool_check_here(pool) < 0) {
+        return NULL;
+    }
+    get_stats(pool, &s);
+    return Py_BuildValue(
+        "(IIKIKKKKKKKKKKKKKKKLL)", s.threads, s.idle,
+        (unsigned long long)s.queued, s.running,
+        (unsigned long long)s.submitted, (unsigned long long)s.completed,
+        (unsigned long long)atomic_load_explicit(&pool->cancelled,
+                                                 memory_order_relaxed),
+        (unsigned long long)s.wakes,
+        (unsigned long long)(s.submitted > s.wakes ? s.submitted - s.wakes : 0),
+        (unsigned long long)atomic_load_explicit(&pool->spawn_failures,
+                                                 memory_order_relaxed),
+        (unsigned long long)s.poll_hits, (unsigned long long)s.poll_misses,
+        (unsigned long long)s.poll_refused, (unsigned long long)s.poll_skipped,
+        (unsigned long long)s.polled_ns, (unsigned long long)s.missed_ns,
+        (unsigned long long)s.parked_ns, (unsigned long long)s.wait_ns,
+        (unsigned long long)s.run_ns, (long long)s.poll_ns,
+        (long long)s.wake_ns);
+}
+
+static PyObject *pool_get_context(PoolObject *self, void *Py_UNUSED(closure))
+{
+    return Py_NewRef((PyObject *)self->context);
+}
+
+/* "raise" or "block".  Returns 0, or -1 with an exception. */
+static int parse_on_full(PyObject *on_full, bool *block)
+{
+    bool is_str = PyUnicode_Check(on_full);
+
+    *block = is_str && PyUnicode_CompareWithASCIIString(on_full, "block") == 0;
+    if (*block ||
+        (is_str && PyUnicode_CompareWithASCIIString(on_full, "raise") == 0)) {
+        return 0;
+    }
+    PyErr_Format(PyExc_ValueError, "on_full must be 'raise' or 'block', not %R",
+                 on_full);
+    return -1;
+}
+
+/* The context's, which must be open.  Returns 0, or -1 with an exception. */
+static int take_params(PoolObject *self)
+{
+    if (context_enter(self->context) < 0) {
+        return -1;
+    }
+    request_queue_set_params(&self->pool->queue, &self->context->params);
+    context_release(self->context);
+    return 0;
+}
+
+static PyObject *pool_new_args(PyTypeObject *type, PyObject *args,
+                               PyObject *kwargs)
+{
+    static char *names[] = {"ctx",
+                            "min_threads",
+                            "max_threads",
+                            "idle_timeout",
+                            "thread_name_prefix",
+                            "max_pending",
+                            "on_full",
+                            "block_signals",
+                            "spawn",
+                            NULL};
+    PyObject *module = PyType_GetModuleByDef(type, &tpool_core_module);
+    struct module_state *state;
+    PyObject *ctx, *min, *max, *idle, *prefix, *pending, *on_full, *spawn;
+    AioContextObject *c;
+    int64_t idle_ns, max_pending = QUEUE_UNBOUNDED;
+    uint32_t min_threads, max_threads;
+    int block_signals;
+    bool block;
+    struct pool_core *pool = NULL;
+    PoolObject *self;
+
+    if (!module) {
+        return NULL; /* a metaclass has left the type out of the mro() */
+    }
+    state = PyModule_GetState(module);
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "OOOOOOOpO:ThreadPool", names, &ctx, &min, &max,
+            &idle, &prefix, &pending, &on_full, &block_signals, &spawn)) {
+        return NULL;
+    }
+    if (!PyObject_TypeCheck(ctx, state->context_type)) {
+        PyErr_Format(PyExc_TypeError, "ctx must be an AioContext, not %R", ctx);
+        return NULL;
+    }
+    c = (AioContextObject *)ctx;
+    if (!PyUnicode_Check(prefix)) {
+        PyErr_Format(PyExc_TypeError,
+                     "thread_name_prefix must be a str, not %R", prefix);
+        return NULL;
+    }
+    if (parse_limits(min, max, &min_threads, &max_threads) < 0 ||
+        arg_seconds(idle, "idle_timeout", &idle_ns) < 0 ||
+        (pending != Py_None &&
+         arg_int(pending, "max_pending", 1, QUEUE_UNBOUNDED - 1, &max_pending) <
+             0) ||
+        parse_on_full(on_full, &block) < 0) {
+        return NULL;
+    }
+    pool = pool_core_new(c, spawn, prefix, idle_ns, (uint32_t)max_pending,
+                         block_signals);
+    if (!pool) {
+        return NULL;
+    }
+    request_queue_set_limits(&pool->queue, min_threads, max_threads);
+    /* From here on the collector, and so everybody, can find it: whole. */
+    self = (PoolObject *)type->tp_alloc(type, 0);
+    if (!self) {
+        pool_core_unref(pool);
+        return NULL;
+    }
+    self->pool = pool;
+    self->context = (AioContextObject *)Py_NewRef(ctx);
+    self->block = block;
+    if (take_params(self) < 0 || start_min_threads(pool) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static WITH_OWN_KEYWORDS(pool_new, PyTypeObject)
+
+    /* No tp_clear: what leads back to it does so by its context, which has one. */
+    static int pool_traverse(PoolObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->context);
+    return 0;
+}
+
+/* Dropped: what was submitted still runs, then the workers leave. */
+static void pool_dealloc(PoolObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+
+    PyObject_GC_UnTrack(self);
+    if (self->weakrefs) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    if (!pool_is_forked(self->pool)) {
+        request_queue_shutdown(&self->pool->queue);
+        pool_core_unref(self->pool);
+    }
+    Py_DECREF(self->context);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef pool_methods[] = {
+    {"submit", (PyCFunction)(void (*)(void))pool_submit,
+     METH_FASTCALL | METH_KEYWORDS, submit_doc},
+    {"_submit_for", (PyCFunction)(void (*)(void))pool_submit_for, METH_FASTCALL,
+     submit_for_doc},
+    {"submit_many", (PyCFunction)pool_submit_many, METH_VARARGS,
+     submit_many_doc},
+    {"set_threads", (PyCFunction)(void (*)(void))pool_set_threads,
+     METH_VARARGS | METH_KEYWORDS, set_threads_doc},
+    {"_close", (PyCFunction)pool_close_method, METH_VARARGS, close_doc},
+    {"_outstanding", (PyCFunction)pool_outstanding, METH_NOARGS,
+     outstanding_doc},
+    {"_stats", (PyCFunction)pool_stats, METH_NOARGS, stats_doc},
+    {NULL},
+};
+
+static PyGetSetDef pool_getset[] = {
+    {"ctx", (getter)pool_get_context, NULL,
+     "The AioContext that the completions go to.", NULL},
+    {NULL},
+};
+
+static PyMemberDef pool_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(PoolObject, weakrefs), READONLY,
+     NULL},
+    {NULL},
+};
+
+static PyType_Slot pool_slots[] = {
+    {Py_tp_doc, "The part of tpool.ThreadPool that is in C."},
+    {Py_tp_new, pool_new},
+    {Py_tp_init, init_nothing},
+    {Py_tp_traverse, pool_traverse},
+    {Py_tp_dealloc, pool_dealloc},
+    {Py_tp_methods, pool_methods},
+    {Py_tp_getset, pool_getset},
+    {Py_tp_members, pool_members},
+    {0, NULL},
+};
+
+static PyType_Spec pool_spec = {
+    .name = "tpool._core.ThreadPool",
+    .basicsize = sizeof(PoolObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE |
+             Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = pool_slots,
+};
+
+int py_pool_add_type(PyObject *module)
+{
+    struct module_state *state = PyModule_GetState(module);
+
+    state->pool_type = (PyTypeObject *)PyType_FromModuleAndSpec(
+        module, &pool_spec, NULL);
+    return state->pool_type ? PyModule_AddType(module, state->pool_type) : -1;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See pools.h.
+ */
+#include "pool/pools.h"
+#include "pool/request.h"
+
+static const char *const why_down[] = {
+    [POOL_SHUTDOWN] = "cannot schedule new futures after shutdown",
+    [POOL_EXIT] = "cannot schedule new futures after interpreter shutdown",
+};
+
+/*
+ * The lock is for the free-threaded build.  It is held for a few loads and stores, in
+ * which no thread lets go of the interpreter: a fork finds it free.
+ */
+void pools_add(struct pool_core *pool)
+{
+    struct module_state *state = pool->state;
+
+    pthread_mutex_lock(&state->pools_lock);
+    pool->next = state->pools;
+    pool->link = &state->pools;
+    if (pool->next) {
+        pool->next->link = &pool->next;
+    }
+    state->pools = pool;
+    pthread_mutex_unlock(&state->pools_lock);
+}
+
+void pools_remove(struct pool_core *pool)
+{
+    struct module_state *state = pool->state;
+
+    pthread_mutex_lock(&state->pools_lock);
+    *pool->link = pool->next;
+    if (pool->next) {
+        pool->next->link = pool->link;
+    }
+    pthread_mutex_unlock(&state->pools_lock);
+}
+
+/* List locked.  False: it is just going, and waits for the lock. */
+static bool ref_if_alive(struct pool_core *pool)
+{
+    uint32_t refs = atomic_load_explicit(&pool->refs, memory_order_relaxed);
+
+    while (refs && !atomic_compare_exchange_weak_explicit(
+                       &pool->refs, &refs, refs + 1, memory_order_relaxed,
+                       memory_order_relaxed)) {
+    }
+    return refs != 0;
+}
+
+struct pool_core *pools_next(struct module_state *state, struct py_core *core,
+                             struct pool_core *before)
+{
+    struct pool_core *pool;
+
+    pthread_mutex_lock(&state->pools_lock);
+    pool = before ? before->next : state->pools;
+    while (pool && (pool_is_forked(pool) || (core && pool->core != core) ||
+                    !ref_if_alive(pool))) {
+        pool = pool->next;
+    }
+    pthread_mutex_unlock(&state->pools_lock);
+    if (before) {
+        pool_core_unref(before);
+    }
+    return pool;
+}
+
+void pool_close(struct pool_core *pool, enum pool_down why, bool cancel)
+{
+    struct request_node *node;
+
+    atomic_store_explicit(&pool->down, why_down[why], memory_order_relaxed);
+    while (cancel && (node = request_queue_cancel_oldest(&pool->queue))) {
+        RequestObject *r = (RequestObject *)work_of(&node->link);
+
+        Py_BEGIN_CRITICAL_SECTION(r);
+        request_set_cancelled(r);
+        Py_END_CRITICAL_SECTION();
+        request_deliver(r);
+    }
+    request_queue_shutdown(&pool->queue);
+}
+
+PyObject *context_close_pools(AioContextObject *c, PyObject *Py_UNUSED(ignored))
+{
+    struct pool_core *pool = NULL;
+
+    while ((pool = pools_next(c->state, c->core, pool))) {
+        pool_close(pool, POOL_SHUTDOWN, true);
+    }
+    Py_RETURN_NONE;
+}
+
+void context_set_pool_params(AioContextObject *c,
+                             const struct poll_params *params)
+{
+    struct pool_core *pool = NULL;
+
+    while ((pool = pools_next(c->state, c->core, pool))) {
+        request_queue_set_params(&pool->queue, params);
+    }
+}
+
+PyDoc_STRVAR(
+    close_pools_doc,
+    "_close_pools($module, /)\n--\n\n"
+    "The interpreter exits: have all pools accept no more requests, and\n"
+    "their workers leave when they have run those that there are.");
+
+static PyObject *close_pools(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    struct module_state *state = PyModule_GetState(module);
+    struct pool_core *pool = NULL;
+
+    while ((pool = pools_next(state, NULL, pool))) {
+        pool_close(pool, POOL_EXIT, false);
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(count_calls_doc,
+             "_count_calls($module, /)\n--\n\n"
+             "Calls that run, and requests that are queued, in all pools.");
+
+static PyObject *count_calls(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    struct module_state *state = PyModule_GetState(module);
+    struct pool_core *pool = NULL;
+    unsigned long long running = 0, queued = 0;
+
+    while ((pool = pools_next(state, NULL, pool))) {
+        struct queue_stats stats;
+
+        request_queue_get_stats(&pool->queue, &stats);
+        running += stats.running;
+        queued += stats.queued;
+    }
+    return Py_BuildValue("(KK)", running, queued);
+}
+
+int py_pools_init(PyObject *module)
+{
+    static PyMethodDef functions[] = {
+        {"_close_pools", close_pools, METH_NOARGS, close_pools_doc},
+        {"_count_calls", count_calls, METH_NOARGS, count_calls_doc},
+        {NULL},
+    };
+    struct module_state *state = PyModule_GetState(module);
+
+    pthread_mutex_init(&state->pools_lock, NULL);
+    return PyModule_AddFunctions(module, functions);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Request: one call handed to a ThreadPool, and what became of it.
+ */
+#ifndef TPOOL_POOL_REQUEST_H
+#define TPOOL_POOL_REQUEST_H
+
+#include "context/py_core.h"
+
+struct pool_core;
+
+enum request_state {
+    REQUEST_PENDING,
+    REQUEST_RUNNING,  /* a worker has it */
+    REQUEST_FINISHED, /* outcome is set, on its way to the owner */
+    REQUEST_DONE,     /* dispatched by the owner */
+};
+
+/* Those behind the first.  No list of Python's: that could be found, and emptied. */
+struct callback_list {
+    size_t taken, used, size;
+    PyObject *callbacks[];
+};
+
+typedef struct {
+    WorkObject work;
+    /* Any thread; relaxed: what goes with a state is published by the list. */
+    _Atomic uint8_t state;
+    atomic_bool cancelled;
+    bool raised; /* outcome is an exception */
+    /* Immutable after new. */
+    struct pool_core *pool;
+    int64_t submit_ns;
+    /* Immutable after the push. */
+    struct call_place *place; /* of what it calls */
+    /* The worker's until it finishes; NULL from then on. */
+    PyObject *fn;
+    PyObject *kwnames; /* tuple, or NULL */
+    PyObject *context; /* contextvars; until the owner has it; NULL: none */
+    /* Immutable after the push: NULL, or a future of asyncio, for which it is.
+     * Where that is cancelled the call does not begin. */
+    PyObject *future;
+    /* Set before FINISHED. */
+    PyObject *outcome;
+    int64_t
+        took_ns; /* from submit to the end of the call; -1: it did not run */
+    /* Critical section of the object. */
+    PyObject *weakrefs;
+    PyObject *callback;            /* the first, or NULL */
+    struct callback_list *further; /* or NULL */
+    PyObject *scratch; /* PY_VECTORCALL_ARGUMENTS_OFFSET: is args[-1] */
+    PyObject *args[];  /* Py_SIZE of them */
+} RequestObject;
+
+static inline enum request_state request_state_get(RequestObject *r)
+{
+    return atomic_load_explicit(&r->state, memory_order_acquire);
+}
+
+static inline bool request_is_cancelled(RequestObject *r)
+{
+    return atomic_load_explicit(&r->cancelled, memory_order_relaxed);
+}
+
+static inline bool request_is_done(RequestObject *r)
+{
+    return request_state_get(r) == REQUEST_DONE || request_is_cancelled(r);
+}
+
+/*
+ * Any thread, GIL held.  nargs positional arguments and then a value for each
+ * name in kwnames (NULL: none).  Runs in a copy of the caller's context, or, for a
+ * future, in that of the thread itself, as asyncio's calls do.
+ */
+RequestObject *request_new(struct pool_core *pool, PyObject *future,
+                           PyObject *fn, PyObject *const *args,
+                           Py_ssize_t nargs, PyObject *kwnames);
+
+/*
+ * Worker, GIL held.  Calls, keeps the outcome and drops the call: from here on
+ * nothing can fail.
+ */
+void request_run(RequestObject *r, struct call_times *times);
+
+/* Critical section.  It is in no queue any more, and will not run. */
+void request_set_cancelled(RequestObject *r);
+
+/* Any thread, GIL held.  The caller's reference goes with it to the owner. */
+void request_deliver(RequestObject *r);
+
+/* The same, for want of a thread: its outcome is a RuntimeError. */
+void request_deliver_failed(RequestObject *r);
+
+/*
+ * Owner.  It came by the completion list: done, and its callbacks run.  Returns
+ * 0, or -1 with an exception that must leave poll().
+ */
+int request_dispatch(PyObject *self);
+
+/* GIL held.  The call and its arguments: nobody needs them any more. */
+void request_drop_call(RequestObject *r);
+void request_drop_context(RequestObject *r);
+
+/* Where calls like this one are counted; NULL: the work is no request. */
+struct call_place *request_place(PyObject *work, struct module_state *state);
+
+/* Critical section.  Has the garbage collector know of it, if there is a reason. */
+void request_track(RequestObject *r);
+
+/* The oldest callback that has not run, or NULL. */
+PyObject *request_take_callback(RequestObject *r);
+
+/* Owner.  Returns 0, or -1 with an exception that must leave poll(). */
+int request_call_callback(RequestObject *r, PyObject *callback);
+
+#endif

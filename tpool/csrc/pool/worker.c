@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See worker.h.  The loop of a worker, and when it holds the GIL.
+ */
+#include "pool/worker.h"
+#include "context/context.h"
+#include "pool/request.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <unistd.h>
+
+/*
+ * A worker that finds more requests queued keeps the GIL for this long: a
+ * hand-over for each would cost more than most calls.
+ */
+#define BATCH_NS 20000
+/* To pass over one that was cancelled takes about so long. */
+#define SKIP_NS 100
+/* Longest name of a thread for the OS. */
+#define OS_NAME_MAX 15
+
+enum worker_state {
+    WORKER_STARTING,
+    WORKER_RUNNING,
+    WORKER_REVOKED
+};
+
+typedef struct {
+    PyObject_HEAD
+    struct pool_core *pool; /* immutable */
+    struct queue_worker queue_worker;
+    _Atomic int state;
+    /* Its thread only. */
+    bool batching; /* counted in aio_core.batching */
+} WorkerObject;
+
+PyObject *worker_new(struct pool_core *pool)
+{
+    WorkerObject *w = PyObject_New(WorkerObject, pool->state->worker_type);
+
+    if (w) {
+        w->pool = pool_core_ref(pool);
+        py_core_enter(pool->core);
+        request_queue_worker_init(&w->queue_worker);
+        atomic_init(&w->state, WORKER_STARTING);
+        w->batching = false;
+    }
+    return (PyObject *)w;
+}
+
+static bool leave_starting(WorkerObject *w, int state)
+{
+    int starting = WORKER_STARTING;
+
+    return atomic_compare_exchange_strong_explicit(&w->state, &starting, state,
+                                                   memory_order_relaxed,
+                                                   memory_order_relaxed);
+}
+
+bool worker_revoke(PyObject *self)
+{
+    return leave_starting((WorkerObject *)self, WORKER_REVOKED);
+}
+
+/*
+ * Those that are sent to the process: the kernel then gives them to the owner, or to
+ * another thread of the program.  Not those that a thread brings on itself (a fault, a
+ * trap, a broken pipe, a limit, a read from the terminal in the background), nor those
+ * that are meant for each thread (profilers', real-time ones).
+ */
+static void block_signals(void)
+{
+    static const int sent[] = {
+        SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,  SIGALRM, SIGCHLD, SIGCONT,
+        SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH, SIGIO,   SIGURG,
+    };
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(sent); i++) {
+        sigaddset(&set, sent[i]);
+    }
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* As if the owner had started it, whoever did. */
+static void inherit_affinity(struct pool_core *pool)
+{
+#ifdef __linux__
+    PyObject *context = py_core_context(pool->core);
+    cpu_set_t set;
+
+    if (context) {
+        int tid = atomic_load_explicit(
+            &((AioContextObject *)context)->owner_tid, memory_order_relaxed);
+
+        /* Acquire: pairs with cpu_pair_part(). */
+        while (atomic_load_explicit(&pool->core->aio.cpus.owner,
+                                    memory_order_acquire) == CPU_MOVING) {
+            Py_BEGIN_ALLOW_THREADS
+            sched_yield();
+            Py_END_ALLOW_THREADS
+        }
+        /* Fails where the owner has ended, or has more CPUs than a set. */
+        if (sched_getaffinity(tid, sizeof(set), &set) == 0) {
+            sched_setaffinity(0, sizeof(set), &set);
+        }
+        Py_DECREF(context);
+    }
+#else
+    (void)pool;
+#endif
+}
+
+static void name_thread(PyObject *name)
+{
+#ifdef __linux__
+    char buffer[OS_NAME_MAX + 1] = "";
+    const char *utf8 = PyUnicode_AsUTF8(name);
+
+    if (!utf8) { /* lone surrogates: it goes without */
+        PyErr_Clear();
+        return;
+    }
+    strncpy(buffer, utf8, OS_NAME_MAX);
+    pthread_setname_np(pthread_self(), buffer);
+#else
+    (void)name;
+#endif
+}
+
+/* A request has left the queue for this worker. */
+static RequestObject *taken(WorkerObject *w, struct request_node *node)
+{
+    RequestObject *r = (RequestObject *)work_of(&node->link);
+
+    atomic_store_explicit(&r->state, REQUEST_RUNNING, memory_order_relaxed);
+    pool_room(w->pool);
+    return r;
+}
+
+static void begin_batch(WorkerObject *w)
+{
+    if (!w->batching) {
+        aio_batch_begin(&w->pool->core->aio);
+        w->batching = true;
+    }
+}
+
+/*
+ * Runs r and what is queued behind it; returns the last, not delivered yet.  NULL:
+ * it has forked, and this is the child, where nothing is its own.
+ */
+static RequestObject *run_batch(WorkerObject *w, RequestObject *r)
+{
+    struct pool_core *pool = w->pool;
+    struct aio_core *core = &pool->core->aio;
+    int64_t spent_ns = 0;
+
+    for (;;) {
+        struct request_node *next;
+        struct call_times times;
+
+        request_run(r, &times);
+        if (pool_is_forked(pool)) {
+            return NULL;
+        }
+        spent_ns += times.run_ns >= 0 ? times.run_ns : SKIP_NS;
+        next = request_queue_end_call(&pool->queue, &w->queue_worker, &times,
+                                      spent_ns < BATCH_NS);
+        if (!next) {
+            return r;
+        }
+        begin_batch(w);
+        /* Delivered with the GIL held: the next call may last. */
+        aio_core_post(core, &r->work.node.link);
+        r = taken(w, next);
+    }
+}
+
+/* The worker has waited: for how long it polled, and then was parked. */
+static void trace_wait(WorkerObject *w)
+{
+    struct trace *trace = &w->pool->state->trace;
+    int64_t begin_ns = w->queue_worker.wait_ns;
+    int64_t polled_ns = w->queue_worker.poll_end_ns - begin_ns;
+
+    if (!trace_is_on(trace) || begin_ns < 0) {
+        return;
+    }
+    if (polled_ns > 0) {
+        trace_record(trace, TRACE_WORKER_POLL, w->pool, polled_ns, begin_ns);
+        begin_ns = w->queue_worker.poll_end_ns;
+    }
+    /* Relaxed: this thread has seen the wake-up that it came with. */
+    if (atomic_load_explicit(&w->queue_worker.wake_ns, memory_order_relaxed) >=
+        w->queue_worker.wait_ns) {
+        trace_record(trace, TRACE_WORKER_PARK, w->pool,
+                     clock_now_ns() - begin_ns, begin_ns);
+    }
+}
+
+/* GIL released, so that the owner finds it free.  False: nobody will take it. */
+static bool deliver(WorkerObject *w, RequestObject *r)
+{
+    struct aio_core *core = &w->pool->core->aio;
+
+    if (w->batching) {
+        aio_batch_end(core);
+        w->batching = false;
+    }
+    aio_core_post(core, &r->work.node.link);
+    return !py_core_is_detached(w->pool->core);
+}
+
+/* GIL released.  Waits for a request; NULL: none will come. */
+static RequestObject *get(WorkerObject *w)
+{
+    struct pool_core *pool = w->pool;
+    struct request_node *node;
+    RequestObject *r;
+
+    node = request_queue_get(&pool->queue, &w->queue_worker);
+    if (!node) {
+        return NULL;
+    }
+    r = taken(w, node);
+    trace_wait(w);
+#ifndef Py_GIL_DISABLED
+    if (aio_handoff_from_owner(&pool->core->aio)) {
+        begin_batch(w);
+    }
+#endif
+    return r;
+}
+
+static void loop(WorkerObject *w)
+{
+    RequestObject *r = NULL;
+
+    for (;;) {
+        bool delivered = true;
+
+        Py_BEGIN_ALLOW_THREADS
+        if (r) {
+            delivered = deliver(w, r);
+        }
+        r = delivered ? get(w) : NULL;
+        Py_END_ALLOW_THREADS
+        py_core_drop_undelivered(w->pool->core);
+        if (!delivered) {
+            continue;
+        }
+        if (!r) {
+            return;
+        }
+        if (request_queue_begin_call(&w->pool->queue, &w->queue_worker) ==
+                QUEUE_SPAWN &&
+            pool_spawn_helper(w->pool) < 0) {
+            PyErr_WriteUnraisable(NULL); /* no signal handler runs here */
+        }
+        r = run_batch(w, r);
+        if (!r) {
+            return;
+        }
+    }
+}
+
+PyDoc_STRVAR(run_doc, "run($self, /)\n--\n\n"
+                      "Run requests until the pool needs the thread no more.\n"
+                      "\n"
+                      "Context: The worker's own thread; once.");
+
+static PyObject *worker_run(WorkerObject *w, PyObject *Py_UNUSED(ignored))
+{
+    /* In the child of a fork a thread that is not there may have its locks. */
+    if (!pool_is_forked(w->pool) && leave_starting(w, WORKER_RUNNING)) {
+        if (w->pool->block_signals) {
+            block_signals();
+        }
+        inherit_affinity(w->pool);
+        name_thread(w->pool->name_prefix);
+        loop(w);
+        py_core_leave(w->pool->core);
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(lost_doc, "lost($self, /)\n--\n\n"
+                       "Its thread has ended, or will, without running it.\n"
+                       "\n"
+                       "Context: Any thread.");
+
+static PyObject *worker_lost(WorkerObject *w, PyObject *Py_UNUSED(ignored))
+{
+    if (!pool_is_forked(w->pool) && leave_starting(w, WORKER_REVOKED)) {
+        pool_worker_lost(w->pool);
+    }
+    Py_RETURN_NONE;
+}
+
+static void worker_dealloc(WorkerObject *w)
+{
+    PyTypeObject *type = Py_TYPE(w);
+    int state = atomic_load_explicit(&w->state, memory_order_relaxed);
+
+    if (pool_is_forked(w->pool)) {
+        /* The thread, and perhaps the queue's lock, are the parent's. */
+        PyObject_Free(w);
+        Py_DECREF(type);
+        return;
+    }
+    if (state == WORKER_STARTING) {
+        pool_worker_lost(w->pool); /* there is no thread of it */
+    }
+    if (state != WORKER_RUNNING) {
+        py_core_leave(w->pool->core);
+    }
+    request_queue_worker_cleanup(&w->queue_worker);
+    pool_core_unref(w->pool);
+    PyObject_Free(w);
+    Py_DECREF(type);
+}
+
+static PyMethodDef worker_methods[] = {
+    {"run", (PyCFunction)worker_run, METH_NOARGS, run_doc},
+    {"lost", (PyCFunction)worker_lost, METH_NOARGS, lost_doc},
+    {NULL},
+};
+
+static PyType_Slot worker_slots[] = {
+    {Py_tp_doc, "What one thread of a pool runs."},
+    {Py_tp_dealloc, worker_dealloc},
+    {Py_tp_methods, worker_methods},
+    {0, NULL},
+};
+
+static PyType_Spec worker_spec = {
+    .name = "tpool._core.Worker",
+    .basicsize = sizeof(WorkerObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+             Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = worker_slots,
+};
+
+int py_worker_add_type(PyObject *module)
+{
+    struct module_state *state = PyModule_GetState(module);
+
+    state->worker_type = (PyTypeObject *)PyType_FromModuleAndSpec(
+        module, &worker_spec, NULL);
+    return state->worker_type ? PyModule_AddType(module, state->worker_type)
+                              : -1;
+}

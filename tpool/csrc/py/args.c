@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See args.h.
+ */
+#include "py/args.h"
+#include "base/clock.h"
+
+#include <math.h>
+
+/* "NAME must be at most BOUND, not VALUE"; at: "at most" or "at least". */
+static int raise_bound(PyObject *type, const char *name, const char *at,
+                       int64_t bound, PyObject *value)
+{
+    PyObject *repr = PyObject_Repr(value);
+
+    if (!repr) { /* an int of too many digits */
+        PyErr_Clear();
+        repr = PyUnicode_FromFormat("a %s of its size",
+                                    Py_TYPE(value)->tp_name);
+    }
+    if (repr) {
+        PyErr_Format(type, "%s must be %s %lld, not %U", name, at,
+                     (long long)bound, repr);
+        Py_DECREF(repr);
+    }
+    return -1;
+}
+
+int arg_int(PyObject *value, const char *name, int64_t min, int64_t max,
+            int64_t *out)
+{
+    PyObject *index;
+    int overflow;
+
+    if (!PyIndex_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "%s must be an int, not %R", name, value);
+        return -1;
+    }
+    index = PyNumber_Index(value);
+    if (!index) {
+        return -1;
+    }
+    *out = PyLong_AsLongLongAndOverflow(index, &overflow);
+    Py_DECREF(index);
+    if (overflow > 0 || (!overflow && *out > max)) {
+        return raise_bound(PyExc_OverflowError, name, "at most", max, value);
+    }
+    if (overflow < 0 || *out < min) {
+        return raise_bound(PyExc_ValueError, name, "at least", min, value);
+    }
+    return 0;
+}
+
+int arg_poll_params(PyObject *max, PyObject *grow, PyObject *shrink,
+                    struct poll_params *out)
+{
+    if (arg_int(max, "max_ns", 0, INT64_MAX, &out->max_ns) < 0 ||
+        (grow && arg_int(grow, "grow", 0, INT64_MAX, &out->grow) < 0) ||
+        (shrink && arg_int(shrink, "shrink", 0, INT64_MAX, &out->shrink) < 0)) {
+        return -1;
+    }
+    return 0;
+}
+
+int arg_seconds(PyObject *value, const char *name, int64_t *out_ns)
+{
+    double seconds;
+
+    if (value == Py_None) {
+        *out_ns = -1;
+        return 0;
+    }
+    if (!PyFloat_Check(value) && !PyIndex_Check(value)) {
+        PyErr_Format(PyExc_TypeError,
+                     "%s must be a number of seconds or None, not %R", name,
+                     value);
+        return -1;
+    }
+    if (PyFloat_Check(value)) {
+        seconds = PyFloat_AS_DOUBLE(value);
+    } else {
+        PyObject *index = PyNumber_Index(value);
+        int overflow;
+
+        if (!index) {
+            return -1;
+        }
+        /* Too large for an int64: only its sign counts. */
+        seconds = (double)PyLong_AsLongLongAndOverflow(index, &overflow);
+        Py_DECREF(index);
+        seconds = overflow ? overflow * (double)INFINITY : seconds;
+    }
+    if (isnan(seconds)) {
+        PyErr_Format(PyExc_ValueError, "%s must not be NaN: %R", name, value);
+        return -1;
+    }
+    if (seconds < 0) {
+        return raise_bound(PyExc_ValueError, name, "at least", 0, value);
+    }
+    seconds *= (double)NS_PER_SECOND;
+    /* Rounded up: a wait is never shorter than was asked for. */
+    *out_ns = seconds < (double)(INT64_MAX / 2) ? (int64_t)ceil(seconds) : -1;
+    return 0;
+}
+
+int arg_callable(PyObject *value, const char *name, bool none_ok,
+                 PyObject **out)
+{
+    *out = NULL;
+    if (!value || (none_ok && value == Py_None)) {
+        return 0;
+    }
+    if (!PyCallable_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "%s must be callable%s, not %R", name,
+                     none_ok ? " or None" : "", value);
+        return -1;
+    }
+    *out = value;
+    return 0;
+}
+
+PyObject *args_call(PyCFunctionWithKeywords function, void *self,
+                    PyObject *args, PyObject *kwargs)
+{
+    PyObject *result;
+
+    if (kwargs) {
+        kwargs = PyDict_Copy(kwargs);
+        if (!kwargs) {
+            return NULL;
+        }
+        PyObject_GC_UnTrack(kwargs);
+    }
+    result = function(self, args, kwargs);
+    Py_XDECREF(kwargs);
+    return result;
+}
+
+int arg_fd(PyObject *value, int *out)
+{
+    int64_t fd;
+
+    if (!PyIndex_Check(value)) {
+        *out = PyObject_AsFileDescriptor(value);
+        if (*out >= 0) {
+            return 0;
+        }
+        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_Format(PyExc_TypeError,
+                         "fd must be an int or have fileno(), not %R", value);
+        } else if (PyErr_ExceptionMatches(PyExc_ValueError)) {
+            PyErr_Format(PyExc_ValueError, "fd must be an open file, not %R",
+                         value);
+        }
+        return -1;
+    }
+    if (arg_int(value, "fd", 0, INT32_MAX, &fd) < 0) {
+        return -1;
+    }
+    *out = (int)fd;
+    return 0;
+}

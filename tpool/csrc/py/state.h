@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Module state, and what every Python type of the module needs.
+ */
+#ifndef TPOOL_PY_STATE_H
+#define TPOOL_PY_STATE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "base/osdep.h"
+#include "base/thread_stack.h"
+#include "base/trace_ring.h"
+
+#if PY_VERSION_HEX < 0x030D0000 /* the GIL is always there */
+#define Py_BEGIN_CRITICAL_SECTION(op) {
+#define Py_END_CRITICAL_SECTION()     }
+#endif
+
+extern struct PyModuleDef tpool_core_module;
+
+struct module_state {
+    /* Immutable after init. */
+    PyTypeObject *context_type;
+    PyTypeObject *notifier_type;
+    PyTypeObject *bottom_half_type;
+    PyTypeObject *timer_type;
+    PyTypeObject *request_type;
+    PyTypeObject *pool_type;
+    PyTypeObject *worker_type;
+    PyObject *pool_full;        /* exception */
+    PyTypeObject *partial_type; /* functools.partial */
+    PyObject *str_func, *str_args, *str_cancelled;
+    PyObject *set_wakeup_fd; /* see py_signals_init() */
+    PyObject *str_decimal, *str_copy;
+    /* Any thread: where decimal has its context, or NULL; set once. */
+    _Atomic(PyObject *) decimal_variable;
+    /* The process's first thread: its own, found once. */
+    struct thread_stack first_stack;
+    /* Any thread: how often this process is the child of a fork. */
+    _Atomic uint32_t forks;
+    /* Any thread; see pools.h. */
+    struct pool_core *pools;
+    pthread_mutex_t pools_lock;
+    /* Any thread; see trace_ring.h. */
+    struct trace trace;
+    bool trace_ready;
+};
+
+/* errno or -errno -> OSError, which picks the subclass.  Returns NULL. */
+static inline PyObject *raise_errno(int err)
+{
+    errno = err < 0 ? -err : err;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+/* With an exception set: whether it must leave poll(), as Ctrl-C must. */
+static inline bool exception_is_fatal(void)
+{
+    return PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) ||
+           PyErr_ExceptionMatches(PyExc_SystemExit);
+}
+
+/*
+ * A callback has raised.  Returns 0 if the exception went to
+ * sys.unraisablehook, -1 if it is one that must leave poll().
+ */
+static inline int report_callback(PyObject *callback)
+{
+    if (exception_is_fatal()) {
+        return -1;
+    }
+    PyErr_WriteUnraisable(callback);
+    return 0;
+}
+
+/* The exception that is set, with its traceback, as one object; clears it. */
+static inline PyObject *take_exception(void)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback) {
+        PyException_SetTraceback(value, traceback);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+#endif
+}
+
+/* Sets it again.  Steals the reference. */
+static inline void put_exception(PyObject *exc)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(exc);
+#else
+    PyErr_Restore(Py_NewRef(Py_TYPE(exc)), exc, PyException_GetTraceback(exc));
+#endif
+}
+
+/* tp_init of a type whose tp_new does all: for the super().__init__(...) of a
+ * subclass. */
+static inline int init_nothing(PyObject *Py_UNUSED(self),
+                               PyObject *Py_UNUSED(args),
+                               PyObject *Py_UNUSED(kwargs))
+{
+    return 0;
+}
+
+/* Each adds its type to the module state.  Return 0, or -1 with an exception. */
+int py_context_add_type(PyObject *module);
+int py_notifier_add_type(PyObject *module);
+int py_bottom_half_add_type(PyObject *module);
+int py_timer_add_type(PyObject *module);
+int py_request_add_type(PyObject *module);
+int py_pool_add_type(PyObject *module);
+int py_worker_add_type(PyObject *module);
+
+/* What the signal guard needs.  Returns 0, or -1 with an exception. */
+int py_signals_init(PyObject *module);
+
+/* What callable_key() needs.  Returns 0, or -1 with an exception. */
+int py_callable_init(PyObject *module);
+
+/* Adds the functions for all pools.  Returns 0, or -1 with an exception. */
+int py_pools_init(PyObject *module);
+
+/* What decimal_unshare() needs.  Returns 0, or -1 with an exception. */
+int py_decimal_init(PyObject *module);
+
+/* Adds the functions for tracing.  Returns 0, or -1 with an exception. */
+int py_trace_init(PyObject *module);
+
+#endif

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The worker's half of the request queue: poll, stand by, park, take.  See
+ * request_queue.h for the protocol, whose letters stand here, and its proof.
+ */
+#include "queue/queue_lookers.h"
+
+#include <string.h>
+
+/* Looks of a busy wait between two looks at the clock. */
+#define SPINS_PER_CLOCK 16
+/* A helper that found the queue empty this often in a row parks. */
+#define STANDBY_EMPTY_MAX 2
+/* The longest that a poll phase waits for the owner to wake. */
+#define WAKE_MAX_NS 100000
+/*
+ * Poll phases in a row that hit until one is left out where they are long, over a
+ * fraction of the bound: what a wake-up takes may have changed since the last.
+ */
+#define UNMEASURED_MAX 128
+#define LONG_FRACTION  4
+/* Weight of the newest call in the moving average: 1/8. */
+#define CALL_NS_SHIFT 3
+
+static struct request_node *pop(struct request_queue *q)
+{
+    struct request_node *node = q->head;
+
+    if (node) {
+        queue_unlink_node(q, node);
+        q->pops++;
+    }
+    return node;
+}
+
+void request_queue_worker_init(struct queue_worker *w)
+{
+    memset(w, 0, sizeof(*w));
+    parker_init(&w->parker);
+    w->looking = true;
+}
+
+void request_queue_worker_cleanup(struct queue_worker *w)
+{
+    parker_cleanup(&w->parker);
+}
+
+/* Lock held.  What is known of how long calls take. */
+static void learn_call(struct request_queue *q, int64_t call_ns)
+{
+    q->call_ns += (call_ns - q->call_ns) >> CALL_NS_SHIFT;
+}
+
+/* Lock held, a request is queued.  See "Short calls" in the header. */
+static bool may_take(struct request_queue *q, struct queue_worker *w)
+{
+    bool stuck = w->standby_ns && w->seen_pops == q->pops;
+
+    if (stuck) {
+        learn_call(q, STANDBY_NS); /* no end of it has been seen yet */
+    }
+    if (!q->active || q->call_ns > SHORT_CALL_NS || stuck) {
+        return true;
+    }
+    w->standby_ns = w->standby_ns ? 2 * w->standby_ns : STANDBY_NS;
+    if (w->standby_ns > STANDBY_MAX_NS) {
+        w->standby_ns = STANDBY_MAX_NS;
+    }
+    w->standby_empty = 0;
+    w->seen_pops = q->pops;
+    return false;
+}
+
+/*
+ * Worker, no lock.  Busy-waits until a request is there; false: it is not.
+ *
+ * The window counts from when the owner is back from its wait.  If it blocked,
+ * the wake-up that the worker has just sent it takes longer than the window;
+ * a worker that parked meanwhile would have to be woken itself, then the owner
+ * again, and neither would ever find the other polling.
+ */
+static bool poll_phase(struct request_queue *q, int64_t begin_ns,
+                       int64_t poll_ns)
+{
+    int64_t now_ns, deadline_ns = begin_ns + WAKE_MAX_NS;
+    bool back = false;
+
+    do {
+        for (int i = 0; i < SPINS_PER_CLOCK; i++) {
+            /* Another's splice may have moved it on. */
+            if (completion_list_peek(&q->incoming) ||
+                atomic_load_explicit(&q->backlog, memory_order_relaxed)) {
+                return true;
+            }
+            cpu_relax();
+        }
+        if (atomic_load_explicit(&q->interrupt, memory_order_relaxed) ||
+            cpu_pair_is_shared(q->cpus)) {
+            return false;
+        }
+        now_ns = clock_now_ns();
+        if (!back && !atomic_load_explicit(&q->cpus->owner_waits,
+                                           memory_order_relaxed)) {
+            back = true;
+            deadline_ns = deadline_after_ns(now_ns, poll_ns);
+        }
+        if (!back) {
+            cpu_pair_yield(q->cpus); /* it may have been woken on this CPU */
+        }
+    } while (now_ns < deadline_ns || deadline_ns < 0);
+    return false;
+}
+
+/* Lock held.  Whether it parks to see what a wake-up takes. */
+static bool is_to_measure(struct request_queue *q)
+{
+    return !poll_slopes_are_set(&q->params) &&
+           q->polled_ns > q->params.max_ns / LONG_FRACTION &&
+           ++q->unmeasured >= UNMEASURED_MAX;
+}
+
+/* Lock held; dropped while it polls.  False: no poll phase was begun. */
+static bool try_poll(struct request_queue *q, struct queue_worker *w)
+{
+    int64_t poll_ns, begin_ns = w->wait_ns;
+    bool hit;
+
+    if (q->polling || q->sentry != w || w->polled) {
+        return false;
+    }
+    w->polled = true; /* once for each wait */
+    if (cpu_pair_is_single(q->cpus)) {
+        q->stats.poll_refused += q->params.max_ns > 0;
+        return false;
+    }
+    poll_ns = poll_source_window_ns(&q->poll, &q->params, q->wake_ns);
+    if (!poll_ns || w->run_ns / POLL_PAYS_BOUNDS > q->params.max_ns ||
+        is_to_measure(q)) {
+        q->stats.poll_skipped += q->params.max_ns > 0;
+        return false;
+    }
+    cpu_publish(&q->cpus->worker);
+    if (cpu_pair_is_shared(q->cpus)) {
+        q->stats.poll_refused++;
+        return false;
+    }
+    q->polling = true;
+    pthread_mutex_unlock(&q->lock);
+    hit = poll_phase(q, begin_ns, poll_ns);
+    w->poll_end_ns = clock_now_ns();
+    pthread_mutex_lock(&q->lock);
+    q->polling = q->stale = false;
+    queue_update_interrupt(q);
+    q->polled_ns = w->poll_end_ns - begin_ns;
+    q->stats.polled_ns += (uint64_t)q->polled_ns;
+    if (hit) {
+        q->stats.poll_hits++;
+    } else {
+        q->stats.missed_ns += (uint64_t)(w->poll_end_ns - begin_ns);
+        q->stats.poll_misses++;
+    }
+    return true;
+}
+
+/*
+ * Lock held.  Who worked last is the first to be woken; who was woken for nothing
+ * goes under it, or the two would take turns, each a cold start.
+ */
+static void push_parked(struct request_queue *q, struct queue_worker *w)
+{
+    struct queue_worker *newer = q->sentry == w ? NULL : q->newest;
+
+    w->newer = newer;
+    w->older = newer ? newer->older : q->newest;
+    *(newer ? &newer->older : &q->newest) = w;
+    if (w->older) {
+        w->older->newer = w;
+    }
+    w->parked_ns = clock_now_ns();
+    w->parked = true;
+}
+
+/* Lock held; dropped while it sleeps, parked.  Whether it was woken. */
+static bool sleep_parked(struct request_queue *q, struct queue_worker *w,
+                         int64_t timeout_ns)
+{
+    int64_t slept_ns = clock_now_ns();
+    bool woken;
+
+    pthread_mutex_unlock(&q->lock);
+    woken = parker_wait(&w->parker, timeout_ns);
+    pthread_mutex_lock(&q->lock);
+    q->stats.parked_ns += (uint64_t)(clock_now_ns() - slept_ns);
+    if (!woken && !w->parked) {
+        /* Chosen just as it timed out: the wake-up is on its way. */
+        pthread_mutex_unlock(&q->lock);
+        parker_wait(&w->parker, -1);
+        pthread_mutex_lock(&q->lock);
+    }
+    return !w->parked;
+}
+
+static void begin_wait(struct queue_worker *w)
+{
+    if (w->wait_ns < 0) {
+        w->wait_ns = clock_now_ns();
+    }
+}
+
+/* The same, until it is needed.  False: idle for too long, leave. */
+static bool sleep_idle(struct request_queue *q, struct queue_worker *w)
+{
+    int64_t timeout_ns = -1;
+
+    if (q->threads > q->min_threads) {
+        timeout_ns = remaining_ns(
+            clock_now_ns(), deadline_after_ns(w->wait_ns, q->idle_timeout_ns));
+    }
+    if (sleep_parked(q, w, timeout_ns)) {
+        return true; /* the waker counts it as a looker */
+    }
+    queue_unpark(q, w);
+    if (q->threads > q->min_threads) {
+        return false;
+    }
+    queue_start_looking(q, w);
+    return true;
+}
+
+/*
+ * Lock held, nothing is queued, the caller looks.  Who stands by would see the
+ * next request only when its time is over: it is parked like the rest.
+ */
+static void dismiss_helpers(struct request_queue *q)
+{
+    for (struct queue_worker *w = q->newest; w; w = w->older) {
+        if (w->looking) {
+            w->standby_ns = 0;
+            queue_stop_looking(q, w);
+        }
+    }
+}
+
+/* Lock held; dropped while it sleeps.  False: idle for too long, leave. */
+static bool park(struct request_queue *q, struct queue_worker *w)
+{
+    dismiss_helpers(q);
+    push_parked(q, w);
+    queue_stop_looking(q, w);
+    if (queue_look(q)) {
+        queue_unpark(q, w);
+        queue_start_looking(q, w);
+        return true;
+    }
+    cpu_pair_set_worker_comes(q->cpus, false);
+    return sleep_idle(q, w);
+}
+
+/* Lock held.  Its wait is over: work arrived. */
+static void tune(struct request_queue *q, struct queue_worker *w)
+{
+    int64_t begin_ns = w->wait_ns;
+    int64_t wake_ns = atomic_load_explicit(&w->wake_ns, memory_order_relaxed);
+    int64_t lag_ns = 0, wait_ns;
+
+    if (wake_ns >= begin_ns) {
+        lag_ns = clock_now_ns() - wake_ns;
+        q->wake_ns = poll_tuner_wake_ns(q->wake_ns, lag_ns);
+        q->unmeasured = 0;
+    } else { /* it was not woken, it polled */
+        wake_ns = w->poll_end_ns > begin_ns ? w->poll_end_ns : begin_ns;
+    }
+    cpu_publish_lag(&q->cpus->worker_lag_ns, lag_ns);
+    wait_ns = poll_tuner_wait_ns(
+        wake_ns - begin_ns,
+        atomic_load_explicit(&q->cpus->owner_lag_ns, memory_order_relaxed),
+        q->wake_ns);
+    if (q->params.max_ns > 0 && q->sentry == w &&
+        !cpu_pair_is_single(q->cpus)) {
+        poll_source_tune(&q->poll, &q->params, wait_ns);
+    }
+}
+
+/*
+ * Lock held; dropped while it sleeps.  A helper gives the others a moment: parked,
+ * but still a looker.  False: dismissed, and then idle for too long.
+ */
+static bool stand_by(struct request_queue *q, struct queue_worker *w)
+{
+    push_parked(q, w);
+    if (sleep_parked(q, w, w->standby_ns)) {
+        return true;
+    }
+    if (!w->looking) {
+        begin_wait(w);
+        return sleep_idle(q, w);
+    }
+    queue_unpark(q, w);
+    return true;
+}
+
+/* Lock held, nothing queued.  Whether work still flows past a helper. */
+static bool keep_standing_by(struct request_queue *q, struct queue_worker *w)
+{
+    if (w->seen_pops == q->pops || ++w->standby_empty >= STANDBY_EMPTY_MAX) {
+        w->standby_ns = 0;
+    }
+    w->seen_pops = q->pops;
+    return w->standby_ns > 0;
+}
+
+/*
+ * Lock held.  Stops counting the worker.  False: it has to stay, something was
+ * pushed by who still counted on it.
+ */
+static bool leave(struct request_queue *q, struct queue_worker *w,
+                  struct queue_worker **wake)
+{
+    if (w->looking) {
+        queue_stop_looking(q, w);
+        if (queue_look(q) && !queue_somebody_looks(q)) {
+            if (q->threads <= q->max_threads) {
+                queue_start_looking(q, w);
+                return false;
+            }
+            /* Too many: at least one more is there, parked or in a call. */
+            queue_find_looker(q, wake);
+        }
+    }
+    q->threads--;
+    if (q->sentry == w) {
+        q->sentry = NULL;
+    }
+    queue_update_interrupt(q);
+    return true;
+}
+
+/* Lock held; dropped while it waits.  NULL: leave. */
+static struct request_node *wait_and_pop(struct request_queue *q,
+                                         struct queue_worker *w)
+{
+    bool stays;
+
+    w->wait_ns = -1;
+    w->polled = false;
+    for (;;) {
+        queue_splice(q);
+        if (q->threads > q->max_threads) {
+            return NULL;
+        }
+        if (q->head && may_take(q, w)) {
+            if (w->wait_ns >= 0) {
+                tune(q, w);
+            }
+            return pop(q);
+        }
+        if (!q->head && q->shutdown) {
+            return NULL;
+        }
+        if (q->head || keep_standing_by(q, w)) {
+            stays = stand_by(q, w);
+        } else {
+            begin_wait(w);
+            stays = try_poll(q, w) || park(q, w);
+        }
+        if (!stays) {
+            return NULL;
+        }
+    }
+}
+
+struct request_node *request_queue_get(struct request_queue *q,
+                                       struct queue_worker *w)
+{
+    struct request_node *node;
+    struct queue_worker *wake = NULL;
+
+    pthread_mutex_lock(&q->lock);
+    do {
+        node = wait_and_pop(q, w);
+    } while (!node && !leave(q, w, &wake));
+    if (node) {
+        w->standby_ns = 0;
+        q->active++;
+    }
+    if (!wake) { /* else another one comes in its place */
+        cpu_publish(&q->cpus->worker);
+        cpu_pair_set_worker_comes(q->cpus, false);
+    }
+    pthread_mutex_unlock(&q->lock);
+    queue_wake_worker(wake);
+    return node;
+}
+
+enum queue_need request_queue_begin_call(struct request_queue *q,
+                                         struct queue_worker *w)
+{
+    enum queue_need need = QUEUE_SEEN;
+    struct queue_worker *wake = NULL;
+
+    pthread_mutex_lock(&q->lock);
+    queue_stop_looking(q, w);
+    if (queue_look(q) && !queue_somebody_looks(q)) {
+        need = queue_find_looker(q, &wake);
+    }
+    pthread_mutex_unlock(&q->lock);
+    queue_wake_worker(wake);
+    return need;
+}
+
+/* Lock held. */
+static void count_call(struct request_queue *q, struct queue_worker *w,
+                       const struct call_times *times)
+{
+    w->run_ns = times->run_ns;
+    learn_call(q, times->run_ns);
+    q->stats.completed++;
+    q->stats.wait_ns += (uint64_t)times->wait_ns;
+    q->stats.run_ns += (uint64_t)times->run_ns;
+}
+
+struct request_node *request_queue_end_call(struct request_queue *q,
+                                            struct queue_worker *w,
+                                            const struct call_times *times,
+                                            bool more)
+{
+    struct request_node *node = NULL;
+
+    pthread_mutex_lock(&q->lock);
+    if (times->run_ns >= 0) {
+        count_call(q, w, times);
+    }
+    if (more && q->threads <= q->max_threads) {
+        queue_splice(q);
+        node = pop(q);
+    }
+    if (!node) {
+        q->active--;
+        q->sentry = w;
+        queue_start_looking(q, w);
+    }
+    pthread_mutex_unlock(&q->lock);
+    return node;
+}

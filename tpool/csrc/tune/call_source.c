@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See call_source.h.
+ */
+#include "tune/call_source.h"
+
+/* Weights of the newest value: 1/16, half of what RFC 6298 has, so that values
+ * that drift are seen to be off, and 1/4. */
+#define MEAN_SHIFT 4
+#define DEV_SHIFT  2
+/* What is longer by more than so many deviations says little: a host that stops
+ * for a moment.  If it stays so, the deviation grows by a quarter each time. */
+#define OUTLIER        2
+#define OUTLIER_MIN_NS 1000
+/* Before any sleep was seen: Linux lets timers be 50 us late, and wakes. */
+#define LATE_START_NS     80000
+#define LATE_START_DEV_NS 10000
+/* A shorter nap is not worth the system call. */
+#define NAP_MIN_NS 10000
+
+void moving_add(struct moving *m, int64_t ns)
+{
+    int64_t error_ns = ns - m->mean_ns;
+
+    if (!m->mean_ns) {
+        m->mean_ns = ns;
+        m->dev_ns = ns / 2;
+        return;
+    }
+    if (error_ns > OUTLIER * m->dev_ns + OUTLIER_MIN_NS) {
+        error_ns = OUTLIER * m->dev_ns + OUTLIER_MIN_NS;
+    }
+    m->mean_ns += error_ns >> MEAN_SHIFT;
+    error_ns = error_ns < 0 ? -error_ns : error_ns;
+    m->dev_ns += (error_ns - m->dev_ns) >> DEV_SHIFT;
+}
+
+void sleep_costs_init(struct sleep_costs *costs)
+{
+    *costs = (struct sleep_costs){
+        .late = {LATE_START_NS, LATE_START_DEV_NS},
+    };
+}
+
+void sleep_costs_late(struct sleep_costs *costs, int64_t late_ns, bool over)
+{
+    if (over || late_ns > costs->late.mean_ns) {
+        moving_add(&costs->late, late_ns);
+    }
+}
+
+void call_source_init(struct call_source *s, int64_t poll_ns)
+{
+    poll_source_init(&s->poll, poll_ns);
+    s->took = (struct moving){0, 0};
+}
+
+/*
+ * Longer than any window, and as long as the last ones: the phase after a nap would
+ * hit most ends, and what is polled for one, about two deviations and what sleeps
+ * vary by, is less than the wake-up that it saves is worth.
+ */
+static bool is_regular(const struct call_source *s,
+                       const struct poll_params *params, int64_t wake_ns)
+{
+    int64_t worth_ns = poll_history_worth_ns(params->max_ns, wake_ns);
+
+    return s->took.mean_ns > params->max_ns &&
+           s->took.mean_ns / POLL_PAYS_BOUNDS <= params->max_ns &&
+           s->took.dev_ns <= worth_ns / 3;
+}
+
+/* How long before its expected end the nap before a call's end must be over. */
+static int64_t lead_ns(const struct call_source *s,
+                       const struct sleep_costs *costs, int64_t window_ns)
+{
+    int64_t margin_ns = 2 * (s->took.dev_ns + costs->late.dev_ns);
+
+    /* The window must reach beyond the expected end. */
+    margin_ns = margin_ns < window_ns / 2 ? margin_ns : window_ns / 2;
+    return costs->late.mean_ns + margin_ns;
+}
+
+/* left_ns: until the expected end.  Chooses CALL_BLOCK where no nap fits. */
+static struct call_plan plan_nap(const struct call_source *s,
+                                 const struct poll_params *params,
+                                 const struct sleep_costs *costs,
+                                 int64_t left_ns)
+{
+    struct call_plan plan = {.choice = CALL_BLOCK};
+    int64_t window_ns = params->max_ns < NAP_POLL_MAX_NS ? params->max_ns
+                                                         : NAP_POLL_MAX_NS;
+    int64_t nap_ns = left_ns - lead_ns(s, costs, window_ns);
+
+    if (nap_ns >= NAP_MIN_NS) {
+        plan = (struct call_plan){CALL_NAP, window_ns, nap_ns};
+    } else if (left_ns <= params->max_ns) { /* it has come late to the wait */
+        plan = (struct call_plan){CALL_POLL, params->max_ns, 0};
+    }
+    return plan;
+}
+
+struct call_plan call_source_plan(struct call_source *s,
+                                  const struct poll_params *params,
+                                  const struct sleep_costs *costs,
+                                  int64_t age_ns)
+{
+    /* First: it says of each wait whether the source is tried again by it. */
+    int64_t window_ns = poll_source_window_ns(&s->poll, params, costs->wake_ns);
+    struct call_plan plan = {.choice = CALL_BLOCK};
+    int64_t left_ns = s->took.mean_ns - age_ns;
+    bool known = age_ns >= 0 && s->took.mean_ns;
+
+    if (known && left_ns > 0 && params->hybrid && !s->poll.poll_ns &&
+        is_regular(s, params, costs->wake_ns)) {
+        plan = plan_nap(s, params, costs, left_ns);
+        if (plan.choice != CALL_BLOCK) {
+            return plan;
+        }
+    }
+    plan.window_ns = window_ns;
+    if (plan.window_ns) {
+        plan.choice = CALL_POLL;
+        if (known && left_ns - 2 * s->took.dev_ns > plan.window_ns) {
+            plan = (struct call_plan){.choice = CALL_HOPELESS};
+        }
+    }
+    return plan;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Poll source: the window of one source of work.  QEMU's rule until there is a
+ * history, and wherever its slopes are set; then what the history says.
+ * Arithmetic only: no clock, no threads.
+ */
+#ifndef TPOOL_TUNE_POLL_SOURCE_H
+#define TPOOL_TUNE_POLL_SOURCE_H
+
+#include "tune/poll_history.h"
+#include "tune/poll_tuner.h"
+
+/* Work this many bounds long gains too little by what polling saves of it. */
+#define POLL_PAYS_BOUNDS 32
+
+/* Waits that are not polled until one is again: things change. */
+#define POLL_RETRY 256
+
+struct poll_source {
+    int64_t poll_ns; /* the window now */
+    struct poll_history history;
+    int64_t wake_ns;  /* what a wake-up takes, as was known before the wait */
+    uint32_t skipped; /* waits in a row for which the history was against it */
+    bool retried;     /* the wait now is polled although it is */
+};
+
+/* poll_ns: the window to start with. */
+void poll_source_init(struct poll_source *s, int64_t poll_ns);
+
+/*
+ * How long the poll phase of the next wait may last, 0: not at all.  wake_ns:
+ * what a wake-up costs, 0: unknown.  Counts the waits that it is against.
+ */
+int64_t poll_source_window_ns(struct poll_source *s,
+                              const struct poll_params *params,
+                              int64_t wake_ns);
+
+/* After a wait, as poll_tuner_next_ns(); sets the window. */
+enum poll_verdict poll_source_tune(struct poll_source *s,
+                                   const struct poll_params *params,
+                                   int64_t block_ns);
+
+#endif

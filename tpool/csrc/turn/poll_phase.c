@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The poll phase of a turn: how long it may last, the busy wait, self-tuning.
+ */
+#include "turn/poll_phase.h"
+
+/* The main thread looks for signals this often while it polls. */
+#define SIGNAL_NS (1 * NS_PER_MS)
+/* After the owner has left the CPU: the worker there is only being woken. */
+#define PARTED_NS 100000
+/* Between two looks at Python's io_poll callbacks. */
+#define IO_POLL_NS 2000
+
+PyThreadState *context_gil_drop(AioContextObject *c, uint32_t what_for)
+{
+    PyThreadState *ts = PyEval_SaveThread();
+
+    atomic_store_explicit(&c->core->aio.cpus.owner_waits, what_for,
+                          memory_order_relaxed);
+    return ts;
+}
+
+void context_gil_take(AioContextObject *c, PyThreadState *ts)
+{
+#ifndef Py_GIL_DISABLED
+    aio_handoff_from_worker(&c->core->aio);
+#endif
+    atomic_store_explicit(&c->core->aio.cpus.owner_waits, 0,
+                          memory_order_relaxed);
+    PyEval_RestoreThread(ts);
+}
+
+bool context_looks(const AioContextObject *c)
+{
+    return c->interleaved && c->handlers.count > 0 && !c->fdmon.haunted;
+}
+
+/* Calls io_poll of every pollable handler: 1 if one said true, -1 fatal. */
+static int call_io_poll(struct wait *w)
+{
+    int any = 0;
+
+    for (int i = 0; w->pollable && w->pollable[i]; i++) {
+        int truth = handler_call(w->pollable[i], IO_POLL);
+
+        if (truth < 0) {
+            return -1;
+        }
+        w->pollable[i]->polled = truth ? w->poll : 0;
+        any |= truth;
+    }
+    return any;
+}
+
+/* Calls io_poll_begin of every pollable handler, of *begun if one is fatal. */
+static int poll_begin(struct wait *w, int *begun)
+{
+    int ret = 0;
+
+    for (*begun = 0; ret >= 0 && w->pollable && w->pollable[*begun];) {
+        ret = handler_call(w->pollable[(*begun)++], IO_POLL_BEGIN);
+    }
+    return ret < 0 ? -1 : 0;
+}
+
+/* Calls io_poll_end where io_poll_begin was called, whatever is raised. */
+static int poll_end(struct wait *w, int begun, int hit)
+{
+    PyObject *exc = hit < 0 ? take_exception() : NULL;
+
+    for (int i = 0; i < begun; i++) {
+        if (handler_call(w->pollable[i], IO_POLL_END) < 0) {
+            Py_XSETREF(exc, take_exception());
+        }
+    }
+    if (exc) {
+        put_exception(exc);
+        return -1;
+    }
+    return hit;
+}
+
+/* A phase cannot begin, beside the worker on one CPU; whether it is time to part. */
+static bool refuse(AioContextObject *c, int64_t window_ns)
+{
+    counter_add(&c->stats.polls_refused, 1);
+    trace_emit(c->core->trace, TRACE_POLL_REFUSED, c, window_ns);
+    return cpu_parting_is_due(&c->parting, &c->core->aio.cpus);
+}
+
+/* Not beside the worker on one CPU: the window, 0, or all there may be. */
+static int64_t unshared_window_ns(AioContextObject *c, struct wait *w,
+                                  int64_t window_ns)
+{
+    struct cpu_pair *cpus = &c->core->aio.cpus;
+    PyThreadState *ts;
+
+    if (!window_ns || !cpu_pair_is_shared(cpus)) {
+        return window_ns;
+    }
+    if (!refuse(c, window_ns)) {
+        return 0;
+    }
+    /* The worker comes to run where this thread leaves. */
+    ts = context_gil_drop(c, OWNER_WAITS);
+    cpu_pair_part(cpus, &c->parting);
+    context_gil_take(c, ts);
+    w->start_ns = w->end_ns = clock_now_ns();
+    /* A block now would bring them together again. */
+    return window_ns > PARTED_NS ? window_ns : PARTED_NS;
+}
+
+void poll_phase_plan(AioContextObject *c, struct wait *w)
+{
+    struct aio_core *core = &c->core->aio;
+
+    w->plan = (struct call_plan){.choice = CALL_BLOCK};
+    if (!w->work || cpu_pair_is_single(&core->cpus)) {
+        return;
+    }
+    w->plan = call_table_plan(
+        &core->calls, &c->params, &c->sleep,
+        atomic_load_explicit(&core->in_flight, memory_order_relaxed),
+        c->poll_ns, w->start_ns);
+}
+
+/* No poll phase is begun: why. */
+static void count_none(AioContextObject *c, const struct wait *w)
+{
+    if (w->work && w->plan.choice == CALL_BLOCK) {
+        counter_add(&c->stats.polls_skipped, 1);
+        trace_emit(c->core->trace, TRACE_POLL_SKIPPED, c, 0);
+    } else if (w->work && w->plan.choice != CALL_POLL) {
+        /* A nap that cannot be, for a timer or a foreign loop, too. */
+        counter_add(&c->stats.polls_hopeless, 1);
+        trace_emit(c->core->trace, TRACE_POLL_HOPELESS, c, 0);
+    }
+}
+
+/* How long this turn may poll: 0 where polling is off or does not pay. */
+static int64_t poll_window_ns(AioContextObject *c, struct wait *w)
+{
+    int64_t window_ns = 0, notify_ns = 0;
+
+    if (cpu_pair_is_single(&c->core->aio.cpus)) {
+        if (w->work || w->pollable) {
+            refuse(c, c->params.max_ns);
+        }
+        return 0;
+    }
+    if (poll_phase_for_notify(c) && c->notify_poll_ns) {
+        notify_ns = c->notify_poll_ns + c->sleep.wake_ns;
+    }
+    for (int i = 0; w->pollable && w->pollable[i]; i++) {
+        if (w->pollable[i]->poll_ns > window_ns) {
+            window_ns = w->pollable[i]->poll_ns;
+        }
+    }
+    window_ns = poll_tuner_window_ns(&c->params, window_ns, c->sleep.wake_ns);
+    if (w->plan.choice == CALL_POLL && w->plan.window_ns > window_ns) {
+        window_ns = w->plan.window_ns;
+    }
+    window_ns = window_ns > notify_ns ? window_ns : notify_ns;
+    if (!window_ns) {
+        count_none(c, w);
+    }
+    return unshared_window_ns(c, w, window_ns);
+}
+
+/* GIL released.  1: there is progress, 0: none, else -errno. */
+static int busy_slice(AioContextObject *c, struct wait *w, int64_t deadline_ns)
+{
+    if (aio_poll_phase(&c->core->aio, deadline_ns)) {
+        w->end_ns = clock_now_ns();
+        return 1;
+    }
+    w->end_ns = clock_now_ns();
+    if (!w->looks) {
+        return 0;
+    }
+    c->looked_ns = w->end_ns;
+    w->n_events = fdmon_wait(&c->fdmon, 0, w->events);
+    return w->n_events > 0 ? 1 : w->n_events;
+}
+
+/*
+ * The same, looking at the fds now and then: not once with the GIL, for which it
+ * would have to sleep while the call that it waits for runs Python.
+ */
+static int busy_slices(AioContextObject *c, struct wait *w, int64_t deadline_ns)
+{
+    int64_t slice_ns;
+    int hit;
+
+    do {
+        slice_ns = w->looks ? w->end_ns + FD_LOOK_NS : deadline_ns;
+        slice_ns = slice_ns < deadline_ns ? slice_ns : deadline_ns;
+        hit = busy_slice(c, w, slice_ns);
+        /* An early end means that the partner needs this CPU. */
+    } while (!hit && w->end_ns >= slice_ns && w->end_ns < deadline_ns);
+    return hit;
+}
+
+/* Busy-waits until deadline_ns: 1 progress, 0 none, -1 exception. */
+static int busy_wait(AioContextObject *c, struct wait *w, int64_t deadline_ns)
+{
+    int64_t until_ns;
+    int hit;
+
+    do {
+        PyThreadState *ts;
+
+        until_ns = w->end_ns + (w->pollable ? IO_POLL_NS : SIGNAL_NS);
+        until_ns = until_ns < deadline_ns ? until_ns : deadline_ns;
+        hit = call_io_poll(w);
+        if (hit) {
+            return hit;
+        }
+        ts = context_gil_drop(c, OWNER_WAITS);
+        hit = busy_slices(c, w, until_ns);
+        context_gil_take(c, ts);
+        if (hit < 0) {
+            w->n_events = 0;
+            raise_errno(hit);
+            return -1;
+        }
+        if (hit) {
+            return 1;
+        }
+        if (c->owner_is_main && PyErr_CheckSignals() < 0) {
+            return -1;
+        }
+        if (c->polls != w->poll) {
+            return 0; /* a nested poll(): block() looks anew */
+        }
+        w->looks = context_looks(c); /* a signal handler may have added one */
+    } while (w->end_ns >= until_ns && w->end_ns < deadline_ns);
+    return 0;
+}
+
+/* What a poll phase was. */
+static void count_phase(AioContextObject *c, int64_t begin_ns, int64_t end_ns,
+                        bool hit)
+{
+    counter_add(&c->stats.polled_ns, (uint64_t)(end_ns - begin_ns));
+    if (hit) {
+        cpu_parting_done(&c->parting);
+        counter_add(&c->stats.polls_hit, 1);
+    } else {
+        counter_add(&c->stats.missed_ns, (uint64_t)(end_ns - begin_ns));
+        counter_add(&c->stats.polls_missed, 1);
+    }
+}
+
+int poll_phase_after_nap(AioContextObject *c, struct wait *w)
+{
+    struct cpu_pair *cpus = &c->core->aio.cpus;
+    int64_t begin_ns = clock_now_ns(), deadline_ns;
+    int hit;
+
+    if (begin_ns < w->nap_ns) {
+        return 0; /* a signal has woken it */
+    }
+    sleep_costs_late(&c->sleep, begin_ns - w->nap_ns, true);
+    cpu_publish(&cpus->owner);
+    if (cpu_pair_is_shared(cpus)) {
+        if (!refuse(c, w->plan.window_ns)) {
+            return 0;
+        }
+        cpu_pair_part(cpus, &c->parting);
+        begin_ns = clock_now_ns();
+    }
+    trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_BEGIN, c,
+                  w->plan.window_ns, begin_ns);
+    deadline_ns = soonest_timeout_ns(begin_ns + w->plan.window_ns,
+                                     w->deadline_ns);
+    w->end_ns = begin_ns;
+    hit = busy_slices(c, w, deadline_ns);
+    trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c, hit == 1,
+                  w->end_ns);
+    count_phase(c, begin_ns, w->end_ns, hit == 1);
+    w->polled_from_ns = begin_ns;
+    w->polled_ns = w->end_ns - begin_ns;
+    return hit < 0 ? hit : w->n_events;
+}
+
+int poll_phase_run(AioContextObject *c, struct wait *w)
+{
+    int64_t window_ns = poll_window_ns(c, w), begin_ns = w->end_ns, deadline_ns;
+    int hit, begun;
+
+    if (!window_ns) {
+        return 0;
+    }
+    deadline_ns = deadline_after_ns(begin_ns, window_ns);
+    deadline_ns = soonest_timeout_ns(deadline_ns, w->deadline_ns);
+    if (deadline_ns < 0) {
+        deadline_ns = INT64_MAX;
+    }
+    trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_BEGIN, c, window_ns,
+                  begin_ns);
+    hit = poll_begin(w, &begun);
+    if (hit == 0) {
+        hit = busy_wait(c, w, deadline_ns);
+    }
+    hit = poll_end(w, begun, hit);
+    if (hit == 0) {
+        /* What came before io_poll_end turned notifications on again. */
+        hit = call_io_poll(w);
+    }
+    trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c, hit == 1,
+                  w->end_ns);
+    count_phase(c, begin_ns, w->end_ns, hit == 1);
+    return hit;
+}

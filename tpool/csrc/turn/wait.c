@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See wait.h.
+ */
+#include "turn/wait.h"
+
+/* How often the owner counts the CPUs that it may use: an affinity, or the quota
+ * of a control group, may change at any time. */
+#define CPUS_LOOK_NS NS_PER_SECOND
+/* For so long fds that were the context's own are taken to be it still. */
+#define SHOWN_NS NS_PER_MS
+
+/* When idle bottom halves, or fds that nothing tells of, are looked at. */
+static int64_t idle_ns(AioContextObject *c)
+{
+    return soonest_timeout_ns(context_idle_timeout_ns(c),
+                              c->fdmon.haunted ? FDMON_HAUNTED_NS : -1);
+}
+
+int64_t wait_due_ns(AioContextObject *c)
+{
+    if (c->batch_head || notify_is_notified(&c->core->aio.notify)) {
+        return 0;
+    }
+    return soonest_timeout_ns(idle_ns(c), timers_timeout_ns(&c->timers));
+}
+
+int64_t wait_due_at_ns(AioContextObject *c)
+{
+    return soonest_timeout_ns(deadline_in_ns(idle_ns(c)),
+                              timers_expire_ns(&c->timers));
+}
+
+/*
+ * Callbacks and signal handlers have run since the turn began.  Whether there
+ * is still nothing to do; a timer may be due sooner than it was.
+ */
+static bool still_nothing_due(AioContextObject *c, struct wait *w)
+{
+    int64_t timeout_ns = wait_due_ns(c);
+
+    w->deadline_ns = soonest_timeout_ns(w->deadline_ns,
+                                        deadline_in_ns(timeout_ns));
+    /* A nested poll() may have dispatched, or accepted, what was ours. */
+    return timeout_ns != 0 && c->polls == w->poll;
+}
+
+/* Something has come during a nap: had it been over, if it had been in time? */
+static void nap_cut_short(AioContextObject *c, const struct wait *w)
+{
+    int64_t wake_ns = atomic_load_explicit(&c->core->aio.notify.wake_ns,
+                                           memory_order_relaxed);
+
+    if (wake_ns > w->nap_ns) {
+        sleep_costs_late(&c->sleep, clock_now_ns() - w->nap_ns, false);
+    }
+}
+
+/* Blocks until something comes.  Returns 0, or -1 with an exception. */
+static int block(AioContextObject *c, struct wait *w)
+{
+    struct aio_core *core = &c->core->aio;
+    int64_t begin_ns = clock_now_ns();
+    int guarded = 0, n = 0;
+
+    if (begin_ns - c->cpus_ns > CPUS_LOOK_NS) {
+        /* Who polls all the time sees the partner on its CPU, and comes here. */
+        c->cpus_ns = begin_ns;
+        cpu_pair_look(&core->cpus);
+    }
+    if (begin_ns - c->shown_ns > SHOWN_NS) {
+        if (fdmon_is_gone(&c->fdmon)) {
+            raise_errno(EBADF);
+            return -1;
+        }
+        c->shown_ns = begin_ns;
+    }
+    if (c->owner_is_main) {
+        guarded = signal_guard_enter(&c->signals);
+        if (guarded < 0) {
+            return -1;
+        }
+    }
+    if (still_nothing_due(c, w) &&
+        notify_may_block(&core->notify, &core->list)) {
+        int64_t until_ns = soonest_timeout_ns(w->deadline_ns,
+                                              w->nap_ns ? w->nap_ns : -1);
+        struct lock_hold hold = context_release_all(c);
+        PyThreadState *ts = context_gil_drop(c, OWNER_WAITS);
+
+        n = aio_poll_block(core, &c->fdmon, time_left_ns(until_ns), w->events);
+        if (n == 0 && w->nap_ns) {
+            n = poll_phase_after_nap(c, w);
+        } else if (w->nap_ns) {
+            nap_cut_short(c, w);
+        }
+        context_gil_take(c, ts);
+        context_acquire_again(c, hold);
+    }
+    if (guarded) {
+        signal_guard_leave(&c->signals);
+    }
+    cpu_publish(&core->cpus.owner);
+    w->end_ns = clock_now_ns();
+    trace_emit_at(c->core->trace, TRACE_BLOCK, c,
+                  (w->polled_ns ? w->polled_from_ns : w->end_ns) - begin_ns,
+                  begin_ns);
+    counter_add(&c->stats.blocked_ns,
+                (uint64_t)(w->end_ns - begin_ns - w->polled_ns));
+    w->polled_ns = 0;
+    if (n < 0) {
+        raise_errno(n);
+        return -1;
+    }
+    w->n_events = n;
+    c->looked_ns = w->end_ns;
+    return c->owner_is_main ? PyErr_CheckSignals() : 0;
+}
+
+static bool polling_is_on(AioContextObject *c)
+{
+    return c->params.max_ns > 0 &&
+           (c->interleaved || !counter_get(&c->handlers.blind));
+}
+
+void wait_begin(AioContextObject *c, struct wait *w, int64_t timeout_ns)
+{
+    struct aio_core *core = &c->core->aio;
+
+    w->start_ns = w->end_ns = clock_now_ns();
+    w->nap_ns = w->polled_ns = 0;
+    w->deadline_ns = deadline_after_ns(w->start_ns, timeout_ns);
+    /* Relaxed: the owner's own submits are in; others come with a node. */
+    w->work = polling_is_on(c) &&
+              atomic_load_explicit(&core->in_flight, memory_order_relaxed) != 0;
+    w->arrived = false;
+    w->looks = context_looks(c);
+    cpu_publish(&core->cpus.owner);
+}
+
+/* Whether the calls in flight are waited for by a nap, and then polling. */
+static bool naps(AioContextObject *c, const struct wait *w)
+{
+    return w->plan.choice == CALL_NAP && !w->pollable && !c->notify_poll_ns &&
+           remaining_ns(w->start_ns + w->plan.nap_ns, w->deadline_ns) != 0;
+}
+
+/* Sleeps through most of a call.  1: something came, 0: nothing, -1: exception. */
+static int nap(AioContextObject *c, struct wait *w)
+{
+    int ret;
+
+    counter_add(&c->stats.naps, 1);
+    trace_emit(c->core->trace, TRACE_POLL_NAP, c, w->plan.nap_ns);
+    w->nap_ns = w->start_ns + w->plan.nap_ns;
+    ret = block(c, w);
+    w->nap_ns = 0;
+    if (ret < 0) {
+        return -1;
+    }
+    return w->n_events > 0 || aio_poll_progress(&c->core->aio) ||
+           wait_due_ns(c) == 0 ||
+           remaining_ns(w->end_ns, w->deadline_ns) == 0 || c->polls != w->poll;
+}
+
+int wait_for_work(AioContextObject *c, struct wait *w, int64_t timeout_ns)
+{
+    int hit;
+
+    wait_begin(c, w, timeout_ns);
+    if (polling_is_on(c) && c->handlers.pollable) {
+        w->pollable = handlers_pollable(&c->handlers);
+        if (!w->pollable) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+    poll_phase_plan(c, w);
+    hit = naps(c, w) ? nap(c, w) : poll_phase_run(c, w);
+    if (hit == 0 && block(c, w) < 0) {
+        hit = -1;
+    }
+    if (hit >= 0) {
+        poll_phase_tune(c, w);
+    }
+    return hit < 0 ? -1 : 0;
+}

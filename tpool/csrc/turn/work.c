@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What has come by the completion list: kept in the context, in order of
+ * arrival, and dispatched in bounded batches.
+ */
+#include "context/bottom_half.h"
+#include "context/context.h"
+#include "pool/request.h"
+
+/* Completions and bottom halves of one turn at most, then fds and timers. */
+#define DISPATCH_BATCH 64
+/* An idle bottom half waits this long for the owner to have something to do. */
+#define IDLE_NS (10 * NS_PER_MS)
+
+/* Owner.  Appends node to the batch, or to what waits for idle time. */
+static void append(struct completion_node **head, struct completion_node **tail,
+                   struct completion_node *node)
+{
+    node->next = NULL;
+    *(*head ? &(*tail)->next : head) = node;
+    *tail = node;
+}
+
+static struct completion_node *take_first(struct completion_node **head)
+{
+    struct completion_node *node = *head;
+
+    *head = node->next;
+    return node;
+}
+
+void context_take_arrived(AioContextObject *c)
+{
+    struct completion_node *node, *next;
+
+    for (node = completion_list_take(&c->core->aio.list); node; node = next) {
+        PyObject *work = work_of(node);
+
+        next = node->next;
+        if (Py_TYPE(work) == c->state->bottom_half_type &&
+            bottom_half_is_idle(work)) {
+            append(&c->idle_head, &c->idle_tail, node);
+        } else {
+            append(&c->batch_head, &c->batch_tail, node);
+        }
+    }
+}
+
+int64_t context_idle_timeout_ns(AioContextObject *c)
+{
+    for (struct completion_node *n = c->idle_head; n; n = n->next) {
+        if (!bottom_half_is_idle(work_of(n))) {
+            return 0; /* scheduled in earnest since, or cancelled */
+        }
+    }
+    return c->idle_head ? IDLE_NS : -1;
+}
+
+/* Runs one object that came by the list, and drops its reference. */
+static int run_work(AioContextObject *c, PyObject *work, bool *progress)
+{
+    int ret;
+
+    if (Py_TYPE(work) == c->state->bottom_half_type) {
+        counter_add(&c->core->aio.posts_run, 1);
+        ret = bottom_half_run(work, progress);
+    } else {
+        *progress = true;
+        ret = request_dispatch(work);
+    }
+    counter_add(&c->stats.dispatched, 1);
+    Py_DECREF(work);
+    return ret;
+}
+
+bool context_is_post(AioContextObject *c, struct completion_node *node)
+{
+    PyObject *work = work_of(node);
+
+    return Py_TYPE(work) == c->state->bottom_half_type &&
+           bottom_half_is_post(work);
+}
+
+void context_hand_over_posts(AioContextObject *c)
+{
+    bool progress;
+
+    context_absorb(c);
+    for (struct completion_node *n = c->batch_head; n; n = n->next) {
+        if (context_is_post(c, n) &&
+            bottom_half_run(work_of(n), &progress) < 0) {
+            PyErr_WriteUnraisable(NULL);
+        }
+    }
+}
+
+int context_dispatch_work(AioContextObject *c, bool for_loop, bool *progress)
+{
+    struct completion_node *last_idle = c->idle_tail;
+    bool post, posted = false;
+    int ret = 0;
+
+    /* What is posted costs the loop above its time, not this one: all of it. */
+    for (int n = 0; n < DISPATCH_BATCH && c->batch_head && ret == 0;
+         n += !post) {
+        post = context_is_post(c, c->batch_head);
+        if (for_loop && posted && !post) {
+            c->behind = true;
+            return 0;
+        }
+        if (n > 0 && c->timers.used && timers_timeout_ns(&c->timers) == 0) {
+            break; /* slow callbacks: the timer first */
+        }
+        posted |= post;
+        ret = run_work(c, work_of(take_first(&c->batch_head)), progress);
+    }
+    /* A nested poll() may have taken the rest, and the idle ones. */
+    while (ret == 0 && c->idle_head && last_idle) {
+        struct completion_node *node = take_first(&c->idle_head);
+
+        if (node == last_idle) {
+            last_idle = NULL;
+        }
+        ret = run_work(c, work_of(node), progress);
+    }
+    return ret;
+}
+
+int context_drain(AioContextObject *c)
+{
+    /* Bottom halves wait here: they go with the context, or back. */
+    struct completion_node *kept_head = NULL, *kept_tail = NULL;
+    int ret = 0;
+
+    context_absorb(c);
+    while (ret == 0 && c->batch_head) {
+        struct completion_node *node = take_first(&c->batch_head);
+        PyObject *work = work_of(node);
+
+        if (Py_TYPE(work) == c->state->request_type) {
+            ret = request_dispatch(work);
+            Py_DECREF(work);
+        } else {
+            append(&kept_head, &kept_tail, node);
+        }
+        context_absorb(c);
+    }
+    if (kept_head) {
+        kept_tail->next = c->batch_head;
+        if (!c->batch_head) {
+            c->batch_tail = kept_tail;
+        }
+        c->batch_head = kept_head;
+    }
+    return ret;
+}
