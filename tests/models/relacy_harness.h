@@ -15,10 +15,10 @@
 #include <cstdlib>
 #include <relacy/relacy.hpp>
 
-#define TPOOL_OSDEP_H
-#define TPOOL_CLOCK_H
-#define TPOOL_EVENT_NOTIFIER_H
-#define TPOOL_PARKER_H
+#define TPOOL_BASE_OSDEP_H
+#define TPOOL_BASE_CLOCK_H
+#define TPOOL_BASE_EVENT_NOTIFIER_H
+#define TPOOL_BASE_PARKER_H
 
 using namespace rl;
 
