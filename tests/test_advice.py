@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import pytest
 
-from tpool import advice, grid
-from tpool.advice import Aim
-from tpool.points import Point
+from tpool.cli.bench import advice, grid
+from tpool.cli.bench.advice import Aim
+from tpool.cli.bench.points import Point
 
 SHORT, LONG = grid.Case(0), grid.Case(100_000)
 BLOCKING = grid.Way("blocking", 0)

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from conftest import run_code
 
-from tpool import cli, measure, peers
-from tpool import tree as tree_module
+from tpool import cli
+from tpool.cli.measure import measure, peers
+from tpool.cli.measure import tree as tree_module
 
 TIMEOUT_S = 120
 MODES = ["tpool, polling off", "tpool, polling on", "concurrent.futures"]
@@ -528,7 +529,8 @@ def test_an_interrupt_before_the_first_round_says_so(tree, what, options):
     """The interrupt is raised where a signal would raise it."""
     code = textwrap.dedent(f"""
         import sys
-        from tpool import cli, measure
+        from tpool import cli
+        from tpool.cli.measure import measure
 
         def tell(self, what, done, total):
             if what == {what!r}:

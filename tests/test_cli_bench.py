@@ -12,7 +12,8 @@ import textwrap
 
 import pytest
 
-from tpool import cli, sweep
+from tpool import cli
+from tpool.cli.bench import sweep
 
 pytestmark = pytest.mark.timeout(300)
 TIMEOUT_S = 120
@@ -48,7 +49,8 @@ def command(*arguments, before="", rounds=1):
     """
     code = textwrap.dedent(before) + textwrap.dedent(f"""
         import sys
-        from tpool import cli, sweep
+        from tpool import cli
+        from tpool.cli.bench import sweep
         sweep.FULL = sweep.Effort({rounds}, 0, 0, 1, 5)
         sys.exit(cli.main(["bench", *sys.argv[1:]]))
     """)
@@ -289,7 +291,7 @@ def test_a_picture_that_cannot_be_written_is_said_before_measuring(tmp_path, kin
         "--plot",
         path,
         before="""
-            from tpool import sweep
+            from tpool.cli.bench import sweep
             sweep.Sweep.run = lambda self: 1 / 0
         """,
     )
@@ -337,7 +339,7 @@ def test_nothing_that_may_switch_the_gil_on_is_imported_before_measuring(tmp_pat
         tmp_path / "a.png",
         before="""
             import sys
-            from tpool import sweep
+            from tpool.cli.bench import sweep
             run = sweep.Sweep.run
             gil = getattr(sys, "_is_gil_enabled", lambda: True)
             before = gil()
@@ -430,7 +432,7 @@ def test_an_interrupt_before_a_round_is_complete_says_so(tmp_path, options):
         path,
         before="""
             import signal
-            from tpool import sweep
+            from tpool.cli.bench import sweep
             pass_ = sweep.Sweep._one_pass
 
             def interrupted(self, case, way):
@@ -458,7 +460,7 @@ def test_an_interrupt_while_it_sums_up_waits_until_all_is_printed():
         *ONE,
         before="""
             import signal
-            from tpool import points
+            from tpool.cli.bench import points
             made = points.points
 
             def interrupted(*arguments):
@@ -480,7 +482,7 @@ def test_an_interrupt_that_the_shell_ignores_is_ignored():
         *ONE,
         before="""
             import os, signal
-            from tpool import sweep
+            from tpool.cli.bench import sweep
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             run = sweep.Sweep.run
 

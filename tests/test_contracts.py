@@ -27,41 +27,6 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tpool"
 CSRC = PACKAGE / "csrc"
 C_FILES = sorted(CSRC.rglob("*.[ch]"))
-PY_FILES = sorted(PACKAGE.glob("*.py"))
-
-# Floors of the Python modules: an import points down.
-PY_FLOORS = {
-    "console": 0,
-    "stats": 0,
-    "registry": 0,
-    "trace_events": 0,
-    "perfetto": 1,
-    "trace": 2,
-    "worker_thread": 1,
-    "tree": 0,
-    "aio_context": 2,
-    "thread_pool": 3,
-    "iothread": 4,
-    "meter": 4,
-    "pytest_plugin": 5,
-    "selector": 4,
-    "loop_executor": 0,
-    "loop_pool": 4,
-    "guest": 5,
-    "loop": 6,
-    "info": 5,
-    "grid": 3,
-    "sweep": 5,
-    "points": 6,
-    "advice": 7,
-    "plot": 7,
-    "sweep_report": 8,
-    "peers": 6,
-    "measure": 7,
-    "report": 8,
-    "bench": 9,
-    "cli": 10,
-}
 
 
 def c_name(path):
@@ -126,29 +91,6 @@ def test_c_file_has_no_global_that_changes(path):
             assert re.search(allowed, line), line
 
 
-@pytest.mark.parametrize("path", PY_FILES, ids=lambda path: path.name)
-def test_python_imports_point_down(path):
-    """Those of functions too; those for types alone are not there at run time."""
-    if path.stem in ("__init__", "__main__"):
-        return
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    tree.body = [
-        node
-        for node in tree.body
-        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
-    ]
-    for node in ast.walk(tree):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "tpool" and parts[1] in PY_FLOORS:
-                assert PY_FLOORS[parts[1]] < PY_FLOORS[path.stem], name
-
-
 def configuration():
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -158,11 +100,9 @@ def test_file_lists_of_the_build_equal_the_folder():
     for key, pattern in (("sources", "*.c"), ("depends", "*.h")):
         folder = sorted(str(p.relative_to(ROOT)) for p in CSRC.rglob(pattern))
         assert extension[key] == folder
-
-
-def test_python_modules_that_are_there_are_all_known():
-    known = {"__init__", "__main__", *PY_FLOORS}
-    assert {path.stem for path in PY_FILES} <= known
+    packages = {str(p.parent.relative_to(ROOT)) for p in PACKAGE.rglob("*.py")}
+    names = sorted(name.replace("/", ".") for name in packages)
+    assert configuration()["tool"]["setuptools"]["packages"] == names
 
 
 def test_init_re_exports_all_and_nothing_else():
@@ -190,21 +130,25 @@ def test_init_re_exports_all_and_nothing_else():
 
 
 def modules():
-    for info in pkgutil.iter_modules(tpool.__path__):
-        if info.name not in ("__main__", "_core"):
-            yield importlib.import_module(f"tpool.{info.name}")
+    for info in pkgutil.walk_packages(tpool.__path__, "tpool."):
+        if info.name not in ("tpool.__main__", "tpool._core"):
+            yield importlib.import_module(info.name)
+
+
+def listed(module):
+    return getattr(module, "__all__", [])  # none: it has nothing of its own
 
 
 def test_each_module_lists_what_it_has_and_its_public_names_are_listed():
     for module in modules():
-        assert list(module.__all__) == sorted(module.__all__, key=sort_key), module
-        for name in module.__all__:
+        assert list(listed(module)) == sorted(listed(module), key=sort_key), module
+        for name in listed(module):
             assert hasattr(module, name), f"{module.__name__}.{name}"
         for name, thing in vars(module).items():
             own = getattr(thing, "__module__", None) == module.__name__
             made = inspect.isclass(thing) or inspect.isfunction(thing)
             if own and made and not name.startswith("_"):
-                assert name in module.__all__, f"{module.__name__}.{name}"
+                assert name in listed(module), f"{module.__name__}.{name}"
 
 
 def sort_key(name):
@@ -235,7 +179,7 @@ def test_public_names_of_the_design_are_all_there():
 def public_things():
     for module in modules():
         yield module.__name__, module
-        for name in module.__all__:
+        for name in listed(module):
             yield f"{module.__name__}.{name}", getattr(module, name)
     for name in tpool.__all__:
         owner = getattr(tpool, name)
@@ -403,6 +347,9 @@ def test_wheel_holds_the_module_the_stub_and_no_c_sources(tmp_path):
     (wheel,) = tmp_path.glob("aio_tpool-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert [name for name in names if name.endswith((".c", ".h"))] == []
-    assert {"tpool/py.typed", "tpool/_core.pyi", "tpool/__init__.py"} <= set(names)
-    assert sum(name.endswith(".so") for name in names) == 1
+    files = {path for path in PACKAGE.rglob("*.py*") if path.suffix != ".pyc"}
+    expected = {"tpool/py.typed", *(str(path.relative_to(ROOT)) for path in files)}
+    found = {name for name in names if name.startswith("tpool/")}
+    (module,) = found - expected
+    assert module.endswith(".so")
+    assert found - {module} == expected

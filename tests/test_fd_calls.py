@@ -14,7 +14,7 @@ import c_build
 import pytest
 from conftest import poll_until, traced
 
-from tpool.selector import AioSelector
+from tpool.loop.selector import AioSelector
 
 pytestmark = pytest.mark.timeout(120)
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE

@@ -6,7 +6,7 @@ from time import perf_counter_ns
 import pytest
 
 import tpool
-from tpool import grid
+from tpool.cli.bench import grid
 
 
 def test_default_cases_are_the_works_of_both_kinds_and_no_ops_with_gaps():

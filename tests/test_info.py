@@ -8,7 +8,8 @@ import os
 import pytest
 from conftest import run_code
 
-from tpool import _core, cli, info
+from tpool import _core, cli
+from tpool.cli import info
 
 pytestmark = pytest.mark.timeout(120)
 FACTS = info.Facts(

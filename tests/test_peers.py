@@ -11,7 +11,8 @@ import threading
 
 import pytest
 
-from tpool import cli, measure, peers
+from tpool import cli
+from tpool.cli.measure import measure, peers
 
 pytestmark = pytest.mark.timeout(120)
 FILES = 100  # more than there are in flight

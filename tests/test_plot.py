@@ -8,8 +8,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from tpool import grid, plot
-from tpool.points import Point
+from tpool.cli.bench import grid, plot
+from tpool.cli.bench.points import Point
 
 
 def point(case, way, latency_us=3.0, cpu_us=2.0):

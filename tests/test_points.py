@@ -6,8 +6,8 @@ from array import array
 
 import pytest
 
-from tpool import grid, points
-from tpool.sweep import Pass
+from tpool.cli.bench import grid, points
+from tpool.cli.bench.sweep import Pass
 
 if not getattr(sys, "_is_gil_enabled", lambda: True)():
     pytest.skip(

@@ -13,7 +13,7 @@ import time
 import pytest
 from conftest import spin
 
-from tpool.selector import AioSelector
+from tpool.loop.selector import AioSelector
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 

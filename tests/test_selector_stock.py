@@ -14,7 +14,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tpool.selector import AioSelector
+from tpool.loop.selector import AioSelector
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 pytestmark = pytest.mark.skipif(

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from tpool import grid, sweep
+from tpool.cli.bench import grid, sweep
 
 TINY = sweep.Effort(rounds=2, pass_ns=0, warm_up_ns=0, warm_up=1, most=100)
 CASES = [grid.Case(0), grid.Case(10_000), grid.Case(0, gap_ns=1_000, busy=True)]

@@ -12,7 +12,8 @@ import pytest
 from conftest import run_code, wait_blocked, wait_until
 
 import tpool
-from tpool import perfetto, trace
+from tpool import trace
+from tpool.trace import perfetto
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -209,7 +210,7 @@ def test_slices_of_one_track_do_not_overlap_but_for_those_inside(tmp_path):
 
 
 def test_a_recording_counts_what_it_lost(tmp_path, single, monkeypatch):
-    monkeypatch.setattr(trace, "_DRAIN_S", 3600)
+    monkeypatch.setattr("tpool.trace.recording._DRAIN_S", 3600)
     with trace.record(tmp_path / "trace.json") as recording:
         for req in single.submit_many(int, [()] * 40_000):
             req.result()

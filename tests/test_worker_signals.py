@@ -12,7 +12,7 @@ import pytest
 from conftest import run_code
 
 import tpool
-from tpool.loop_pool import LoopPool
+from tpool.loop.loop_pool import LoopPool
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -176,7 +176,7 @@ def test_where_nobody_wraps_no_executor_is_made():
 
 @pytest.mark.parametrize("wrapped", [plain, Executor.shutdown, Executor.__init__])
 def test_only_what_submit_is_counts(wrapped, wrap):
-    from tpool.loop_executor import submit_is_wrapped
+    from tpool.loop.executor import submit_is_wrapped
 
     assert not submit_is_wrapped()
     wrap(lambda _, patch: patch.setattr(Executor, "submit", wrapped))

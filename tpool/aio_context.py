@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
-from tpool import _core
+import tpool._core as _core
 from tpool.registry import Registry
 from tpool.stats import AioStats
 from tpool.worker_thread import Workers, waiting_for
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
     from types import TracebackType
 
-    from tpool.guest import Visitor
-    from tpool.thread_pool import ThreadPool
+    from tpool.stats import PoolStats
 
 __all__ = ["AioContext", "default_poll_max_ns"]
 
@@ -42,6 +42,26 @@ def default_poll_max_ns(otherwise: int = _core.POLL_MAX_NS_DEFAULT) -> int:
     if not text.isdecimal() or len(text) > _DIGITS_MAX:
         raise ValueError(f"{_VARIABLE} must be a number of nanoseconds, not {text!r}")
     return int(text)
+
+
+class _Pool(Protocol):
+    """What is known here of a ThreadPool."""
+
+    def stats(self) -> PoolStats:
+        """See ThreadPool."""
+
+
+class _Visitor(Protocol):
+    """An asyncio loop, as its Visitor, that turns a context while it has requests."""
+
+    def is_in(self, loop: asyncio.AbstractEventLoop, /) -> bool:
+        """Whether it is that loop."""
+
+    def is_over(self) -> bool:
+        """Whether the loop will not run any more."""
+
+    def leave(self) -> None:
+        """Have the loop forget the context."""
 
 
 class AioContext(_core.AioContext):
@@ -74,10 +94,10 @@ class AioContext(_core.AioContext):
     Source: QEMU's AioContext.
     """
 
-    _pools: Registry[ThreadPool]
+    _pools: Registry[_Pool]
     _threads: Workers
     _closing: bool
-    _visitors: list[Visitor]  # have its fileno() in asyncio loops
+    _visitors: list[_Visitor]  # have its fileno() in asyncio loops
 
     def __new__(
         cls,

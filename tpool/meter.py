@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tpool.stats import AioStats, PoolStats
-    from tpool.thread_pool import ThreadPool
 
 __all__ = ["CpuMeter", "CpuUsage", "Phases"]
 
@@ -126,7 +125,7 @@ class _Reading(NamedTuple):
     workers_ns: int
     machine_s: float
     stats: AioStats | None
-    pools: list[tuple[weakref.ref[ThreadPool], PoolStats]]
+    pools: list[tuple[weakref.ref[object], PoolStats]]
 
 
 def _owner_phases(then: AioStats, now: AioStats, wall_ns: int) -> Phases:

@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
-from tpool import _core
+import tpool._core as _core
 from tpool.stats import PoolStats
 from tpool.worker_thread import Workers, join_all, spawn
 
@@ -76,6 +76,12 @@ class ThreadPool(_core.ThreadPool):
     # pool of an event loop they are those that any new thread would have.
     _bare_threads = True
     _threads: Workers
+
+    if TYPE_CHECKING:
+
+        @property
+        def ctx(self) -> AioContext:
+            """The context whose owner gets the results."""
 
     def __new__(
         cls,

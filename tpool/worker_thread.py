@@ -17,7 +17,7 @@ from tpool.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tpool import _core
+    import tpool._core as _core
 
 __all__ = [
     "WorkerThread",

@@ -10,7 +10,7 @@ import socket
 import sys
 
 import tpool
-from tpool.selector import AioSelector
+from tpool.loop.selector import AioSelector
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 

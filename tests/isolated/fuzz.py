@@ -30,14 +30,16 @@ import weakref
 import fuzz_values
 
 import tpool
-import tpool.guest
 import tpool.iothread
-import tpool.loop
-import tpool.selector
+import tpool.loop.event_loop
+import tpool.loop.futures
+import tpool.loop.guest
+import tpool.loop.hops
+import tpool.loop.selector
 import tpool.stats
 import tpool.thread_pool
-import tpool.trace
-import tpool.trace_events
+import tpool.trace.events
+import tpool.trace.recording
 import tpool.worker_thread
 from tpool import _core
 
@@ -163,12 +165,12 @@ LEFT_OUT = {
 }  # fmt: skip
 # The layer in Python: its functions, with what their parameters are by name.
 MODULES = [
-    tpool.aio_context, tpool.guest, tpool.iothread, tpool.loop, tpool.selector,
-    tpool.stats, tpool.thread_pool, tpool.trace, tpool.trace_events,
-    tpool.worker_thread,
+    tpool.aio_context, tpool.iothread, tpool.loop.event_loop, tpool.loop.futures,
+    tpool.loop.guest, tpool.loop.hops, tpool.loop.selector, tpool.stats,
+    tpool.thread_pool, tpool.trace.events, tpool.trace.recording, tpool.worker_thread,
 ]  # fmt: skip
 LETTERS = {
-    "fn": "c", "func": "c", "callback": "c", "settle": "c", "ctx": "C", "loop": "L",
+    "fn": "c", "func": "c", "callback": "c", "how": "c", "ctx": "C", "loop": "L",
     "request": "R", "future": "F", "pool": "P", "timeout": "s", "worker": "W",
     "fileobj": "f", "pools": "A",
 }  # fmt: skip
@@ -360,7 +362,7 @@ class Fuzz:
         self.keep("AioContext", tpool.AioContext())
         self.keep("ThreadPool", tpool.ThreadPool(self.one("AioContext")))
         self.keep("EventNotifier", tpool.EventNotifier())
-        self.keep("AioSelector", tpool.selector.AioSelector())
+        self.keep("AioSelector", tpool.loop.selector.AioSelector())
         self.keep("Workers", tpool.worker_thread.Workers())
 
     def keep(self, kind, thing, limit=8):
@@ -454,7 +456,7 @@ class Fuzz:
         return self.keep("EventLoop", tpool.new_event_loop(), 2)
 
     def new_selector(self):
-        return self.keep("AioSelector", tpool.selector.AioSelector(0), 3)
+        return self.keep("AioSelector", tpool.loop.selector.AioSelector(0), 3)
 
     def bag(self):
         """A cycle of all sorts of things, for the collector."""

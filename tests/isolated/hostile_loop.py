@@ -19,7 +19,7 @@ from hostile import skip, spin_until
 from hostile_fork import in_child
 
 import tpool
-import tpool.guest
+import tpool.loop.guest
 
 
 def guest_loop_runs_in_another_thread_the_next_time():
@@ -46,7 +46,7 @@ def guest_loop_goes_on_after_a_callback_has_raised():
     async def main():
         tasks.append(asyncio.ensure_future(tpool.to_thread(gate.wait)))
         await asyncio.sleep(0)
-        request = tpool.guest.pool_of(loop).submit(int)
+        request = tpool.loop.guest.pool_of(loop).submit(int)
         request.add_done_callback(lambda _: sys.exit(3))
         await asyncio.sleep(20)
 

@@ -350,7 +350,7 @@ static PyObject *request_await(PyObject *self)
             Py_CLEAR(c); /* somebody else turns it */
         }
     }
-    module = PyImport_ImportModule("tpool.loop");
+    module = PyImport_ImportModule("tpool.loop.hops");
     if (module) {
         result = PyObject_CallMethod(module, "_await_request", "OOi", self,
                                      c ? (PyObject *)c : Py_None,

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tpool.meter import CpuMeter
-from tpool.peers import (
+from tpool.cli.interrupt import Interrupt
+from tpool.cli.measure.peers import (
     IN_FLIGHT,
     Done,
     FuturesPeer,
@@ -24,8 +24,7 @@ from tpool.peers import (
     TpoolPeer,
     Usage,
 )
-from tpool.tree import (
-    Interrupt,
+from tpool.cli.measure.tree import (
     Item,
     Outcome,
     Problem,
@@ -35,6 +34,7 @@ from tpool.tree import (
     reason,
     walk,
 )
+from tpool.meter import CpuMeter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

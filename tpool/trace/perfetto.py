@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from tpool.trace_events import Event
+    from tpool.trace.events import Event
 
 __all__ = ["document"]
 

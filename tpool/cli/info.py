@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from time import perf_counter_ns
 
-from tpool import _core
+import tpool._core as _core
 from tpool.aio_context import AioContext, default_poll_max_ns
 from tpool.thread_pool import ThreadPool
 

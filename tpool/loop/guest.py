@@ -6,7 +6,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from tpool.aio_context import AioContext
-from tpool.loop_pool import LoopPool
+from tpool.loop.loop_pool import LoopPool
 
 if TYPE_CHECKING:
     import asyncio

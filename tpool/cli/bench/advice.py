@@ -12,13 +12,13 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tpool.grid import MODES
+from tpool.cli.bench.grid import MODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from tpool.grid import Case, Way
-    from tpool.points import Point
+    from tpool.cli.bench.grid import Case, Way
+    from tpool.cli.bench.points import Point
 
 __all__ = ["Advice", "Aim", "Score", "advise", "scores"]
 

@@ -7,7 +7,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
-from tpool.console import (
+from tpool.cli.console import (
     FAILED,
     INTERRUPTED,
     OK,
@@ -19,7 +19,7 @@ from tpool.console import (
 )
 
 if TYPE_CHECKING:
-    from tpool.measure import Measurement, ModeResult, Shares
+    from tpool.cli.measure.measure import Measurement, ModeResult, Shares
 
 __all__ = ["report"]
 

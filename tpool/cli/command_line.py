@@ -16,9 +16,9 @@ import sysconfig
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from tpool import bench
 from tpool.aio_context import default_poll_max_ns
-from tpool.console import (
+from tpool.cli.bench import bench
+from tpool.cli.console import (
     FAILED,
     INTERRUPTED,
     OK,
@@ -29,7 +29,7 @@ from tpool.console import (
     usable_cpus,
     version,
 )
-from tpool.report import report
+from tpool.cli.measure.report import report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -213,10 +213,10 @@ def _traced(path: str | None, run: Callable[[], None]) -> int:
     if path is None:
         run()
         return OK
-    from tpool import trace
+    from tpool.trace import record
 
     with contextlib.ExitStack() as stack:
-        recording = stack.enter_context(trace.record(path))
+        recording = stack.enter_context(record(path))
         run()
         try:
             stack.close()  # writes it
@@ -229,13 +229,13 @@ def _traced(path: str | None, run: Callable[[], None]) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from tpool import info
+    from tpool.cli.info import gather, text
 
-    facts = info.gather()
+    facts = gather()
     if arguments.json:
         out(json.dumps(dataclasses.asdict(facts), indent=2) + "\n")
     else:
-        out(info.text(facts))
+        out(text(facts))
     return OK
 
 
@@ -259,7 +259,7 @@ def _measure(arguments: argparse.Namespace) -> int:
             complain(f"--trace {shown(arguments.trace)}: {reason}")
             return USAGE
 
-    from tpool.measure import Measurement
+    from tpool.cli.measure.measure import Measurement
 
     terminal = sys.stderr is not None and sys.stderr.isatty()
     progress = _Progress() if terminal else None

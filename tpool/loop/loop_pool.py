@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Self
 
-from tpool.loop_executor import executor_on
+from tpool.loop.executor import executor_on
 from tpool.thread_pool import ThreadPool
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tpool import _core
+import tpool._core as _core
 
 __all__ = ["Event", "disable", "enable", "enabled", "lost", "read"]
 

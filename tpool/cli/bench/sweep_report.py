@@ -10,15 +10,15 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
-from tpool.console import version
+from tpool.cli.console import version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.table import Table
 
-    from tpool.advice import Advice, Aim
-    from tpool.points import Point
+    from tpool.cli.bench.advice import Advice, Aim
+    from tpool.cli.bench.points import Point
 
 __all__ = ["Findings", "as_json", "as_text"]
 

@@ -13,14 +13,14 @@ from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
+from tpool.cli.interrupt import Interrupt
 from tpool.meter import CpuMeter
 from tpool.thread_pool import ThreadPool
-from tpool.tree import Interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tpool.grid import Case, Way
+    from tpool.cli.bench.grid import Case, Way
 
 __all__ = ["FULL", "QUICK", "Effort", "Pass", "Side", "Sweep"]
 

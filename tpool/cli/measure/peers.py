@@ -14,11 +14,15 @@ from collections import deque
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from tpool import AioContext, EventLoop, ThreadPool, new_event_loop
-from tpool.tree import Interrupt, Item, read_file
+from tpool.aio_context import AioContext
+from tpool.cli.measure.tree import Item, read_file
+from tpool.loop.event_loop import EventLoop, new_event_loop
+from tpool.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from tpool.cli.interrupt import Interrupt
 
 __all__ = [
     "IN_FLIGHT",

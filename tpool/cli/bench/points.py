@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tpool.grid import Case, Way
-    from tpool.sweep import Side
+    from tpool.cli.bench.grid import Case, Way
+    from tpool.cli.bench.sweep import Side
 
 __all__ = ["Point", "points"]
 

@@ -4,160 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.events
-import concurrent.futures
-from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from tpool.guest import pool_of, visit
-from tpool.loop_executor import request_of, submit_is_wrapped
-from tpool.loop_pool import LoopPool
-from tpool.selector import AioSelector
+from tpool.loop.executor import submit_is_wrapped
+from tpool.loop.futures import future_of_call, settle
+from tpool.loop.loop_pool import LoopPool
+from tpool.loop.selector import AioSelector
 
 if TYPE_CHECKING:
     import collections
+    import concurrent.futures
     import contextvars
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Callable, Coroutine
 
-    from tpool._core import Request
     from tpool.aio_context import AioContext
 
-    _Call: TypeAlias = Request["_T"] | concurrent.futures.Future["_T"]
-
-__all__ = ["EventLoop", "new_event_loop", "run", "to_thread"]
+__all__ = ["EventLoop", "new_event_loop", "run"]
 
 # With the lock that 3.14 gives to a handle that any thread may cancel.
 _ThreadSafeHandle: type[asyncio.Handle]
 _ThreadSafeHandle = getattr(asyncio.events, "_ThreadSafeHandle", asyncio.Handle)
 
-_P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-
-# What concurrent.futures raises, by the names that asyncio's users catch.
-_OURS: dict[type[BaseException], type[BaseException]] = {
-    concurrent.futures.CancelledError: asyncio.CancelledError,
-    concurrent.futures.InvalidStateError: asyncio.InvalidStateError,
-}
-
-
-def _settle(request: _Call[_T], future: asyncio.Future[_T]) -> None:
-    """Give the future what became of its request, of its loop's own context.
-
-    What the call has posted to the loop before is ahead of it; see _dispatch_rest().
-    """
-    loop = future.get_loop()
-    if asyncio._get_running_loop() is loop:
-        _settle_here(request, future)
-    else:
-        _settle_from_elsewhere(request, future)
-
-
-def _settle_behind(request: Request[_T], future: asyncio.Future[_T]) -> None:
-    """Do so for a request of another context: behind what its call has posted."""
-    loop = future.get_loop()
-    if asyncio._get_running_loop() is not loop or isinstance(loop, EventLoop):
-        _settle_from_elsewhere(request, future)
-    elif getattr(loop, "_ready", True):  # who has none does not say
-        loop.call_soon(_settle_here, request, future)
-    else:
-        _settle_here(request, future)
-
-
-def _settle_from_elsewhere(request: _Call[_T], future: asyncio.Future[_T]) -> None:
-    loop = future.get_loop()
-    try:
-        loop.call_soon_threadsafe(_settle_here, request, future)
-    except RuntimeError:
-        if not loop.is_closed():  # or nobody waits any more
-            raise
-
-
-def _settle_here(request: _Call[_T], future: asyncio.Future[_T]) -> None:
-    """Do so, in the loop; in the child of a fork asyncio says that none runs."""
-    if future.done():
-        return  # it was cancelled
-    if request.cancelled():
-        future.cancel()
-        return
-    exc = request.exception()
-    if exc is None:
-        future.set_result(request.result())
-    elif isinstance(exc, StopIteration):
-        # A future cannot raise it: it would end the coroutine that awaits.
-        error = RuntimeError(
-            "StopIteration interacts badly with generators and cannot be "
-            "raised into a Future"
-        )
-        error.__cause__ = error.__context__ = exc
-        future.set_exception(error)
-    else:
-        kind = _OURS.get(type(exc))
-        if kind is not None:
-            exc = kind(*exc.args).with_traceback(exc.__traceback__)
-        future.set_exception(exc)
-
-
-def _cancel(request: _Call[_T], future: asyncio.Future[_T]) -> None:
-    """Cancel the request of a cancelled future, as asyncio does: a turn later.
-
-    A call that runs already goes on, its result is dropped.
-    """
-    if future.cancelled():
-        request.cancel()
-
-
-def _future_of(
-    request: Request[_T],
-    loop: asyncio.AbstractEventLoop,
-    settle: Callable[[Request[Any], asyncio.Future[Any]], None],
-) -> asyncio.Future[_T]:
-    """Return a future of a loop, its thread's, for a request of any context."""
-    future: asyncio.Future[_T] = loop.create_future()
-    future.add_done_callback(partial(_cancel, request))
-    if request.done():  # perhaps of a context that nobody turns any more
-        settle(request, future)
-    else:
-        request.add_done_callback(lambda request: settle(request, future))
-    return future
-
-
-def _future_of_call(
-    call: concurrent.futures.Future[_T], loop: asyncio.AbstractEventLoop
-) -> asyncio.Future[_T]:
-    """Return a future of a loop, its thread's, for a call of its pool's executor."""
-    request = request_of(call)
-    if request is None:
-        return asyncio.wrap_future(call, loop=loop)
-    future: asyncio.Future[_T] = loop.create_future()
-    future.add_done_callback(partial(_cancel, call))
-    call.add_done_callback(partial(_give_up, future=future))
-    request.add_done_callback(lambda *_: _settle(call, future))
-    return future
-
-
-def _give_up(call: concurrent.futures.Future[_T], future: asyncio.Future[_T]) -> None:
-    """Do not wait until a thread finds that somebody has cancelled the call."""
-    if call.cancelled():
-        _settle(call, future)
-
-
-def _await_request(
-    request: Request[_T], ctx: AioContext | None, is_run: bool
-) -> Generator[Any, None, _T]:
-    """Implement Request.__await__.
-
-    Args:
-        request: It.
-        ctx: Its context, if that is this thread's own.
-        is_run: Whether a loop turns it already.
-    """
-    loop = asyncio.get_running_loop()
-    settle = _settle_behind
-    if isinstance(loop, EventLoop) and ctx is loop._selector.ctx:
-        settle = _settle
-    elif ctx is not None and not is_run:
-        visit(loop, ctx)
-    return _future_of(request, loop, settle).__await__()
 
 
 class EventLoop(asyncio.SelectorEventLoop):
@@ -285,10 +153,10 @@ class EventLoop(asyncio.SelectorEventLoop):
         if executor is None:
             self._check_default_executor()  # type: ignore[attr-defined]
         if submit_is_wrapped():
-            return _future_of_call(pool.executor.submit(func, *args), self)
+            return future_of_call(pool.executor.submit(func, *args), self)
         # Of no class of ours: asyncio has shorter ways for its own.
         future: asyncio.Future[_T] = self.create_future()
-        pool._submit_for(future, _settle, func, *args)
+        pool._submit_for(future, settle, func, *args)
         return future
 
     def call_soon_threadsafe(
@@ -380,27 +248,3 @@ def run(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
         raise RuntimeError("tpool.run() cannot be called from a running event loop")
     with asyncio.Runner(debug=debug, loop_factory=new_event_loop) as runner:
         return runner.run(main)
-
-
-async def to_thread(fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Call fn in a thread and return its result, in any asyncio loop.
-
-    The call runs in a copy of the caller's contextvars context, so that tracing
-    goes along; what wraps ThreadPoolExecutor.submit(), as tracing libraries do for
-    run_in_executor() and asyncio.to_thread(), is not called. On an EventLoop
-    its completion is polled for; another loop is polled for a moment, and woken
-    by one fd, once for all that has completed meanwhile. There, asyncio.run()
-    does not wait for a call that nobody awaits any more.
-
-    Raises:
-        RuntimeError: No loop runs, or an EventLoop's executor is shut down.
-
-    Context: A coroutine.
-    """
-    loop = asyncio.get_running_loop()
-    if not isinstance(loop, EventLoop):
-        request, settle = pool_of(loop).submit(fn, *args, **kwargs), _settle_behind
-    else:
-        loop._check_default_executor()  # type: ignore[attr-defined]
-        request, settle = loop.pool.submit(fn, *args, **kwargs), _settle
-    return await _future_of(request, loop, settle)

@@ -15,7 +15,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING
 
-from tpool.console import (
+from tpool.cli.console import (
     FAILED,
     INTERRUPTED,
     OK,
@@ -29,9 +29,9 @@ from tpool.console import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tpool.points import Point
-    from tpool.sweep import Sweep
-    from tpool.tree import Interrupt
+    from tpool.cli.bench.points import Point
+    from tpool.cli.bench.sweep import Sweep
+    from tpool.cli.interrupt import Interrupt
 
 __all__ = ["DESCRIPTION", "EPILOG", "HELP", "add_arguments", "run"]
 
@@ -286,7 +286,7 @@ def run(arguments: argparse.Namespace) -> int:
             complain(f"--plot {shown(arguments.plot)}: {error.strerror}")
             return USAGE
 
-    from tpool import grid, sweep
+    from tpool.cli.bench import grid, sweep
 
     measured = sweep.Sweep(
         grid.cases(arguments.work or grid.WORKS_NS),
@@ -312,9 +312,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _report(measured: Sweep, arguments: argparse.Namespace) -> int:
     # Before anything is imported that may switch the GIL on.
     where = environment()
-    from tpool.advice import Aim, advise
-    from tpool.points import points
-    from tpool.sweep_report import Findings, as_json, as_text
+    from tpool.cli.bench.advice import Aim, advise
+    from tpool.cli.bench.points import points
+    from tpool.cli.bench.sweep_report import Findings, as_json, as_text
 
     aim = Aim(arguments.cpu_budget, arguments.latency_goal)
     made = points(measured.found, measured.ways[0])
@@ -346,7 +346,7 @@ def _plot(points: list[Point], path: str, where: dict[str, str | int | bool]) ->
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a library, about itself
-            from tpool.plot import draw
+            from tpool.cli.bench.plot import draw
 
             picture = draw(points, title, path.lower()[-3:])
         with open(path, "wb") as file:

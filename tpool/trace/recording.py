@@ -1,14 +1,5 @@
-"""Trace events, switched at run time; nothing measurable while they are off.
-
-Events: run_poll_handlers_begin(ctx, max_ns), run_poll_handlers_end(ctx,
-progress), poll_grow(ctx, ns), poll_shrink(ctx, ns), thread_pool_submit(req),
-thread_pool_start(req), thread_pool_complete(req), thread_pool_cancel(req),
-thread_pool_dispatch(req); and why the owner did not just poll: poll_refused(ctx, ns),
-its window on a CPU that it shares with a worker; poll_skipped(ctx), the window is
-nothing; poll_hopeless(ctx), the call takes longer; poll_nap(ctx, ns), how long it
-means to sleep before it polls. Of what has a length, time_ns is when it began:
-block(ctx, ns), worker_poll(pool, ns), worker_park(pool, ns).
-"""
+# SPDX-License-Identifier: MIT
+"""record(): the events of a while, in a file for Perfetto."""
 
 from __future__ import annotations
 
@@ -19,21 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tpool.trace_events import Event, disable, enable, enabled, lost, read
+from tpool.trace.events import disable, enable, enabled, lost, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = [
-    "Event",
-    "Recording",
-    "disable",
-    "enable",
-    "enabled",
-    "lost",
-    "read",
-    "record",
-]
+    from tpool.trace.events import Event
+
+__all__ = ["Recording", "record"]
 
 _DRAIN_S = 0.004  # a ring is full after 5 ms at the earliest: 13 events a us
 
@@ -95,7 +79,7 @@ class _Recorder:
             _claim.release()
 
     def _write(self) -> None:
-        from tpool import perfetto
+        from tpool.trace.perfetto import document
 
         self.stop_reader()
         if self._reader.is_alive():  # or it could not be started
@@ -104,7 +88,7 @@ class _Recorder:
         events, recording = self._events, self.recording
         recording.events, recording.lost = len(events), lost()
         events.sort(key=lambda event: event.time_ns)
-        self._file.write(perfetto.document(events, self._names, recording.lost))
+        self._file.write(document(events, self._names, recording.lost))
 
     def _run(self) -> None:
         while not self._stop.wait(_DRAIN_S):

@@ -7,7 +7,7 @@ import io
 import math
 from typing import TYPE_CHECKING
 
-from tpool.grid import MODES
+from tpool.cli.bench.grid import MODES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from tpool.grid import Case, Way
-    from tpool.points import Point
+    from tpool.cli.bench.grid import Case, Way
+    from tpool.cli.bench.points import Point
 
 __all__ = ["bins", "draw"]
 

@@ -10,7 +10,7 @@ from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING
 
-from tpool import _core
+import tpool._core as _core
 from tpool.aio_context import AioContext, default_poll_max_ns
 from tpool.registry import Registry
 

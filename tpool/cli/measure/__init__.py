@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""`tpool measure`: the main job."""

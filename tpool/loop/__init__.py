@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: MIT
+"""asyncio whose hops to a thread and back are polled; loaded when first used."""
+
+from __future__ import annotations
+
+from tpool.loop.event_loop import EventLoop, new_event_loop, run
+from tpool.loop.hops import to_thread
+
+__all__ = ["EventLoop", "new_event_loop", "run", "to_thread"]

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: MIT
+"""Trace events, switched at run time; nothing measurable while they are off.
+
+Events: run_poll_handlers_begin(ctx, max_ns), run_poll_handlers_end(ctx,
+progress), poll_grow(ctx, ns), poll_shrink(ctx, ns), thread_pool_submit(req),
+thread_pool_start(req), thread_pool_complete(req), thread_pool_cancel(req),
+thread_pool_dispatch(req); and why the owner did not just poll: poll_refused(ctx, ns),
+its window on a CPU that it shares with a worker; poll_skipped(ctx), the window is
+nothing; poll_hopeless(ctx), the call takes longer; poll_nap(ctx, ns), how long it
+means to sleep before it polls. Of what has a length, time_ns is when it began:
+block(ctx, ns), worker_poll(pool, ns), worker_park(pool, ns).
+"""
+
+from __future__ import annotations
+
+from tpool.trace.events import Event, disable, enable, enabled, lost, read
+from tpool.trace.recording import Recording, record
+
+__all__ = [
+    "Event",
+    "Recording",
+    "disable",
+    "enable",
+    "enabled",
+    "lost",
+    "read",
+    "record",
+]
