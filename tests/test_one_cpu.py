@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Owner and worker on one CPU: nobody may spin against the other."""
 
 from __future__ import annotations

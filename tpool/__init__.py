@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A thread pool with polled completion.
 
 Workers run blocking calls and post the results to a lock-free list; the

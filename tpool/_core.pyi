@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 from collections.abc import Callable, Generator, Iterable
 from types import GenericAlias
 from typing import (

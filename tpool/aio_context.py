@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """AioContext: an event loop that polls its completions before it blocks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """IOThread: a thread that does nothing but run an AioContext."""
 
 from __future__ import annotations

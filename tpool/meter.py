@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """CpuMeter: who spent how much CPU, and what on."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A pytest fixture to bound the CPU that a test may take."""
 
 from __future__ import annotations

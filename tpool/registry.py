@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Registry: which objects of a kind are alive."""
 
 from __future__ import annotations

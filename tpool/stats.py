@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Snapshots of what contexts and pools have counted."""
 
 from __future__ import annotations

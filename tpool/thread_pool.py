@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """ThreadPool: runs blocking calls in threads, and polls for their results."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """WorkerThread: the Python thread that a worker of a ThreadPool runs in."""
 
 from __future__ import annotations

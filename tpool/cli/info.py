@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What polling can do on this machine, and what the tuner will make of it."""
 
 from __future__ import annotations

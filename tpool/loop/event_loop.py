@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """EventLoop: asyncio whose hops to a thread and back are polled."""
 
 from __future__ import annotations

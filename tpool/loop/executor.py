@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The executor that asyncio would call, on the pool of a loop.
 
 Tracing libraries wrap ThreadPoolExecutor.submit(), to carry a context into the call:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Guest: an AioContext in an asyncio event loop that does not turn it by itself."""
 
 from __future__ import annotations

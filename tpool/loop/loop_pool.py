@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """LoopPool: the ThreadPool of an asyncio event loop."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """AioSelector: an AioContext as the selector of an asyncio event loop."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Trace events of the core: to switch them on and off, and to read them."""
 
 from __future__ import annotations

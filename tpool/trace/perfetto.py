@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Trace events as a file that Perfetto and chrome://tracing open.
 
 Source: the Trace Event Format of Chrome.
