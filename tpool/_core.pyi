@@ -114,11 +114,7 @@ class AioContext:
         io_poll_end: Callable[[], object] | None = None,
     ) -> None: ...
     def fileno(self) -> int: ...
-    def _stats(
-        self,
-    ) -> tuple[
-        int, int, int, int, int, int, int, int, int, int, int, int, int, int, int
-    ]: ...
+    def _stats(self) -> tuple[int, ...]: ...
     def _watch_fd(
         self,
         fd: int | _HasFileno,
@@ -215,28 +211,4 @@ class ThreadPool:
     def set_threads(self, min_threads: int, max_threads: int) -> None: ...
     def _close(self, why: int, cancel: bool, /) -> bool: ...
     def _outstanding(self) -> int: ...
-    def _stats(
-        self,
-    ) -> tuple[
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-    ]: ...
+    def _stats(self) -> tuple[int, ...]: ...
