@@ -104,8 +104,16 @@ def load() -> ctypes.CDLL:
         raise FileNotFoundError("no C compiler: cc, gcc or clang")
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/tuner.so"
-        flags = ["-std=c11", "-O2", "-shared", "-fPIC", "-UNDEBUG", "-ftrapv"]
-        sources = [str(CSRC / f"{name}.c") for name in FILES]
+        flags = [
+            "-std=c11",
+            "-O2",
+            "-shared",
+            "-fPIC",
+            "-UNDEBUG",
+            "-ftrapv",
+            f"-I{CSRC}",
+        ]
+        sources = [str(CSRC / "tune" / f"{name}.c") for name in FILES]
         subprocess.run([compiler, *flags, "-o", path, *sources], check=True)
         library = ctypes.CDLL(path)
     for name, (result, *arguments) in _PROTOTYPES.items():
