@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import importlib.metadata
 import json
 import math
 import os
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
@@ -274,6 +276,14 @@ def text(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def command(script: str, arguments: Sequence[str]) -> str:
+    """Return the command line, without where it writes its JSON."""
+    made = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    made.add_argument("--json")
+    others = made.parse_known_args(list(arguments))[1]
+    return shlex.join(["python", f"bench/{Path(script).name}", *others])
+
+
 def report(
     question: str,
     script: str,
@@ -318,10 +328,13 @@ def report(
         document = {
             "bench": Path(script).stem,
             "question": question,
+            "command": command(script, sys.argv[1:]),
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "environment": where,
             "quick": options.quick,
             "rounds": options.rounds,
             "rows": lines,
+            "notes": list(notes),
             **more,
         }
         options.json.write_text(json.dumps(document, indent=2) + "\n")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import _page
 import pytest
 import tuner_traces
 
@@ -229,9 +230,13 @@ def test_a_quick_run_prints_a_table_and_writes_what_it_promises(name, tmp_path):
     result = run(name, "--quick", "--json", tmp_path / "out.json")
     assert (result.returncode, result.stderr) == (0, "")
     found = json.loads((tmp_path / "out.json").read_text())
-    common = {"bench", "question", "environment", "quick", "rounds", "rows"}
+    common = {
+        *("bench", "question", "command", "date", "environment"),
+        *("quick", "rounds", "rows", "notes"),
+    }
     assert set(found) == common | more
     assert (found["bench"], found["quick"], found["rounds"]) == (name, True, 1)
+    assert found["command"] == f"python bench/{name}.py --quick"
     assert {"python", "gil", "cpus", "kernel"} <= set(found["environment"])
     optional = ("gevent threadpool", "uvloop", "anyio", "trio")
     kept = [row for row in found["rows"] if row["peer"] not in optional]
@@ -242,6 +247,8 @@ def test_a_quick_run_prints_a_table_and_writes_what_it_promises(name, tmp_path):
     assert found["question"] in result.stdout
     for _, peer in rows:
         assert peer in result.stdout
+    section = "\n".join(_page.section(found))
+    assert all(f"| {peer} |" in section for _, peer in rows)
 
 
 @pytest.mark.parametrize("name", PROMISED)
