@@ -69,6 +69,16 @@ def test_links_of_a_page_lead_somewhere(page):
         assert not anchor or anchor in set(anchors(target)), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page):
+    for name in re.findall(r"`([\w./-]+\.(?:c|h|py|md|toml))`", prose(page)):
+        assert any(
+            path.match(f"**/{name}")
+            for path in ROOT.rglob(Path(name).name)
+            if not path.relative_to(ROOT).parts[0].startswith((".venv", "build"))
+        ), name
+
+
 def test_every_promise_names_a_test_and_each_of_them_exists():
     text = PROMISES.read_text(encoding="utf-8").partition("## Not promised")[0]
     promises = re.findall(r"^- .*(?:\n  .*)*", text, re.M)
