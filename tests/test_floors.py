@@ -26,7 +26,6 @@ ALLOWED = {("context/context", "module"), ("pool/pool", "module")}
 
 # What still goes up, to be ended: who calls whom. It equals what is found.
 DEBT = {
-    "context/context": "context/bottom_half",
     "context/context_methods": "context/bottom_half context/context pool/pools",
     "context/loop_methods": "context/bottom_half",
     "pool/pools": "pool/pool_core",
@@ -34,17 +33,15 @@ DEBT = {
     "pool/worker": "pool/pool_core",
     "py/owner": "context/fd_handlers context/timer",
     "turn/poll_phase": "context/fd_handlers",
-    "turn/poll_tune": "pool/request",
     "turn/turn": "context/fd_handlers context/timer py/owner py/signals",
     "turn/wait": "context/fd_handlers context/timer py/owner py/signals",
-    "turn/work": "context/bottom_half context/timer pool/request",
+    "turn/work": "context/timer",
 }
 # Files below py/ that know Python still.
 KNOWS_PYTHON = {
     "turn/poll_phase",
     "turn/turn",
     "turn/wait",
-    "turn/work",
 }
 
 

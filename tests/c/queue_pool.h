@@ -10,7 +10,7 @@
 #include "queue/queue_lookers.h"
 
 struct request {
-    struct request_node node;
+    struct work work;
     int submitter;
     uint64_t number;
     /* Plain on purpose: the queue publishes it to the worker. */
@@ -54,16 +54,16 @@ static void *pool_worker(void *arg)
     struct queue_worker w;
     struct call_times times = {.run_ns = p->call_ns};
     uint64_t state[8] = {0};
-    struct request_node *node, *next;
+    struct work *work, *next;
 
     request_queue_worker_init(&w);
     if (p->pin_workers) {
         pin_to_cpu(1);
     }
-    while ((node = request_queue_get(q, &w))) {
+    while ((work = request_queue_get(q, &w))) {
         pool_answer(p, request_queue_begin_call(q, &w));
-        for (; node; node = next) {
-            struct request *request = (struct request *)node;
+        for (; work; work = next) {
+            struct request *request = (struct request *)work;
 
             if (p->on_take) {
                 p->on_take(request, state);
@@ -112,14 +112,14 @@ static inline void pool_init(struct pool *p, int64_t poll_max_ns,
 static inline void pool_push(struct pool *p, struct request *newest,
                              struct request *oldest)
 {
-    pool_answer(p, request_queue_push(&p->queue, &newest->node, &oldest->node));
+    pool_answer(p, request_queue_push(&p->queue, &newest->work, &oldest->work));
 }
 
 static inline void pool_submit(struct pool *p, struct request *request)
 {
     assert(request_queue_reserve(&p->queue, 1, UINT32_MAX));
-    request->node.queued = true;
-    request->node.link.next = NULL;
+    request->work.queued = true;
+    request->work.link.next = NULL;
     pool_push(p, request, request);
 }
 

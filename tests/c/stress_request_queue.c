@@ -35,10 +35,10 @@ static void check_order(struct request *request, uint64_t *state)
 
 static void cancel_one(struct request *request)
 {
-    if (request_queue_cancel(&pool.queue, &request->node)) {
+    if (request_queue_cancel(&pool.queue, &request->work)) {
         assert(!request->ran);
         request->ran = 1; /* a worker that ran it too would find it so */
-        assert(!request_queue_cancel(&pool.queue, &request->node));
+        assert(!request_queue_cancel(&pool.queue, &request->work));
         atomic_fetch_add_explicit(&cancelled, 1, memory_order_relaxed);
     }
 }
@@ -55,9 +55,9 @@ static void *submit_all(void *arg)
         n = n > REQUESTS - i ? REQUESTS - i : n;
         assert(request_queue_reserve(&pool.queue, (uint32_t)n, UINT32_MAX));
         for (; i < first + n; i++) {
-            requests[me][i].node.queued = true;
-            requests[me][i].node.link.next =
-                i > first ? &requests[me][i - 1].node.link : NULL;
+            requests[me][i].work.queued = true;
+            requests[me][i].work.link.next =
+                i > first ? &requests[me][i - 1].work.link : NULL;
         }
         pool_push(&pool, &requests[me][i - 1], &requests[me][first]);
         random_delay(&r);
@@ -94,7 +94,7 @@ static void run_all(uint32_t min_threads, uint32_t max_threads,
     pool_end(&pool);
     for (int i = 0; i < SUBMITTERS; i++) {
         for (int k = 0; k < REQUESTS; k++) {
-            assert(requests[i][k].ran && !requests[i][k].node.queued);
+            assert(requests[i][k].ran && !requests[i][k].work.queued);
         }
     }
     assert(pool.ran + cancelled == SUBMITTERS * REQUESTS);
@@ -237,13 +237,13 @@ static void test_reserve_and_cancel_oldest(void)
     assert(!request_queue_reserve(&pool.queue, 2, 3));
     assert(!request_queue_reserve(&pool.queue, UINT32_MAX, UINT32_MAX - 1));
     for (int i = 0; i < 2; i++) {
-        requests[0][i].node.queued = true;
-        assert(request_queue_push(&pool.queue, &requests[0][i].node,
-                                  &requests[0][i].node) ==
+        requests[0][i].work.queued = true;
+        assert(request_queue_push(&pool.queue, &requests[0][i].work,
+                                  &requests[0][i].work) ==
                (i ? QUEUE_SEEN : QUEUE_SPAWN));
     }
-    assert(request_queue_cancel_oldest(&pool.queue) == &requests[0][0].node);
-    assert(request_queue_cancel(&pool.queue, &requests[0][1].node));
+    assert(request_queue_cancel_oldest(&pool.queue) == &requests[0][0].work);
+    assert(request_queue_cancel(&pool.queue, &requests[0][1].work));
     assert(!request_queue_cancel_oldest(&pool.queue));
     assert(request_queue_spawn_failed(&pool.queue, &left) == QUEUE_SEEN);
     assert(left == 0);
@@ -282,8 +282,8 @@ static void test_spawn_failed(void)
     pool_submit(&pool, a);
     WAIT_UNTIL(in_a_call()); /* the first worker */
     assert(request_queue_reserve(&pool.queue, 1, UINT32_MAX));
-    b->node.queued = true;
-    assert(request_queue_push(&pool.queue, &b->node, &b->node) == QUEUE_SPAWN);
+    b->work.queued = true;
+    assert(request_queue_push(&pool.queue, &b->work, &b->work) == QUEUE_SPAWN);
     /* While the second is being started the first runs b, and parks. */
     atomic_store_explicit(&gate, true, memory_order_release);
     WAIT_UNTIL(atomic_load_explicit(&b->done, memory_order_acquire));
@@ -302,8 +302,8 @@ static void test_spawn_failed(void)
 static enum queue_need push_one(struct request *request)
 {
     assert(request_queue_reserve(&pool.queue, 1, UINT32_MAX));
-    request->node.queued = true;
-    return request_queue_push(&pool.queue, &request->node, &request->node);
+    request->work.queued = true;
+    return request_queue_push(&pool.queue, &request->work, &request->work);
 }
 
 /* No thread can be had: whose request fails, and who gets another try? */
@@ -323,21 +323,21 @@ static void test_spawn_failed_and_nobody_is_left(void)
     assert(!request_queue_cancel_deserted(&pool.queue));
     /* Nothing has come since: both have had their try. */
     assert(request_queue_spawn_failed(&pool.queue, &left) == QUEUE_SEEN);
-    assert(request_queue_cancel_deserted(&pool.queue) == &a->node);
+    assert(request_queue_cancel_deserted(&pool.queue) == &a->work);
     /* Pushed, and about to find that nobody looks: not deserted. */
     assert(request_queue_reserve(&pool.queue, 1, UINT32_MAX));
-    c->node.queued = true;
-    completion_list_push_chain(&pool.queue.incoming, &c->node.link,
-                               &c->node.link);
-    assert(request_queue_cancel_deserted(&pool.queue) == &b->node);
+    c->work.queued = true;
+    completion_list_push_chain(&pool.queue.incoming, &c->work.link,
+                               &c->work.link);
+    assert(request_queue_cancel_deserted(&pool.queue) == &b->work);
     assert(!request_queue_cancel_deserted(&pool.queue));
-    assert(request_queue_cancel(&pool.queue, &c->node));
+    assert(request_queue_cancel(&pool.queue, &c->work));
     /* One that has come and gone again is no reason for another try. */
     assert(push_one(a) == QUEUE_SPAWN);
     assert(push_one(b) == QUEUE_SEEN);
-    assert(request_queue_cancel(&pool.queue, &b->node));
+    assert(request_queue_cancel(&pool.queue, &b->work));
     assert(request_queue_spawn_failed(&pool.queue, &left) == QUEUE_SEEN);
-    assert(request_queue_cancel_deserted(&pool.queue) == &a->node);
+    assert(request_queue_cancel_deserted(&pool.queue) == &a->work);
     pool_end(&pool);
 }
 

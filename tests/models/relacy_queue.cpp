@@ -36,11 +36,11 @@ static struct {
                        {"a call waits for another", 2, 2, true},
                        {"two submitters, two workers", 2, 2, false},
                        {"workers move", 1, 2, false, true},
-                   };
+};
 
 struct queue_suite : rl::test_suite<queue_suite, SUBMITTERS + WORKERS> {
     struct request {
-        struct request_node node;
+        struct work work;
         rl::var<int> payload; /* relacy checks that the push publishes it */
     };
 
@@ -89,9 +89,9 @@ struct queue_suite : rl::test_suite<queue_suite, SUBMITTERS + WORKERS> {
             struct request *request = &requests[me];
 
             request->payload($) = 1;
-            request->node.queued = true;
+            request->work.queued = true;
             request_queue_reserve(&q, 1, UINT32_MAX);
-            RL_ASSERT(request_queue_push(&q, &request->node, &request->node) !=
+            RL_ASSERT(request_queue_push(&q, &request->work, &request->work) !=
                       QUEUE_SPAWN);
         }
     }
@@ -99,16 +99,16 @@ struct queue_suite : rl::test_suite<queue_suite, SUBMITTERS + WORKERS> {
     void work(struct queue_worker *worker)
     {
         struct call_times times = {0, 2 * SHORT_CALL_NS};
-        struct request_node *node;
+        struct work *work;
 
         request_queue_worker_init(worker);
         worker->wake_ns.store(0, memory_order_relaxed);
-        while ((node = request_queue_get(&q, worker))) {
+        while ((work = request_queue_get(&q, worker))) {
             request_queue_begin_call(&q, worker);
             do {
-                call((struct request *)node);
-                node = request_queue_end_call(&q, worker, &times, rl::rand(2));
-            } while (node);
+                call((struct request *)work);
+                work = request_queue_end_call(&q, worker, &times, rl::rand(2));
+            } while (work);
         }
         request_queue_worker_cleanup(worker);
     }

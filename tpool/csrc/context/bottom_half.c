@@ -8,6 +8,7 @@
  */
 #include "context/bottom_half.h"
 #include "context/context.h"
+#include "py/work_object.h"
 
 #define BH_LINKED    1u /* on the completion list, or the owner has taken it */
 #define BH_SCHEDULED 2u
@@ -15,15 +16,73 @@
 #define BH_DELETED   8u
 
 typedef struct {
-    WorkObject work;
+    WorkObject base;
     /* Any thread. */
     _Atomic uint32_t flags;
     /* Immutable after new. */
     AioContextObject *context;
     PyObject *callback;
     PyObject *args; /* tuple, or NULL; of a post the one argument */
-    bool is_post;   /* before it is scheduled */
 } BottomHalfObject;
+
+static BottomHalfObject *bh_of(const struct work *w)
+{
+    return (BottomHalfObject *)work_object(w);
+}
+
+static bool bh_is_idle(const struct work *w)
+{
+    /* Relaxed: who changes it wakes the owner afterwards. */
+    return atomic_load_explicit(&bh_of(w)->flags, memory_order_relaxed) &
+           BH_IDLE;
+}
+
+/* Runs it, if it is still scheduled. */
+static int run(BottomHalfObject *bh, bool *progress)
+{
+    /* Both pair with schedule_open(). */
+    uint32_t flags = atomic_fetch_and_explicit(
+        &bh->flags, ~(BH_LINKED | BH_SCHEDULED | BH_IDLE),
+        memory_order_acq_rel);
+    PyObject *result;
+
+    counter_add(&bh->context->core->aio.posts_run, 1);
+    if (!(flags & BH_SCHEDULED) || (flags & BH_DELETED)) {
+        return 0;
+    }
+    if (!(flags & BH_IDLE)) {
+        *progress = true;
+    }
+    result = bh->base.work.ops->is_post
+                 ? PyObject_CallOneArg(bh->callback, bh->args)
+             : bh->args ? PyObject_CallObject(bh->callback, bh->args)
+                        : PyObject_CallNoArgs(bh->callback);
+    if (!result) {
+        return report_callback(bh->callback);
+    }
+    Py_DECREF(result);
+    return 0;
+}
+
+static int bh_dispatch(struct work *w, bool *progress)
+{
+    int ret = run(bh_of(w), progress);
+
+    work_object_drop(w);
+    return ret;
+}
+
+static const struct work_ops bottom_half_ops = {
+    .dispatch = bh_dispatch,
+    .drop = work_object_drop,
+    .is_idle = bh_is_idle,
+};
+
+static const struct work_ops post_ops = {
+    .dispatch = bh_dispatch,
+    .drop = work_object_drop,
+    .is_post = true,
+};
 
 static int bh_traverse(BottomHalfObject *bh, visitproc visit, void *arg)
 {
@@ -35,19 +94,19 @@ static int bh_traverse(BottomHalfObject *bh, visitproc visit, void *arg)
 }
 
 /* Not tracked by the garbage collector yet. */
-static BottomHalfObject *make(struct module_state *state, PyObject *context,
+static BottomHalfObject *make(const struct work_ops *ops,
+                              struct module_state *state, PyObject *context,
                               PyObject *callback, PyObject *args)
 {
     BottomHalfObject *bh = PyObject_GC_New(BottomHalfObject,
                                            state->bottom_half_type);
 
     if (bh) {
-        memset(&bh->work.node, 0, sizeof(bh->work.node));
+        work_init(&bh->base.work, ops);
         atomic_init(&bh->flags, 0);
         bh->context = (AioContextObject *)Py_NewRef(context);
         bh->callback = Py_NewRef(callback);
         bh->args = Py_XNewRef(args);
-        bh->is_post = false;
     }
     return bh;
 }
@@ -55,22 +114,13 @@ static BottomHalfObject *make(struct module_state *state, PyObject *context,
 PyObject *bottom_half_new(struct module_state *state, PyObject *context,
                           PyObject *callback, PyObject *args)
 {
-    BottomHalfObject *bh = make(state, context, callback, args);
+    BottomHalfObject *bh = make(&bottom_half_ops, state, context, callback,
+                                args);
 
     if (bh) {
         PyObject_GC_Track(bh);
     }
     return (PyObject *)bh;
-}
-
-int bottom_half_visit_post(PyObject *self, visitproc visit, void *arg)
-{
-    return bh_traverse((BottomHalfObject *)self, visit, arg);
-}
-
-bool bottom_half_is_post(PyObject *self)
-{
-    return ((BottomHalfObject *)self)->is_post;
 }
 
 /* Critical section of the context: not beside a close().  0, or -1. */
@@ -100,7 +150,7 @@ static int schedule_open(BottomHalfObject *bh, bool idle)
         &bh->flags, &old, new, memory_order_acq_rel, memory_order_relaxed));
     if (!(old & BH_LINKED)) {
         Py_INCREF(bh);
-        context_post(c, &bh->work.node.link);
+        context_post(c, &bh->base.work.link);
     } else if (!(new &BH_IDLE) && ((old & BH_IDLE) || !(old & BH_SCHEDULED))) {
         /* It is, or was before it was cancelled, among the idle ones: the
          * owner may sleep until idle time. */
@@ -129,13 +179,12 @@ static PyObject *schedule(BottomHalfObject *bh, bool idle)
 int bottom_half_post(struct module_state *state, PyObject *context,
                      PyObject *callback, PyObject *arg)
 {
-    BottomHalfObject *bh = make(state, context, callback, arg);
+    BottomHalfObject *bh = make(&post_ops, state, context, callback, arg);
     PyObject *none;
 
     if (!bh) {
         return -1;
     }
-    bh->is_post = true;
     none = schedule(bh, false);
     Py_DECREF(bh);
     Py_XDECREF(none);
@@ -145,39 +194,6 @@ int bottom_half_post(struct module_state *state, PyObject *context,
 PyObject *bottom_half_schedule(PyObject *self)
 {
     return schedule((BottomHalfObject *)self, false);
-}
-
-bool bottom_half_is_idle(PyObject *self)
-{
-    BottomHalfObject *bh = (BottomHalfObject *)self;
-
-    /* Relaxed: who changes it wakes the owner afterwards. */
-    return atomic_load_explicit(&bh->flags, memory_order_relaxed) & BH_IDLE;
-}
-
-int bottom_half_run(PyObject *self, bool *progress)
-{
-    BottomHalfObject *bh = (BottomHalfObject *)self;
-    /* Both pair with schedule_open(). */
-    uint32_t flags = atomic_fetch_and_explicit(
-        &bh->flags, ~(BH_LINKED | BH_SCHEDULED | BH_IDLE),
-        memory_order_acq_rel);
-    PyObject *result;
-
-    if (!(flags & BH_SCHEDULED) || (flags & BH_DELETED)) {
-        return 0;
-    }
-    if (!(flags & BH_IDLE)) {
-        *progress = true;
-    }
-    result = bh->is_post ? PyObject_CallOneArg(bh->callback, bh->args)
-             : bh->args  ? PyObject_CallObject(bh->callback, bh->args)
-                         : PyObject_CallNoArgs(bh->callback);
-    if (!result) {
-        return report_callback(bh->callback);
-    }
-    Py_DECREF(result);
-    return 0;
 }
 
 PyDoc_STRVAR(

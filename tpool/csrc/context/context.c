@@ -2,9 +2,9 @@
  *
  * See context.h: the AioContext type, and the life of a context.
  */
-#include "context/bottom_half.h"
 #include "context/context.h"
 #include "py/args.h"
+#include "py/work_object.h"
 
 #include <structmember.h>
 
@@ -65,7 +65,7 @@ static void drop_list(struct completion_node **head)
         struct completion_node *node = *head;
 
         *head = node->next;
-        Py_DECREF(work_of(node));
+        work_of(node)->ops->drop(work_of(node));
     }
 }
 
@@ -277,10 +277,22 @@ PyObject *context_check_idle(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+/*
+ * What is on a list is visited as the list's own; so is what a post refers to, for
+ * the collector does not know of the post.
+ */
+static int visit_work(struct work *w, visitproc visit, void *arg)
+{
+    PyObject *work = work_object(w);
+
+    return w->ops->is_post ? Py_TYPE(work)->tp_traverse(work, visit, arg)
+                           : visit(work, arg);
+}
+
 static int context_traverse(AioContextObject *c, visitproc visit, void *arg)
 {
     struct completion_node *lists[] = {c->batch_head, c->idle_head, NULL};
-    int ret;
+    int ret = 0;
 
     Py_VISIT(Py_TYPE(c));
     if (c->core && !c->closed) {
@@ -292,18 +304,11 @@ static int context_traverse(AioContextObject *c, visitproc visit, void *arg)
                                         memory_order_acquire);
     }
     for (size_t i = 0; i < Py_ARRAY_LENGTH(lists); i++) {
-        for (struct completion_node *n = lists[i]; n; n = n->next) {
-            if (context_is_post(c, n)) {
-                ret = bottom_half_visit_post(work_of(n), visit, arg);
-                if (ret) {
-                    return ret;
-                }
-            } else {
-                Py_VISIT(work_of(n));
-            }
+        for (struct completion_node *n = lists[i]; n && !ret; n = n->next) {
+            ret = visit_work(work_of(n), visit, arg);
         }
     }
-    ret = handlers_traverse(&c->handlers, visit, arg);
+    ret = ret ? ret : handlers_traverse(&c->handlers, visit, arg);
     return ret ? ret : timers_traverse(&c->timers, visit, arg);
 }
 

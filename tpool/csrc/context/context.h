@@ -11,6 +11,7 @@
 
 #include "tune/poll_tuner.h"
 #include "context/py_core.h"
+#include "queue/work.h"
 #include "context/fd_handlers.h"
 #include "py/signals.h"
 #include "context/timer.h"
@@ -195,16 +196,11 @@ int context_dispatch(AioContextObject *c, bool *progress);
 int context_dispatch_work(AioContextObject *c, bool for_loop, bool *progress);
 
 /*
- * Owner, context acquired.  Dispatches every request that has arrived, and no
- * bottom half.  Returns 0, or -1 with an exception that must leave close().
+ * Owner, context acquired.  Dispatches what has arrived and must be dispatched
+ * before the context is closed: see work_ops.  Returns 0, or -1 with an exception
+ * that must leave close().
  */
 int context_drain(AioContextObject *c);
-
-/* Owner.  Whether a node of the batch was posted to the event loop above. */
-bool context_is_post(AioContextObject *c, struct completion_node *node);
-
-/* The one thread of a forked child: that loop goes on, so all of it is its own. */
-void context_hand_over_posts(AioContextObject *c);
 
 /* Owner, context acquired.  Moves what has arrived to the batch. */
 void context_take_arrived(AioContextObject *c);

@@ -3,6 +3,7 @@
  * See py_core.h.
  */
 #include "context/py_core.h"
+#include "queue/work.h"
 
 struct py_core *py_core_new(struct module_state *state)
 {
@@ -48,7 +49,7 @@ static void drop_list(struct py_core *core)
 
     for (link = completion_list_take(&core->aio.list); link; link = next) {
         next = link->next;
-        Py_DECREF(work_of(link));
+        work_of(link)->ops->drop(work_of(link));
     }
 }
 

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * What outlives an AioContext object while workers still deliver to it, and the
- * common start of the objects that travel on its completion list.
+ * What outlives an AioContext object while workers still deliver to it.
  */
 #ifndef TPOOL_CONTEXT_PY_CORE_H
 #define TPOOL_CONTEXT_PY_CORE_H
 
 #include "aio/core.h"
 #include "py/state.h"
-#include "queue/request_queue.h"
 
 struct py_core {
     struct aio_core aio;
@@ -95,19 +93,5 @@ void py_core_drop_undelivered(struct py_core *core);
 
 /* GIL held.  A new reference to the AioContext, or NULL without an exception. */
 PyObject *py_core_context(struct py_core *core);
-
-/*
- * Start of Request and BottomHalf.  On the completion list, and in the request
- * queue, the node carries a reference to its object.
- */
-typedef struct {
-    PyObject_VAR_HEAD
-    struct request_node node;
-} WorkObject;
-
-static inline PyObject *work_of(struct completion_node *link)
-{
-    return (PyObject *)container_of(link, WorkObject, node.link);
-}
 
 #endif

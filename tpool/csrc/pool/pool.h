@@ -7,6 +7,7 @@
 
 #include "context/context.h"
 #include "context/py_core.h"
+#include "queue/request_queue.h"
 
 /* Bound of every count of threads and of a hand-over: far above any need. */
 #define THREADS_MAX INT32_MAX

@@ -3,7 +3,6 @@
  * What a pool shares with its workers, and how it starts one.
  */
 #include "pool/pools.h"
-#include "pool/request.h"
 #include "pool/worker.h"
 
 struct pool_core *pool_core_ref(struct pool_core *pool)
@@ -71,10 +70,10 @@ struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
 void pool_fail_if_deserted(struct pool_core *pool)
 {
     PyObject *exc = PyErr_Occurred() ? take_exception() : NULL;
-    struct request_node *node;
+    struct work *w;
 
-    while ((node = request_queue_cancel_deserted(&pool->queue))) {
-        request_deliver_failed((RequestObject *)work_of(&node->link));
+    while ((w = request_queue_cancel_deserted(&pool->queue))) {
+        w->ops->fail(w);
     }
     if (exc) {
         put_exception(exc);

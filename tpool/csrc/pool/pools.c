@@ -72,11 +72,11 @@ struct pool_core *pools_next(struct module_state *state, struct py_core *core,
 
 void pool_close(struct pool_core *pool, enum pool_down why, bool cancel)
 {
-    struct request_node *node;
+    struct work *w;
 
     atomic_store_explicit(&pool->down, why_down[why], memory_order_relaxed);
-    while (cancel && (node = request_queue_cancel_oldest(&pool->queue))) {
-        RequestObject *r = (RequestObject *)work_of(&node->link);
+    while (cancel && (w = request_queue_cancel_oldest(&pool->queue))) {
+        RequestObject *r = request_of(w);
 
         Py_BEGIN_CRITICAL_SECTION(r);
         request_set_cancelled(r);

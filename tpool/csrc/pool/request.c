@@ -4,7 +4,6 @@
  * the owner.
  */
 #include "pool/callable.h"
-#include "context/context.h"
 #include "pool/decimal.h"
 #include "pool/pool.h"
 #include "pool/request.h"
@@ -44,55 +43,6 @@ void request_drop_context(RequestObject *r)
     Py_XDECREF(context);
 }
 
-RequestObject *request_new(struct pool_core *pool, PyObject *future,
-                           PyObject *fn, PyObject *const *args,
-                           Py_ssize_t nargs, PyObject *kwnames)
-{
-    Py_ssize_t n = nargs + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
-    PyObject *context = NULL;
-    RequestObject *r;
-
-    if (!future) {
-        context = PyContext_CopyCurrent();
-        if (!context || decimal_unshare(pool->state, context) < 0) {
-            Py_XDECREF(context);
-            return NULL;
-        }
-    }
-    r = PyObject_GC_NewVar(RequestObject, pool->state->request_type, n);
-    if (!r) {
-        Py_XDECREF(context);
-        return NULL;
-    }
-    if (context) {
-        PyObject_GC_UnTrack(context);
-    }
-    r->work.node.link.next = NULL;
-    r->work.node.prev = NULL;
-    r->work.node.queued = false;
-    atomic_init(&r->state, REQUEST_PENDING);
-    atomic_init(&r->cancelled, false);
-    r->raised = false;
-    r->pool = pool_core_ref(pool);
-    r->place = call_table_place(&pool->core->aio.calls,
-                                callable_key(pool->state, fn));
-    r->submit_ns = clock_now_ns();
-    r->fn = Py_NewRef(fn);
-    r->kwnames = Py_XNewRef(kwnames);
-    r->context = context;
-    r->future = Py_XNewRef(future);
-    r->outcome = NULL;
-    r->took_ns = -1;
-    r->weakrefs = NULL;
-    r->callback = NULL;
-    r->further = NULL;
-    r->scratch = NULL;
-    for (Py_ssize_t i = 0; i < n; i++) {
-        r->args[i] = Py_NewRef(args[i]);
-    }
-    return r;
-}
-
 /* The call and its arguments: nobody needs them any more. */
 void request_drop_call(RequestObject *r)
 {
@@ -106,7 +56,8 @@ void request_drop_call(RequestObject *r)
 static void set_finished(RequestObject *r)
 {
     Py_BEGIN_CRITICAL_SECTION(r);
-    atomic_store_explicit(&r->state, REQUEST_FINISHED, memory_order_relaxed);
+    atomic_store_explicit(&r->base.work.state, WORK_FINISHED,
+                          memory_order_relaxed);
     request_track(r);
     Py_END_CRITICAL_SECTION();
 }
@@ -114,7 +65,7 @@ static void set_finished(RequestObject *r)
 static void set_raised(RequestObject *r)
 {
     r->outcome = take_exception();
-    r->raised = true;
+    r->base.work.raised = true;
 }
 
 /*
@@ -156,8 +107,10 @@ static void call(RequestObject *r)
     }
 }
 
-void request_run(RequestObject *r, struct call_times *times)
+/* Calls, keeps the outcome and drops the call. */
+static void request_run(struct work *w, struct call_times *times)
 {
+    RequestObject *r = request_of(w);
     int64_t begin_ns = clock_now_ns();
     int unwanted = is_unwanted(r);
 
@@ -191,7 +144,7 @@ void request_deliver(RequestObject *r)
 
     Py_INCREF(r);
     py_core_enter(core);
-    aio_core_post(&core->aio, &r->work.node.link);
+    aio_core_post(&core->aio, &r->base.work.link);
     py_core_leave(core);
     py_core_drop_undelivered(core);
     py_core_unref(core);
@@ -204,12 +157,15 @@ void request_set_cancelled(RequestObject *r)
 {
     trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_CANCEL, r, 0);
     atomic_fetch_add_explicit(&r->pool->cancelled, 1, memory_order_relaxed);
-    atomic_store_explicit(&r->cancelled, true, memory_order_relaxed);
+    atomic_store_explicit(&r->base.work.cancelled, true, memory_order_relaxed);
     request_track(r);
 }
 
-void request_deliver_failed(RequestObject *r)
+/* For want of a thread: its outcome is a RuntimeError. */
+static void request_fail(struct work *w)
 {
+    RequestObject *r = request_of(w);
+
     PyErr_SetString(PyExc_RuntimeError,
                     "no thread could be started for this request");
     set_raised(r);
@@ -217,11 +173,9 @@ void request_deliver_failed(RequestObject *r)
     request_deliver(r);
 }
 
-struct call_place *request_place(PyObject *work, struct module_state *state)
+static struct call_place *request_place(const struct work *w)
 {
-    return Py_IS_TYPE(work, state->request_type)
-               ? ((RequestObject *)work)->place
-               : NULL;
+    return request_of(w)->place;
 }
 
 PyObject *request_take_callback(RequestObject *r)
@@ -248,8 +202,8 @@ PyObject *request_take_callback(RequestObject *r)
 static void set_done(RequestObject *r)
 {
     Py_BEGIN_CRITICAL_SECTION(r);
-    /* Release: pairs with request_state_get(), so that the outcome is seen. */
-    atomic_store_explicit(&r->state, REQUEST_DONE, memory_order_release);
+    /* Release: pairs with request_state(), so that the outcome is seen. */
+    atomic_store_explicit(&r->base.work.state, WORK_DONE, memory_order_release);
     Py_END_CRITICAL_SECTION();
 }
 
@@ -266,14 +220,15 @@ int request_call_callback(RequestObject *r, PyObject *callback)
     return 0;
 }
 
-int request_dispatch(PyObject *self)
+/* It is done, and its callbacks run. */
+static int request_dispatch(struct work *w, bool *progress)
 {
-    RequestObject *r = (RequestObject *)self;
+    RequestObject *r = request_of(w);
     PyObject *callback;
     int ret = 0;
 
-    if (request_state_get(r) !=
-        REQUEST_DONE) { /* else: it comes back, see below */
+    *progress = true;
+    if (request_state(r) != WORK_DONE) { /* else: it comes back, see below */
         atomic_fetch_sub_explicit(&r->pool->core->aio.in_flight, 1,
                                   memory_order_relaxed);
         atomic_fetch_add_explicit(&r->pool->dispatched, 1,
@@ -292,7 +247,61 @@ int request_dispatch(PyObject *self)
     if (ret < 0 && (r->callback || r->further)) {
         /* The exception leaves poll(); the other callbacks run in the next. */
         Py_INCREF(r);
-        aio_core_post(&r->pool->core->aio, &r->work.node.link);
+        aio_core_post(&r->pool->core->aio, &r->base.work.link);
     }
+    Py_DECREF(r);
     return ret;
+}
+
+static const struct work_ops request_ops = {
+    .run = request_run,
+    .fail = request_fail,
+    .dispatch = request_dispatch,
+    .drop = work_object_drop,
+    .place = request_place,
+    .at_close = true,
+};
+
+RequestObject *request_new(struct pool_core *pool, PyObject *future,
+                           PyObject *fn, PyObject *const *args,
+                           Py_ssize_t nargs, PyObject *kwnames)
+{
+    Py_ssize_t n = nargs + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
+    PyObject *context = NULL;
+    RequestObject *r;
+
+    if (!future) {
+        context = PyContext_CopyCurrent();
+        if (!context || decimal_unshare(pool->state, context) < 0) {
+            Py_XDECREF(context);
+            return NULL;
+        }
+    }
+    r = PyObject_GC_NewVar(RequestObject, pool->state->request_type, n);
+    if (!r) {
+        Py_XDECREF(context);
+        return NULL;
+    }
+    if (context) {
+        PyObject_GC_UnTrack(context);
+    }
+    work_init(&r->base.work, &request_ops);
+    r->pool = pool_core_ref(pool);
+    r->place = call_table_place(&pool->core->aio.calls,
+                                callable_key(pool->state, fn));
+    r->submit_ns = clock_now_ns();
+    r->fn = Py_NewRef(fn);
+    r->kwnames = Py_XNewRef(kwnames);
+    r->context = context;
+    r->future = Py_XNewRef(future);
+    r->outcome = NULL;
+    r->took_ns = -1;
+    r->weakrefs = NULL;
+    r->callback = NULL;
+    r->further = NULL;
+    r->scratch = NULL;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        r->args[i] = Py_NewRef(args[i]);
+    }
+    return r;
 }

@@ -5,16 +5,9 @@
 #ifndef TPOOL_POOL_REQUEST_H
 #define TPOOL_POOL_REQUEST_H
 
-#include "context/py_core.h"
+#include "py/work_object.h"
 
 struct pool_core;
-
-enum request_state {
-    REQUEST_PENDING,
-    REQUEST_RUNNING,  /* a worker has it */
-    REQUEST_FINISHED, /* outcome is set, on its way to the owner */
-    REQUEST_DONE,     /* dispatched by the owner */
-};
 
 /* Those behind the first.  No list of Python's: that could be found, and emptied. */
 struct callback_list {
@@ -23,11 +16,7 @@ struct callback_list {
 };
 
 typedef struct {
-    WorkObject work;
-    /* Any thread; relaxed: what goes with a state is published by the list. */
-    _Atomic uint8_t state;
-    atomic_bool cancelled;
-    bool raised; /* outcome is an exception */
+    WorkObject base;
     /* Immutable after new. */
     struct pool_core *pool;
     int64_t submit_ns;
@@ -52,19 +41,24 @@ typedef struct {
     PyObject *args[];  /* Py_SIZE of them */
 } RequestObject;
 
-static inline enum request_state request_state_get(RequestObject *r)
+static inline RequestObject *request_of(const struct work *w)
 {
-    return atomic_load_explicit(&r->state, memory_order_acquire);
+    return (RequestObject *)work_object(w);
+}
+
+static inline enum work_state request_state(RequestObject *r)
+{
+    return atomic_load_explicit(&r->base.work.state, memory_order_acquire);
 }
 
 static inline bool request_is_cancelled(RequestObject *r)
 {
-    return atomic_load_explicit(&r->cancelled, memory_order_relaxed);
+    return atomic_load_explicit(&r->base.work.cancelled, memory_order_relaxed);
 }
 
 static inline bool request_is_done(RequestObject *r)
 {
-    return request_state_get(r) == REQUEST_DONE || request_is_cancelled(r);
+    return request_state(r) == WORK_DONE || request_is_cancelled(r);
 }
 
 /*
@@ -76,33 +70,15 @@ RequestObject *request_new(struct pool_core *pool, PyObject *future,
                            PyObject *fn, PyObject *const *args,
                            Py_ssize_t nargs, PyObject *kwnames);
 
-/*
- * Worker, GIL held.  Calls, keeps the outcome and drops the call: from here on
- * nothing can fail.
- */
-void request_run(RequestObject *r, struct call_times *times);
-
 /* Critical section.  It is in no queue any more, and will not run. */
 void request_set_cancelled(RequestObject *r);
 
 /* Any thread, GIL held.  The caller's reference goes with it to the owner. */
 void request_deliver(RequestObject *r);
 
-/* The same, for want of a thread: its outcome is a RuntimeError. */
-void request_deliver_failed(RequestObject *r);
-
-/*
- * Owner.  It came by the completion list: done, and its callbacks run.  Returns
- * 0, or -1 with an exception that must leave poll().
- */
-int request_dispatch(PyObject *self);
-
 /* GIL held.  The call and its arguments: nobody needs them any more. */
 void request_drop_call(RequestObject *r);
 void request_drop_context(RequestObject *r);
-
-/* Where calls like this one are counted; NULL: the work is no request. */
-struct call_place *request_place(PyObject *work, struct module_state *state);
 
 /* Critical section.  Has the garbage collector know of it, if there is a reason. */
 void request_track(RequestObject *r);

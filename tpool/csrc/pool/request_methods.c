@@ -113,7 +113,7 @@ static PyObject *request_result(RequestObject *r, PyObject *const *args,
     if (get_outcome(r, "result()", args, nargs, kwnames) < 0) {
         return NULL;
     }
-    if (r->raised) {
+    if (r->base.work.raised) {
         PyErr_SetObject((PyObject *)Py_TYPE(r->outcome), r->outcome);
         return NULL;
     }
@@ -126,7 +126,7 @@ static PyObject *request_exception(RequestObject *r, PyObject *const *args,
     if (get_outcome(r, "exception()", args, nargs, kwnames) < 0) {
         return NULL;
     }
-    return Py_NewRef(r->raised ? r->outcome : Py_None);
+    return Py_NewRef(r->base.work.raised ? r->outcome : Py_None);
 }
 
 static PyObject *request_done(RequestObject *r, PyObject *Py_UNUSED(ignored))
@@ -136,10 +136,9 @@ static PyObject *request_done(RequestObject *r, PyObject *Py_UNUSED(ignored))
 
 static PyObject *request_running(RequestObject *r, PyObject *Py_UNUSED(ignored))
 {
-    enum request_state state = request_state_get(r);
+    enum work_state state = request_state(r);
 
-    return PyBool_FromLong(state == REQUEST_RUNNING ||
-                           state == REQUEST_FINISHED);
+    return PyBool_FromLong(state == WORK_RUNNING || state == WORK_FINISHED);
 }
 
 static PyObject *request_cancelled(RequestObject *r,
@@ -155,7 +154,7 @@ static PyObject *request_cancel(RequestObject *r, PyObject *Py_UNUSED(ignored))
     Py_BEGIN_CRITICAL_SECTION(r);
     cancelled = request_is_cancelled(r);
     mine = !cancelled && !pool_is_forked(r->pool) &&
-           request_queue_cancel(&r->pool->queue, &r->work.node);
+           request_queue_cancel(&r->pool->queue, &r->base.work);
     if (mine) {
         request_set_cancelled(r);
     }
@@ -226,11 +225,10 @@ static PyObject *request_add_done_callback(RequestObject *r, PyObject *arg)
         return NULL;
     }
     Py_BEGIN_CRITICAL_SECTION(r);
-    late = request_state_get(r) == REQUEST_DONE;
+    late = request_state(r) == WORK_DONE;
     if (!late) {
         ret = append_callback(r, callback);
-        if (request_state_get(r) == REQUEST_FINISHED ||
-            request_is_cancelled(r)) {
+        if (request_state(r) == WORK_FINISHED || request_is_cancelled(r)) {
             request_track(r);
         }
     }
@@ -249,14 +247,14 @@ static const char *state_name(RequestObject *r)
     if (request_is_cancelled(r)) {
         return "cancelled";
     }
-    switch (request_state_get(r)) {
-    case REQUEST_PENDING:
+    switch (request_state(r)) {
+    case WORK_PENDING:
         return "pending";
-    case REQUEST_RUNNING:
-    case REQUEST_FINISHED:
+    case WORK_RUNNING:
+    case WORK_FINISHED:
         return "running";
     default:
-        return r->raised ? "raised" : "returned";
+        return r->base.work.raised ? "raised" : "returned";
     }
 }
 
@@ -309,7 +307,7 @@ static void drop_callbacks(RequestObject *r)
 /* What is cleared can still be found, by a weak reference: it has been cancelled. */
 static int request_clear(RequestObject *r)
 {
-    atomic_store_explicit(&r->cancelled, true, memory_order_relaxed);
+    atomic_store_explicit(&r->base.work.cancelled, true, memory_order_relaxed);
     request_drop_call(r);
     request_drop_context(r);
     Py_CLEAR(r->future);

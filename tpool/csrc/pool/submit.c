@@ -102,8 +102,8 @@ static int push(struct pool_core *pool, RequestObject *newest,
                               memory_order_relaxed);
     call_table_submitted(&pool->core->aio.calls, newest->place, n,
                          newest->submit_ns);
-    need = request_queue_push(&pool->queue, &newest->work.node,
-                              &oldest->work.node);
+    need = request_queue_push(&pool->queue, &newest->base.work,
+                              &oldest->base.work);
     if (need == QUEUE_SEEN && pool_is_spawning(pool)) {
         need = request_queue_find_another(&pool->queue);
     }
@@ -120,7 +120,7 @@ static int push(struct pool_core *pool, RequestObject *newest,
 /* After a push that failed: forgets r unless a worker has it already. */
 static void take_back(struct pool_core *pool, RequestObject *r)
 {
-    if (request_queue_cancel(&pool->queue, &r->work.node)) {
+    if (request_queue_cancel(&pool->queue, &r->base.work)) {
         atomic_fetch_sub_explicit(&pool->core->aio.in_flight, 1,
                                   memory_order_relaxed);
         call_place_forget(r->place);
@@ -144,7 +144,7 @@ static PyObject *submit(PoolObject *self, RequestObject *r)
     trace_emit_at(&self->pool->state->trace, TRACE_THREAD_POOL_SUBMIT, r, 0,
                   r->submit_ns);
     Py_INCREF(r); /* the queue's */
-    r->work.node.queued = true;
+    r->base.work.queued = true;
     if (push(self->pool, r, r, 1) < 0) {
         take_back(self->pool, r);
         pool_fail_if_deserted(self->pool);
@@ -287,10 +287,10 @@ static int push_slice(struct pool_core *pool, const struct batch *b,
         trace_emit_at(&pool->state->trace, TRACE_THREAD_POOL_SUBMIT, r, 0,
                       r->submit_ns);
         Py_INCREF(r); /* the queue's */
-        r->work.node.queued = true;
+        r->base.work.queued = true;
         /* Counted at one place: others may have claimed that of a later one. */
         r->place = oldest->place;
-        r->work.node.link.next = newest ? &newest->work.node.link : NULL;
+        r->base.work.link.next = newest ? &newest->base.work.link : NULL;
         newest = r;
     }
     return push(pool, newest, oldest, (uint32_t)(end - begin));

@@ -4,7 +4,6 @@
  */
 #include "pool/worker.h"
 #include "context/context.h"
-#include "pool/request.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -130,14 +129,11 @@ static void name_thread(PyObject *name)
 #endif
 }
 
-/* A request has left the queue for this worker. */
-static RequestObject *taken(WorkerObject *w, struct request_node *node)
+/* It has left the queue for this worker. */
+static void took(WorkerObject *w, struct work *work)
 {
-    RequestObject *r = (RequestObject *)work_of(&node->link);
-
-    atomic_store_explicit(&r->state, REQUEST_RUNNING, memory_order_relaxed);
+    atomic_store_explicit(&work->state, WORK_RUNNING, memory_order_relaxed);
     pool_room(w->pool);
-    return r;
 }
 
 static void begin_batch(WorkerObject *w)
@@ -149,20 +145,20 @@ static void begin_batch(WorkerObject *w)
 }
 
 /*
- * Runs r and what is queued behind it; returns the last, not delivered yet.  NULL:
+ * Runs it and what is queued behind it; returns the last, not delivered yet.  NULL:
  * it has forked, and this is the child, where nothing is its own.
  */
-static RequestObject *run_batch(WorkerObject *w, RequestObject *r)
+static struct work *run_batch(WorkerObject *w, struct work *work)
 {
     struct pool_core *pool = w->pool;
     struct aio_core *core = &pool->core->aio;
     int64_t spent_ns = 0;
 
     for (;;) {
-        struct request_node *next;
+        struct work *next;
         struct call_times times;
 
-        request_run(r, &times);
+        work->ops->run(work, &times);
         if (pool_is_forked(pool)) {
             return NULL;
         }
@@ -170,12 +166,13 @@ static RequestObject *run_batch(WorkerObject *w, RequestObject *r)
         next = request_queue_end_call(&pool->queue, &w->queue_worker, &times,
                                       spent_ns < BATCH_NS);
         if (!next) {
-            return r;
+            return work;
         }
         begin_batch(w);
         /* Delivered with the GIL held: the next call may last. */
-        aio_core_post(core, &r->work.node.link);
-        r = taken(w, next);
+        aio_core_post(core, &work->link);
+        took(w, next);
+        work = next;
     }
 }
 
@@ -202,7 +199,7 @@ static void trace_wait(WorkerObject *w)
 }
 
 /* GIL released, so that the owner finds it free.  False: nobody will take it. */
-static bool deliver(WorkerObject *w, RequestObject *r)
+static bool deliver(WorkerObject *w, struct work *work)
 {
     struct aio_core *core = &w->pool->core->aio;
 
@@ -210,49 +207,47 @@ static bool deliver(WorkerObject *w, RequestObject *r)
         aio_batch_end(core);
         w->batching = false;
     }
-    aio_core_post(core, &r->work.node.link);
+    aio_core_post(core, &work->link);
     return !py_core_is_detached(w->pool->core);
 }
 
-/* GIL released.  Waits for a request; NULL: none will come. */
-static RequestObject *get(WorkerObject *w)
+/* GIL released.  Waits for some; NULL: none will come. */
+static struct work *get(WorkerObject *w)
 {
     struct pool_core *pool = w->pool;
-    struct request_node *node;
-    RequestObject *r;
+    struct work *work = request_queue_get(&pool->queue, &w->queue_worker);
 
-    node = request_queue_get(&pool->queue, &w->queue_worker);
-    if (!node) {
+    if (!work) {
         return NULL;
     }
-    r = taken(w, node);
+    took(w, work);
     trace_wait(w);
 #ifndef Py_GIL_DISABLED
     if (aio_handoff_from_owner(&pool->core->aio)) {
         begin_batch(w);
     }
 #endif
-    return r;
+    return work;
 }
 
 static void loop(WorkerObject *w)
 {
-    RequestObject *r = NULL;
+    struct work *work = NULL;
 
     for (;;) {
         bool delivered = true;
 
         Py_BEGIN_ALLOW_THREADS
-        if (r) {
-            delivered = deliver(w, r);
+        if (work) {
+            delivered = deliver(w, work);
         }
-        r = delivered ? get(w) : NULL;
+        work = delivered ? get(w) : NULL;
         Py_END_ALLOW_THREADS
         py_core_drop_undelivered(w->pool->core);
         if (!delivered) {
             continue;
         }
-        if (!r) {
+        if (!work) {
             return;
         }
         if (request_queue_begin_call(&w->pool->queue, &w->queue_worker) ==
@@ -260,8 +255,8 @@ static void loop(WorkerObject *w)
             pool_spawn_helper(w->pool) < 0) {
             PyErr_WriteUnraisable(NULL); /* no signal handler runs here */
         }
-        r = run_batch(w, r);
-        if (!r) {
+        work = run_batch(w, work);
+        if (!work) {
             return;
         }
     }

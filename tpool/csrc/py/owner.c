@@ -3,6 +3,7 @@
  * Who may be in a context: its recursive lock, and the thread that owns it.
  */
 #include "context/context.h"
+#include "py/work_object.h"
 
 #include <unistd.h>
 #ifdef __linux__
@@ -96,6 +97,26 @@ int context_raise_closed(AioContextObject *c)
     return -1;
 }
 
+/* The loop above goes on in the child, and all of it is its own. */
+static void hand_over_posts(AioContextObject *c)
+{
+    struct completion_node *node, *next;
+    bool progress;
+
+    context_absorb(c);
+    for (node = c->batch_head; node; node = next) {
+        struct work *w = work_of(node);
+
+        next = node->next;
+        if (w->ops->is_post) {
+            Py_INCREF(work_object(w)); /* nothing is dropped */
+            if (w->ops->dispatch(w, &progress) < 0) {
+                PyErr_WriteUnraisable(NULL);
+            }
+        }
+    }
+}
+
 /*
  * The one thread of the child.  What other threads held is taken from them; the
  * parent's fds are closed here, so that the child neither hears nor changes
@@ -118,7 +139,7 @@ PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
         c->lock = lock;
         lock_set_owner(c, 0, (struct lock_hold){0});
     }
-    context_hand_over_posts(c);
+    hand_over_posts(c);
     c->closed = c->forked = true;
     c->polls++; /* a poll() that a callback has forked in does not wait */
     signal_guard_abandon(&c->signals);

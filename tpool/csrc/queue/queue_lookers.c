@@ -4,11 +4,6 @@
  */
 #include "queue/queue_lookers.h"
 
-static struct request_node *next_of(struct request_node *node)
-{
-    return (struct request_node *)node->link.next;
-}
-
 /* Relaxed: for a busy wait, which looks again. */
 static void set_backlog(struct request_queue *q)
 {
@@ -23,37 +18,37 @@ void queue_splice(struct request_queue *q)
         return;
     }
     for (link = completion_list_take(&q->incoming); link; link = next) {
-        struct request_node *node = (struct request_node *)link;
+        struct work *work = work_of(link);
 
         next = link->next;
         link->next = NULL;
-        node->asked = q->asked;
-        node->prev = q->tail;
+        work->asked = q->asked;
+        work->prev = q->tail;
         if (q->tail) {
             q->tail->link.next = link;
         } else {
-            q->head = node;
+            q->head = work;
         }
-        q->tail = node;
+        q->tail = work;
     }
     set_backlog(q);
 }
 
-void queue_unlink_node(struct request_queue *q, struct request_node *node)
+void queue_unlink(struct request_queue *q, struct work *work)
 {
-    struct request_node *next = next_of(node);
+    struct work *next = work_of(work->link.next);
 
-    if (node->prev) {
-        node->prev->link.next = node->link.next;
+    if (work->prev) {
+        work->prev->link.next = work->link.next;
     } else {
         q->head = next;
     }
     if (next) {
-        next->prev = node->prev;
+        next->prev = work->prev;
     } else {
-        q->tail = node->prev;
+        q->tail = work->prev;
     }
-    node->queued = false;
+    work->queued = false;
     set_backlog(q);
     /* Relaxed: a figure, and a bound that a submitter checks for itself. */
     atomic_store_explicit(

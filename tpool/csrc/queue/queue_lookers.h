@@ -12,8 +12,8 @@
 /* Moves what was pushed to the FIFO. */
 void queue_splice(struct request_queue *q);
 
-/* Takes node out of the FIFO. */
-void queue_unlink_node(struct request_queue *q, struct request_node *node);
+/* Takes work out of the FIFO. */
+void queue_unlink(struct request_queue *q, struct work *work);
 
 /* K: whether a request is queued. */
 bool queue_look(struct request_queue *q);

@@ -22,15 +22,15 @@
 /* Weight of the newest call in the moving average: 1/8. */
 #define CALL_NS_SHIFT 3
 
-static struct request_node *pop(struct request_queue *q)
+static struct work *pop(struct request_queue *q)
 {
-    struct request_node *node = q->head;
+    struct work *work = q->head;
 
-    if (node) {
-        queue_unlink_node(q, node);
+    if (work) {
+        queue_unlink(q, work);
         q->pops++;
     }
-    return node;
+    return work;
 }
 
 void request_queue_worker_init(struct queue_worker *w)
@@ -336,8 +336,8 @@ static bool leave(struct request_queue *q, struct queue_worker *w,
 }
 
 /* Lock held; dropped while it waits.  NULL: leave. */
-static struct request_node *wait_and_pop(struct request_queue *q,
-                                         struct queue_worker *w)
+static struct work *wait_and_pop(struct request_queue *q,
+                                 struct queue_worker *w)
 {
     bool stays;
 
@@ -369,17 +369,16 @@ static struct request_node *wait_and_pop(struct request_queue *q,
     }
 }
 
-struct request_node *request_queue_get(struct request_queue *q,
-                                       struct queue_worker *w)
+struct work *request_queue_get(struct request_queue *q, struct queue_worker *w)
 {
-    struct request_node *node;
+    struct work *work;
     struct queue_worker *wake = NULL;
 
     pthread_mutex_lock(&q->lock);
     do {
-        node = wait_and_pop(q, w);
-    } while (!node && !leave(q, w, &wake));
-    if (node) {
+        work = wait_and_pop(q, w);
+    } while (!work && !leave(q, w, &wake));
+    if (work) {
         w->standby_ns = 0;
         q->active++;
     }
@@ -389,7 +388,7 @@ struct request_node *request_queue_get(struct request_queue *q,
     }
     pthread_mutex_unlock(&q->lock);
     queue_wake_worker(wake);
-    return node;
+    return work;
 }
 
 enum queue_need request_queue_begin_call(struct request_queue *q,
@@ -419,12 +418,11 @@ static void count_call(struct request_queue *q, struct queue_worker *w,
     q->stats.run_ns += (uint64_t)times->run_ns;
 }
 
-struct request_node *request_queue_end_call(struct request_queue *q,
-                                            struct queue_worker *w,
-                                            const struct call_times *times,
-                                            bool more)
+struct work *request_queue_end_call(struct request_queue *q,
+                                    struct queue_worker *w,
+                                    const struct call_times *times, bool more)
 {
-    struct request_node *node = NULL;
+    struct work *work = NULL;
 
     pthread_mutex_lock(&q->lock);
     if (times->run_ns >= 0) {
@@ -432,13 +430,13 @@ struct request_node *request_queue_end_call(struct request_queue *q,
     }
     if (more && q->threads <= q->max_threads) {
         queue_splice(q);
-        node = pop(q);
+        work = pop(q);
     }
-    if (!node) {
+    if (!work) {
         q->active--;
         q->sentry = w;
         queue_start_looking(q, w);
     }
     pthread_mutex_unlock(&q->lock);
-    return node;
+    return work;
 }

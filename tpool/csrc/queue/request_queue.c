@@ -83,9 +83,8 @@ uint32_t request_queue_reserve_some(struct request_queue *q, uint32_t n,
     return n && request_queue_reserve(q, n, max) ? n : 0;
 }
 
-enum queue_need request_queue_push(struct request_queue *q,
-                                   struct request_node *newest,
-                                   struct request_node *oldest)
+enum queue_need request_queue_push(struct request_queue *q, struct work *newest,
+                                   struct work *oldest)
 {
     enum queue_need need = QUEUE_SEEN;
     struct queue_worker *wake = NULL;
@@ -152,49 +151,49 @@ bool request_queue_grow(struct request_queue *q)
     return grow;
 }
 
-bool request_queue_cancel(struct request_queue *q, struct request_node *node)
+bool request_queue_cancel(struct request_queue *q, struct work *work)
 {
     bool queued;
 
     pthread_mutex_lock(&q->lock);
-    queued = node->queued;
+    queued = work->queued;
     if (queued) {
         queue_splice(q);
-        queue_unlink_node(q, node);
+        queue_unlink(q, work);
     }
     pthread_mutex_unlock(&q->lock);
     return queued;
 }
 
-struct request_node *request_queue_cancel_oldest(struct request_queue *q)
+struct work *request_queue_cancel_oldest(struct request_queue *q)
 {
-    struct request_node *node;
+    struct work *work;
 
     pthread_mutex_lock(&q->lock);
     queue_splice(q);
-    node = q->head;
-    if (node) {
-        queue_unlink_node(q, node);
+    work = q->head;
+    if (work) {
+        queue_unlink(q, work);
     }
     pthread_mutex_unlock(&q->lock);
-    return node;
+    return work;
 }
 
-struct request_node *request_queue_cancel_deserted(struct request_queue *q)
+struct work *request_queue_cancel_deserted(struct request_queue *q)
 {
-    struct request_node *node;
+    struct work *work;
 
     pthread_mutex_lock(&q->lock);
     /* What is not in the FIFO yet came later, as what was asked for knows. */
-    node = q->threads ? NULL : q->head;
-    if (node && node->asked == q->asked) {
-        node = NULL; /* who pushed it is about to ask */
+    work = q->threads ? NULL : q->head;
+    if (work && work->asked == q->asked) {
+        work = NULL; /* who pushed it is about to ask */
     }
-    if (node) {
-        queue_unlink_node(q, node);
+    if (work) {
+        queue_unlink(q, work);
     }
     pthread_mutex_unlock(&q->lock);
-    return node;
+    return work;
 }
 
 /* Lock held.  Takes every parked worker off the stack, chained by .older. */

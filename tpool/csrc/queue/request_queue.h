@@ -36,9 +36,9 @@
 #ifndef TPOOL_QUEUE_REQUEST_QUEUE_H
 #define TPOOL_QUEUE_REQUEST_QUEUE_H
 
-#include "queue/completion_list.h"
 #include "base/cpu.h"
 #include "base/parker.h"
+#include "queue/work.h"
 #include "tune/poll_source.h"
 #include <pthread.h>
 
@@ -48,14 +48,6 @@
 #define STANDBY_NS 50000
 /* Each look takes a CPU from somebody at work: it must stay rare. */
 #define STANDBY_MAX_NS 400000
-
-struct request_node {
-    struct completion_node link;
-    /* Protected by lock. */
-    struct request_node *prev;
-    bool queued;    /* neither taken nor cancelled; set before the push */
-    uint32_t asked; /* the queue's, when it moved to the FIFO */
-};
 
 struct queue_worker {
     struct parker parker;
@@ -120,7 +112,7 @@ struct request_queue {
 
     /* Protected by lock. */
     _Alignas(CACHE_LINE) pthread_mutex_t lock;
-    struct request_node *head, *tail;
+    struct work *head, *tail;
     struct queue_worker *newest; /* parked */
     struct queue_worker *sentry; /* the last that has run a call */
     bool polling;                /* somebody busy-waits */
@@ -170,12 +162,11 @@ uint32_t request_queue_reserve_some(struct request_queue *q, uint32_t n,
                                     uint32_t max);
 
 /*
- * Any thread, n nodes reserved.  newest leads back in time to oldest by .link.next,
+ * Any thread, n of them reserved.  newest leads back in time to oldest by .link.next,
  * each marked queued.
  */
-enum queue_need request_queue_push(struct request_queue *q,
-                                   struct request_node *newest,
-                                   struct request_node *oldest);
+enum queue_need request_queue_push(struct request_queue *q, struct work *newest,
+                                   struct work *oldest);
 
 /*
  * Any thread.  Finds one more for what is queued, whoever looks already: the
@@ -195,13 +186,13 @@ enum queue_need request_queue_spawn_failed(struct request_queue *q,
  * Any thread.  Where no worker is left nor asked for: the oldest request that the
  * last one was asked for, as if cancelled.  Else NULL.
  */
-struct request_node *request_queue_cancel_deserted(struct request_queue *q);
+struct work *request_queue_cancel_deserted(struct request_queue *q);
 
 /* Any thread.  Takes it out of the queue; false: it is in no queue (any more). */
-bool request_queue_cancel(struct request_queue *q, struct request_node *node);
+bool request_queue_cancel(struct request_queue *q, struct work *work);
 
 /* Any thread.  The oldest queued request, as if cancelled, or NULL. */
-struct request_node *request_queue_cancel_oldest(struct request_queue *q);
+struct work *request_queue_cancel_oldest(struct request_queue *q);
 
 /*
  * Any thread.  Workers leave when the queue is empty; for what is in it they are
@@ -217,8 +208,7 @@ void request_queue_worker_cleanup(struct queue_worker *w);
  * Worker, GIL released, a looker.  Waits for a request; NULL: the worker must
  * leave, it is no longer counted.
  */
-struct request_node *request_queue_get(struct request_queue *q,
-                                       struct queue_worker *w);
+struct work *request_queue_get(struct request_queue *q, struct queue_worker *w);
 
 /*
  * Worker that got a request, before the call: stops being a looker.  The answer
@@ -232,10 +222,9 @@ enum queue_need request_queue_begin_call(struct request_queue *q,
  * submitter would wake another worker for nothing.  more: returns the next
  * request, if one is queued.  Else, or if none is, the worker is a looker again.
  */
-struct request_node *request_queue_end_call(struct request_queue *q,
-                                            struct queue_worker *w,
-                                            const struct call_times *times,
-                                            bool more);
+struct work *request_queue_end_call(struct request_queue *q,
+                                    struct queue_worker *w,
+                                    const struct call_times *times, bool more);
 
 /* Any thread. */
 void request_queue_get_stats(struct request_queue *q, struct queue_stats *out);

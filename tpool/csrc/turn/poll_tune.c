@@ -3,7 +3,6 @@
  * What a wait teaches: the windows of its sources, and what a wake-up costs.
  */
 #include "turn/poll_phase.h"
-#include "pool/request.h"
 
 /* Waits in a row without a notify() until none is polled for. */
 #define NOTIFY_MISSED_MAX 16
@@ -46,7 +45,9 @@ static void tune_calls(AioContextObject *c, int64_t block_ns)
     enum poll_verdict verdict;
 
     if (c->batch_head) {
-        place = request_place(work_of(c->batch_head), c->state);
+        struct work *first = work_of(c->batch_head);
+
+        place = first->ops->place ? first->ops->place(first) : NULL;
     }
     verdict = call_table_tune(calls, &c->params, place, block_ns);
     if (place && place->source_key) {
@@ -72,7 +73,7 @@ static bool handler_fired(const struct wait *w, const struct fd_handler *h)
 static void tune_notify(AioContextObject *c, int64_t block_ns)
 {
     bool fired = notify_is_notified(&c->core->aio.notify) ||
-                 (c->batch_head && context_is_post(c, c->batch_head));
+                 (c->batch_head && work_of(c->batch_head)->ops->is_post);
 
     c->notify_missed = fired ? 0 : c->notify_missed + 1;
     if (c->notify_missed >= NOTIFY_MISSED_MAX) {

@@ -3,9 +3,7 @@
  * What has come by the completion list: kept in the context, in order of
  * arrival, and dispatched in bounded batches.
  */
-#include "context/bottom_half.h"
 #include "context/context.h"
-#include "pool/request.h"
 
 /* Completions and bottom halves of one turn at most, then fds and timers. */
 #define DISPATCH_BATCH 64
@@ -29,16 +27,18 @@ static struct completion_node *take_first(struct completion_node **head)
     return node;
 }
 
+static bool is_idle(const struct work *w)
+{
+    return w->ops->is_idle && w->ops->is_idle(w);
+}
+
 void context_take_arrived(AioContextObject *c)
 {
     struct completion_node *node, *next;
 
     for (node = completion_list_take(&c->core->aio.list); node; node = next) {
-        PyObject *work = work_of(node);
-
         next = node->next;
-        if (Py_TYPE(work) == c->state->bottom_half_type &&
-            bottom_half_is_idle(work)) {
+        if (is_idle(work_of(node))) {
             append(&c->idle_head, &c->idle_tail, node);
         } else {
             append(&c->batch_head, &c->batch_tail, node);
@@ -49,49 +49,20 @@ void context_take_arrived(AioContextObject *c)
 int64_t context_idle_timeout_ns(AioContextObject *c)
 {
     for (struct completion_node *n = c->idle_head; n; n = n->next) {
-        if (!bottom_half_is_idle(work_of(n))) {
+        if (!is_idle(work_of(n))) {
             return 0; /* scheduled in earnest since, or cancelled */
         }
     }
     return c->idle_head ? IDLE_NS : -1;
 }
 
-/* Runs one object that came by the list, and drops its reference. */
-static int run_work(AioContextObject *c, PyObject *work, bool *progress)
+/* Dispatches what came by the list. */
+static int run_work(AioContextObject *c, struct work *w, bool *progress)
 {
-    int ret;
+    int ret = w->ops->dispatch(w, progress);
 
-    if (Py_TYPE(work) == c->state->bottom_half_type) {
-        counter_add(&c->core->aio.posts_run, 1);
-        ret = bottom_half_run(work, progress);
-    } else {
-        *progress = true;
-        ret = request_dispatch(work);
-    }
     counter_add(&c->stats.dispatched, 1);
-    Py_DECREF(work);
     return ret;
-}
-
-bool context_is_post(AioContextObject *c, struct completion_node *node)
-{
-    PyObject *work = work_of(node);
-
-    return Py_TYPE(work) == c->state->bottom_half_type &&
-           bottom_half_is_post(work);
-}
-
-void context_hand_over_posts(AioContextObject *c)
-{
-    bool progress;
-
-    context_absorb(c);
-    for (struct completion_node *n = c->batch_head; n; n = n->next) {
-        if (context_is_post(c, n) &&
-            bottom_half_run(work_of(n), &progress) < 0) {
-            PyErr_WriteUnraisable(NULL);
-        }
-    }
 }
 
 int context_dispatch_work(AioContextObject *c, bool for_loop, bool *progress)
@@ -103,7 +74,7 @@ int context_dispatch_work(AioContextObject *c, bool for_loop, bool *progress)
     /* What is posted costs the loop above its time, not this one: all of it. */
     for (int n = 0; n < DISPATCH_BATCH && c->batch_head && ret == 0;
          n += !post) {
-        post = context_is_post(c, c->batch_head);
+        post = work_of(c->batch_head)->ops->is_post;
         if (for_loop && posted && !post) {
             c->behind = true;
             return 0;
@@ -130,16 +101,16 @@ int context_drain(AioContextObject *c)
 {
     /* Bottom halves wait here: they go with the context, or back. */
     struct completion_node *kept_head = NULL, *kept_tail = NULL;
+    bool progress;
     int ret = 0;
 
     context_absorb(c);
     while (ret == 0 && c->batch_head) {
         struct completion_node *node = take_first(&c->batch_head);
-        PyObject *work = work_of(node);
+        struct work *w = work_of(node);
 
-        if (Py_TYPE(work) == c->state->request_type) {
-            ret = request_dispatch(work);
-            Py_DECREF(work);
+        if (w->ops->at_close) {
+            ret = w->ops->dispatch(w, &progress);
         } else {
             append(&kept_head, &kept_tail, node);
         }
