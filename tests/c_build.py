@@ -28,7 +28,7 @@ QUEUE = (
     *("queue/completion_list", "base/parker", "base/cpu", *TUNER),
 )
 PROGRAMS = {
-    "stress_aio_poll": ("aio/core", "base/cpu", *CALLS, *NOTIFY),
+    "stress_aio_poll": ("aio/core", "aio/handoff", "base/cpu", *CALLS, *NOTIFY),
     "stress_call_table": CALLS,
     "stress_clock_cpu": ("base/cpu",),
     "stress_completion_list": ("queue/completion_list",),

@@ -4,11 +4,12 @@
  * against three posters; and the bounds of the waits that have one.
  */
 #include "stress.h"
-#include "aio/core.h"
+#include "aio/handoff.h"
 
 #define POSTERS 3
 
-static struct aio_core core;
+static struct aio_core *core;
+static struct trace trace; /* off */
 static struct fdmon monitor;
 static uint64_t rounds = 10000;
 
@@ -32,7 +33,7 @@ static void *post_often(void *arg)
         atomic_store_explicit(&item->free, false, memory_order_relaxed);
         item->number = i;
         random_delay(&r);
-        aio_core_post(&core, &item->link);
+        aio_core_post(core, &item->link);
     }
     return NULL;
 }
@@ -46,16 +47,15 @@ static uint64_t turn(struct rng *r, uint64_t expected[POSTERS])
 
     bool fired = false;
 
-    notify_raise(&core.notify, NOTIFY_STEP);
-    if (!aio_poll_phase(&core, clock_now_ns() + poll_ns) &&
-        notify_may_block(&core.notify, &core.list)) {
-        fired = aio_poll_block(&core, &monitor, STRESS_DEADLINE_NS, events) ==
-                1;
+    notify_raise(&core->notify, NOTIFY_STEP);
+    if (!aio_poll_phase(core, clock_now_ns() + poll_ns) &&
+        notify_may_block(&core->notify, &core->list)) {
+        fired = aio_poll_block(core, &monitor, STRESS_DEADLINE_NS, events) == 1;
         assert(fired);
     }
-    notify_lower(&core.notify, NOTIFY_STEP);
-    notify_accept(&core.notify, fired);
-    for (node = completion_list_take(&core.list); node; node = next, n++) {
+    notify_lower(&core->notify, NOTIFY_STEP);
+    notify_accept(&core->notify, fired);
+    for (node = completion_list_take(&core->list); node; node = next, n++) {
         struct item *item = container_of(node, struct item, link);
 
         next = node->next;
@@ -67,8 +67,8 @@ static uint64_t turn(struct rng *r, uint64_t expected[POSTERS])
 
 static void *end_batch(void *arg)
 {
-    atomic_store_explicit(&core.batching, 0, memory_order_relaxed);
-    atomic_store_explicit(&core.cpus.owner_waits, 1, memory_order_relaxed);
+    atomic_store_explicit(&core->batching, 0, memory_order_relaxed);
+    atomic_store_explicit(&core->cpus.owner_waits, 1, memory_order_relaxed);
     return arg;
 }
 
@@ -79,47 +79,47 @@ static void test_bounds(void)
     pthread_t thread;
 
     /* Only ever busy-waits for a partner on another CPU. */
-    atomic_store_explicit(&core.cpus.single, false, memory_order_relaxed);
-    assert(!aio_poll_progress(&core));
-    assert(!aio_poll_phase(&core, begin_ns + NS_PER_MS));
+    atomic_store_explicit(&core->cpus.single, false, memory_order_relaxed);
+    assert(!aio_poll_progress(core));
+    assert(!aio_poll_phase(core, begin_ns + NS_PER_MS));
     assert(clock_now_ns() - begin_ns >= NS_PER_MS);
-    atomic_store_explicit(&core.cpus.single, true, memory_order_relaxed);
-    assert(!aio_poll_phase(&core, INT64_MAX));
-    aio_core_post(&core, &node);
-    assert(aio_poll_progress(&core) && aio_poll_phase(&core, INT64_MAX));
-    assert(completion_list_take(&core.list) == &node);
-    notify_bare(&core.notify);
-    assert(aio_poll_phase(&core, 0));
-    notify_accept(&core.notify, false);
+    atomic_store_explicit(&core->cpus.single, true, memory_order_relaxed);
+    assert(!aio_poll_phase(core, INT64_MAX));
+    aio_core_post(core, &node);
+    assert(aio_poll_progress(core) && aio_poll_phase(core, INT64_MAX));
+    assert(completion_list_take(&core->list) == &node);
+    notify_bare(&core->notify);
+    assert(aio_poll_phase(core, 0));
+    notify_accept(&core->notify, false);
     /* The hand-overs return although the other side never answers ... */
-    atomic_store_explicit(&core.cpus.single, false, memory_order_relaxed);
+    atomic_store_explicit(&core->cpus.single, false, memory_order_relaxed);
     begin_ns = clock_now_ns();
-    atomic_store_explicit(&core.batches, 1, memory_order_relaxed);
-    atomic_store_explicit(&core.batching, 1, memory_order_relaxed);
-    aio_handoff_from_worker(&core);
-    aio_handoff_from_owner(&core);
+    atomic_store_explicit(&core->batches, 1, memory_order_relaxed);
+    atomic_store_explicit(&core->batching, 1, memory_order_relaxed);
+    aio_handoff_from_worker(core);
+    aio_handoff_from_owner(core);
     assert(clock_now_ns() - begin_ns >= 2 * HANDOFF_NS);
     /* ... once for each batch ... */
-    assert(core.slow_batches == 1);
+    assert(core->slow_batches == 1);
     /* ... and when it does. */
-    atomic_store_explicit(&core.batches, 2, memory_order_relaxed);
+    atomic_store_explicit(&core->batches, 2, memory_order_relaxed);
     thread = thread_start(end_batch, NULL);
-    WAIT_UNTIL(!atomic_load_explicit(&core.batching, memory_order_relaxed));
-    aio_handoff_from_worker(&core);
-    assert(core.slow_batches == 1);
+    WAIT_UNTIL(!atomic_load_explicit(&core->batching, memory_order_relaxed));
+    aio_handoff_from_worker(core);
+    assert(core->slow_batches == 1);
     thread_join(thread);
-    aio_handoff_from_owner(&core);
+    aio_handoff_from_owner(core);
     /* The owner polls: who has notified it leaves it the GIL for a while. */
-    assert(aio_owner_polls(&core));
+    assert(aio_owner_polls(core));
     begin_ns = clock_now_ns();
-    aio_handoff_to_owner(&core);
+    aio_handoff_to_owner(core);
     assert(clock_now_ns() - begin_ns >= HANDOFF_TAKE_NS);
-    assert(notify_may_block(&core.notify, &core.list));
-    assert(!aio_owner_polls(&core)); /* it sleeps */
-    notify_unblock(&core.notify);
-    atomic_store_explicit(&core.cpus.owner_waits, 0, memory_order_relaxed);
-    assert(!aio_owner_polls(&core)); /* it has the GIL */
-    aio_handoff_to_owner(&core);
+    assert(notify_may_block(&core->notify, &core->list));
+    assert(!aio_owner_polls(core)); /* it sleeps */
+    notify_unblock(&core->notify);
+    atomic_store_explicit(&core->cpus.owner_waits, 0, memory_order_relaxed);
+    assert(!aio_owner_polls(core)); /* it has the GIL */
+    aio_handoff_to_owner(core);
 }
 
 int main(int argc, char **argv)
@@ -130,8 +130,8 @@ int main(int argc, char **argv)
 
     rounds = count_arg(argc, argv, rounds);
     rng_init(&r, 11);
-    assert(aio_core_init(&core) == 0 && fdmon_init(&monitor) == 0);
-    assert(fdmon_set(&monitor, core.notify.notifier.rfd, 0, FDMON_READ) == 0);
+    assert(aio_core_new(&core, &trace) == 0 && fdmon_init(&monitor) == 0);
+    assert(fdmon_set(&monitor, core->notify.notifier.rfd, 0, FDMON_READ) == 0);
     test_bounds();
     for (int i = 0; i < POSTERS; i++) {
         atomic_init(&items[i].free, true);
@@ -144,9 +144,9 @@ int main(int argc, char **argv)
         thread_join(threads[i]);
         assert(expected[i] == rounds);
     }
-    assert(notify_me(&core.notify) == 0);
+    assert(notify_me(&core->notify) == 0);
     fdmon_cleanup(&monitor);
-    aio_core_cleanup(&core);
+    aio_core_unref(core);
     printf("aio_poll: %llu posts\n", (unsigned long long)total);
     return 0;
 }

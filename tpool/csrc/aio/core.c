@@ -4,36 +4,90 @@
  */
 #include "aio/core.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
 /* Looks of a busy wait between two looks at the clock. */
 #define SPINS_PER_CLOCK 16
-/*
- * Bottom halves that may wait for the owner before who posts more lets it catch up.
- * More of them cost memory, and timers and fds the time that they all take; fewer
- * cost a poster its pace.
- */
-#define FLOOD 1024
-/* An owner that runs none for so long may need what the poster holds. */
-#define FLOOD_WAIT_NS (10 * NS_PER_MS)
-/* Between two looks, when it takes longer than a hand-over. */
-#define FLOOD_NAP_NS 50000
-
-int aio_core_init(struct aio_core *core)
+int aio_core_new(struct aio_core **out, struct trace *trace)
 {
+    struct aio_core *core = aligned_alloc(
+        CACHE_LINE, (sizeof(*core) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+    int ret;
+
+    if (!core) {
+        return -ENOMEM;
+    }
     completion_list_init(&core->list);
+    cpu_pair_init(&core->cpus);
     atomic_init(&core->batching, 0);
     atomic_init(&core->batches, 0);
-    core->slow_batches = 0;
     atomic_init(&core->posted, 0);
     atomic_init(&core->posts_run, 0);
     atomic_init(&core->in_flight, 0);
     call_table_init(&core->calls);
-    cpu_pair_init(&core->cpus);
-    return notify_init(&core->notify);
+    core->slow_batches = 0;
+    atomic_init(&core->refs, 1);
+    atomic_init(&core->posters, 0);
+    atomic_init(&core->detached, false);
+    atomic_init(&core->owner_tid, 0);
+    core->trace = trace;
+    ret = notify_init(&core->notify);
+    if (ret < 0) {
+        free(core);
+        return ret;
+    }
+    *out = core;
+    return 0;
 }
 
-void aio_core_cleanup(struct aio_core *core)
+struct aio_core *aio_core_ref(struct aio_core *core)
 {
-    notify_cleanup(&core->notify);
+    /* Relaxed: the caller holds a reference, it is there. */
+    atomic_fetch_add_explicit(&core->refs, 1, memory_order_relaxed);
+    return core;
+}
+
+void aio_core_unref(struct aio_core *core)
+{
+    /* Acquire-release: what others did before their unref comes before this. */
+    if (atomic_fetch_sub_explicit(&core->refs, 1, memory_order_acq_rel) == 1) {
+        notify_cleanup(&core->notify);
+        free(core);
+    }
+}
+
+static void drop_list(struct aio_core *core)
+{
+    struct completion_node *link, *next;
+
+    for (link = completion_list_take(&core->list); link; link = next) {
+        next = link->next;
+        work_of(link)->ops->drop(work_of(link));
+    }
+}
+
+void aio_core_close(struct aio_core *core)
+{
+    notify_unblock(&core->notify); /* a foreign loop may have waited */
+    /* C */
+    atomic_fetch_or_explicit(&core->posters, POSTERS_CLOSED,
+                             memory_order_acq_rel);
+    aio_core_close_notifier(core);
+}
+
+void aio_core_detach(struct aio_core *core)
+{
+    /* Seq_cst with the load below: either side, or both, drops the list. */
+    atomic_store_explicit(&core->detached, true, memory_order_seq_cst);
+    drop_list(core);
+}
+
+void aio_core_drop_undelivered(struct aio_core *core)
+{
+    if (aio_core_is_detached(core)) {
+        drop_list(core);
+    }
 }
 
 void aio_core_post(struct aio_core *core, struct completion_node *node)
@@ -73,117 +127,4 @@ int aio_poll_block(struct aio_core *core, struct fdmon *m, int64_t timeout_ns,
 
     notify_unblock(&core->notify);
     return n;
-}
-
-/* Looks at a flag for a while: whether it became want before deadline_ns. */
-static bool spin_until(_Atomic uint32_t *flag, bool want, int64_t deadline_ns)
-{
-    do {
-        for (int i = 0; i < SPINS_PER_CLOCK; i++) {
-            if (!atomic_load_explicit(flag, memory_order_relaxed) == !want) {
-                return true;
-            }
-            cpu_relax();
-        }
-    } while (clock_now_ns() < deadline_ns);
-    return false;
-}
-
-void aio_handoff_from_worker(struct aio_core *core)
-{
-    uint32_t batches = atomic_load_explicit(&core->batches,
-                                            memory_order_relaxed);
-
-    if (atomic_load_explicit(&core->batching, memory_order_relaxed) &&
-        batches != core->slow_batches && !cpu_pair_is_shared(&core->cpus) &&
-        !spin_until(&core->batching, false, clock_now_ns() + HANDOFF_NS)) {
-        core->slow_batches =
-            batches; /* one of its calls lasts: once is enough */
-    }
-}
-
-void aio_batch_begin(struct aio_core *core)
-{
-    /* Relaxed: a hint that keeps the owner from asking for the GIL. */
-    atomic_fetch_add_explicit(&core->batches, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&core->batching, 1, memory_order_relaxed);
-}
-
-void aio_batch_end(struct aio_core *core)
-{
-    atomic_fetch_sub_explicit(&core->batching, 1, memory_order_relaxed);
-}
-
-bool aio_handoff_from_owner(struct aio_core *core)
-{
-    uint32_t in_flight, seen;
-    int64_t now_ns, end_ns;
-
-    if (atomic_load_explicit(&core->cpus.owner_waits, memory_order_relaxed) ||
-        cpu_pair_is_shared(&core->cpus)) {
-        return false;
-    }
-    now_ns = clock_now_ns();
-    end_ns = now_ns + HANDOFF_MAX_NS;
-    in_flight = atomic_load_explicit(&core->in_flight, memory_order_relaxed);
-    do {
-        seen = in_flight;
-        if (spin_until(&core->cpus.owner_waits, true, now_ns + HANDOFF_NS)) {
-            return atomic_load_explicit(&core->cpus.owner_waits,
-                                        memory_order_relaxed) == OWNER_YIELDS;
-        }
-        now_ns = clock_now_ns();
-        in_flight = atomic_load_explicit(&core->in_flight,
-                                         memory_order_relaxed);
-        /* Still submitting: it has more to say before it waits. */
-    } while (in_flight != seen && now_ns < end_ns);
-    return false;
-}
-
-bool aio_owner_polls(struct aio_core *core)
-{
-    return atomic_load_explicit(&core->cpus.owner_waits,
-                                memory_order_relaxed) &&
-           !(atomic_load_explicit(&core->notify.state, memory_order_relaxed) &
-             NOTIFY_BLOCKED);
-}
-
-void aio_handoff_to_owner(struct aio_core *core)
-{
-    spin_until(&core->cpus.owner_waits, false,
-               clock_now_ns() + HANDOFF_TAKE_NS);
-}
-
-/* Relaxed, both: a figure, of which each poster has seen its own part. */
-bool aio_count_post(struct aio_core *core)
-{
-    uint64_t n = atomic_fetch_add_explicit(&core->posted, 1,
-                                           memory_order_relaxed) +
-                 1;
-
-    return n % FLOOD == 0 && n - counter_get(&core->posts_run) >= FLOOD;
-}
-
-void aio_wait_for_owner(struct aio_core *core)
-{
-    static const struct timespec nap = {.tv_nsec = FLOOD_NAP_NS};
-    uint64_t all = atomic_load_explicit(&core->posted, memory_order_relaxed);
-    uint64_t run, seen = all;
-    int64_t now_ns = clock_now_ns();
-    int64_t spin_ns = now_ns + HANDOFF_NS, end_ns = now_ns;
-
-    while ((run = counter_get(&core->posts_run)) < all) {
-        if (run != seen) {
-            seen = run;
-            end_ns = now_ns + FLOOD_WAIT_NS;
-        } else if (now_ns >= end_ns) {
-            break;
-        }
-        if (now_ns < spin_ns) {
-            cpu_relax();
-        } else {
-            nanosleep(&nap, NULL);
-        }
-        now_ns = clock_now_ns();
-    }
 }

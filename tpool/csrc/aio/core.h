@@ -1,28 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * One turn of a context as far as it needs no Python: poll phase, block, and
- * the hand-over of the interpreter lock between owner and workers.
+ * What other threads may touch of a context: it outlives the context while they do.
  */
 #ifndef TPOOL_AIO_CORE_H
 #define TPOOL_AIO_CORE_H
 
 #include "aio/call_table.h"
-#include "queue/completion_list.h"
-#include "base/cpu.h"
 #include "aio/fdmon.h"
 #include "aio/notify.h"
+#include "base/cpu.h"
+#include "base/trace_ring.h"
+#include "queue/work.h"
 
-/*
- * How long one side waits for the other to let go of the GIL before it asks for
- * it, which puts it to sleep: about the cost of that sleep.
- */
-#define HANDOFF_NS 20000
-/* The same, while the owner goes on submitting. */
-#define HANDOFF_MAX_NS 200000
-/* How long who gives the GIL to a polling owner leaves it free for it. */
-#define HANDOFF_TAKE_NS 5000
-
-/* What other threads may touch of a context; outlives it while they do. */
 struct aio_core {
     /* Any thread; see completion_list.h and notify.h. */
     struct completion_list list;
@@ -40,11 +29,82 @@ struct aio_core {
     struct call_table calls;
     /* Owner only. */
     uint32_t slow_batches; /* batches at the last wait for one that was vain */
+    /* Any thread. */
+    _Alignas(CACHE_LINE) _Atomic uint32_t refs;
+    _Atomic uint32_t posters; /* that may write the notifier: workers, say */
+    atomic_bool detached;     /* the context is gone: nobody will dispatch */
+    _Atomic int owner_tid;    /* the kernel's number for the owner; 0: none */
+    /* Immutable after init; outlives it. */
+    struct trace *trace;
 };
 
-/* Returns 0 or -errno. */
-int aio_core_init(struct aio_core *core);
-void aio_core_cleanup(struct aio_core *core);
+/* Returns 0, with one reference to it in *out, or -errno. */
+int aio_core_new(struct aio_core **out, struct trace *trace);
+struct aio_core *aio_core_ref(struct aio_core *core);
+void aio_core_unref(struct aio_core *core);
+
+/*
+ * The notifier is closed by the last that may write it: close() of the context, or the
+ * last poster after that.
+ *
+ * 1. C: the owner is blocked no more, and sets POSTERS_CLOSED;
+ * 2. L: a poster leaves, and is the last;
+ * 3. who finds nobody there after C, be it in C or in L, tries to set POSTERS_GONE:
+ *    one of them does, and closes it.
+ *
+ * Who enters after C knows, by the order of the two, that the owner does not block:
+ * it writes nothing, whether the notifier is still there or not.
+ */
+#define POSTERS_CLOSED (UINT32_C(1) << 31)
+#define POSTERS_GONE   (UINT32_C(1) << 30)
+
+/* Acquire-release, all: one order, and what went before is seen. */
+static inline void aio_core_close_notifier(struct aio_core *core)
+{
+    uint32_t nobody = POSTERS_CLOSED;
+
+    if (atomic_compare_exchange_strong_explicit(
+            &core->posters, &nobody, POSTERS_CLOSED | POSTERS_GONE,
+            memory_order_acq_rel, memory_order_relaxed)) {
+        notify_cleanup(&core->notify);
+    }
+}
+
+/* Any thread but the owner, before and after it may write the notifier. */
+static inline void aio_core_enter(struct aio_core *core)
+{
+    atomic_fetch_add_explicit(&core->posters, 1, memory_order_acq_rel);
+}
+
+static inline void aio_core_leave(struct aio_core *core)
+{
+    /* L */
+    if (atomic_fetch_sub_explicit(&core->posters, 1, memory_order_acq_rel) ==
+        (POSTERS_CLOSED | 1)) {
+        aio_core_close_notifier(core);
+    }
+}
+
+/* Owner, not blocked.  Closes the notifier as soon as nobody may write it. */
+void aio_core_close(struct aio_core *core);
+
+/* The context lets go: from now on what is delivered is dropped, by work_ops. */
+void aio_core_detach(struct aio_core *core);
+
+/*
+ * Any thread.  Sequentially consistent: after a post either this tells, or
+ * aio_core_detach() finds what was posted.
+ */
+static inline bool aio_core_is_detached(struct aio_core *core)
+{
+    return atomic_load_explicit(&core->detached, memory_order_seq_cst);
+}
+
+/*
+ * Poster, after it has delivered: drops what nobody will dispatch, by work_ops.
+ * What is on the list keeps the core, and so itself, alive.
+ */
+void aio_core_drop_undelivered(struct aio_core *core);
 
 /* Any thread.  Hands node to the owner, and wakes it where it must be woken. */
 void aio_core_post(struct aio_core *core, struct completion_node *node);
@@ -64,37 +124,5 @@ bool aio_poll_phase(struct aio_core *core, int64_t deadline_ns);
  */
 int aio_poll_block(struct aio_core *core, struct fdmon *m, int64_t timeout_ns,
                    struct fdmon_event events[FDMON_BATCH]);
-
-/* Owner, about to ask for the GIL: a batching worker is about to drop it. */
-void aio_handoff_from_worker(struct aio_core *core);
-
-/* Worker that has the GIL, or is about to: begins, and ends, to batch. */
-void aio_batch_begin(struct aio_core *core);
-void aio_batch_end(struct aio_core *core);
-
-/*
- * Worker with a request, about to ask for the GIL: waits until the owner is without
- * it.  Whether that is for a moment only, so that the worker has to say that it
- * takes it: the owner would have to sleep on it.
- */
-bool aio_handoff_from_owner(struct aio_core *core);
-
-/* Any thread; a hint.  Whether the owner busy-waits, and does not sleep. */
-bool aio_owner_polls(struct aio_core *core);
-
-/* Poster, GIL released, after it has notified an owner that polls. */
-void aio_handoff_to_owner(struct aio_core *core);
-
-/*
- * Any thread, after it has posted a bottom half.  Whether so many wait for the
- * owner that who is not the owner should let it catch up.
- */
-bool aio_count_post(struct aio_core *core);
-
-/*
- * Poster, GIL released.  Waits for the owner to have run them, as long as it runs
- * some now and then.
- */
-void aio_wait_for_owner(struct aio_core *core);
 
 #endif

@@ -2,6 +2,7 @@
  *
  * See context.h: the AioContext type, and the life of a context.
  */
+#include "aio/handoff.h"
 #include "context/context.h"
 #include "py/args.h"
 #include "py/work_object.h"
@@ -38,25 +39,25 @@ static void post_to_owner(struct aio_core *core, struct completion_node *node)
 
 void context_post(AioContextObject *c, struct completion_node *node)
 {
-    struct py_core *core = c->core;
-    bool is_flood = node && aio_count_post(&core->aio);
+    struct aio_core *core = c->core;
+    bool is_flood = node && aio_count_post(core);
 
     if (context_is_owner(c)) {
-        post(&core->aio, node);
+        post(core, node);
         return;
     }
     /* Without the GIL another thread may close the context, and let go of it. */
-    py_core_ref(core);
-    py_core_enter(core);
-    post_to_owner(&core->aio, node);
+    aio_core_ref(core);
+    aio_core_enter(core);
+    post_to_owner(core, node);
     if (is_flood) {
         Py_BEGIN_ALLOW_THREADS
-        aio_wait_for_owner(&core->aio);
+        aio_wait_for_owner(core);
         Py_END_ALLOW_THREADS
     }
-    py_core_leave(core);
-    py_core_drop_undelivered(core);
-    py_core_unref(core);
+    aio_core_leave(core);
+    aio_core_drop_undelivered(core);
+    aio_core_unref(core);
 }
 
 static void drop_list(struct completion_node **head)
@@ -76,14 +77,14 @@ static void teardown(AioContextObject *c)
     /* Who is no poster looks whether it is closed, and writes, in one. */
     Py_BEGIN_CRITICAL_SECTION(c);
     atomic_store_explicit(&c->closed, true, memory_order_relaxed);
-    py_core_close(c->core);
+    aio_core_close(c->core);
     Py_END_CRITICAL_SECTION();
     signal_guard_cleanup(&c->signals);
     handlers_cleanup(&c->handlers);
     timers_cleanup(&c->timers);
     drop_list(&c->batch_head);
     drop_list(&c->idle_head);
-    py_core_detach(c->core);
+    aio_core_detach(c->core);
 }
 
 /*
@@ -94,13 +95,13 @@ static void teardown(AioContextObject *c)
 static AioContextObject *context_alloc(PyTypeObject *type,
                                        struct module_state *state,
                                        PyThread_type_lock lock,
-                                       struct py_core *core)
+                                       struct aio_core *core)
 {
     AioContextObject *c = (AioContextObject *)type->tp_alloc(type, 0);
 
     if (!c) {
         PyThread_free_lock(lock);
-        py_core_unref(core);
+        aio_core_unref(core);
         return NULL;
     }
     c->closed = true; /* until it is open */
@@ -118,7 +119,7 @@ static int watch_own_fds(AioContextObject *c)
     int ret;
 
     c->handlers.signals = &c->signals;
-    c->handlers.notifier = &c->core->aio.notify.notifier;
+    c->handlers.notifier = &c->core->notify.notifier;
     ret = fdmon_add_own(&c->fdmon, c->handlers.notifier);
     return ret == 0 && c->owner_is_main
                ? signal_guard_open(&c->signals, &c->fdmon)
@@ -137,11 +138,6 @@ static int context_open(AioContextObject *c)
     ret = watch_own_fds(c);
     if (ret < 0) {
         raise_errno(ret);
-    } else {
-        /* By this one it can be found, too. */
-        ret = py_core_set_context(c->core, (PyObject *)c);
-    }
-    if (ret < 0) {
         teardown(c);
         return -1;
     }
@@ -156,20 +152,21 @@ static PyObject *context_make(PyTypeObject *type,
     PyObject *module = PyType_GetModuleByDef(type, &tpool_core_module);
     struct module_state *state;
     PyThread_type_lock lock;
-    struct py_core *core;
+    struct aio_core *core;
     AioContextObject *c;
+    int ret;
 
     if (!module) {
         return NULL; /* a metaclass has left the type out of the mro() */
     }
     state = PyModule_GetState(module);
-    core = py_core_new(state);
-    if (!core) {
-        return NULL;
+    ret = aio_core_new(&core, &state->trace);
+    if (ret < 0) {
+        return ret == -ENOMEM ? PyErr_NoMemory() : raise_errno(ret);
     }
     lock = PyThread_allocate_lock();
     if (!lock) {
-        py_core_unref(core);
+        aio_core_unref(core);
         return PyErr_NoMemory();
     }
     c = context_alloc(type, state, lock, core);
@@ -300,7 +297,7 @@ static int context_traverse(AioContextObject *c, visitproc visit, void *arg)
          * Posters push while this walks, but never take: what is reached stays
          * reachable.  A node carries one reference, which is visited here.
          */
-        lists[2] = atomic_load_explicit(&c->core->aio.list.head,
+        lists[2] = atomic_load_explicit(&c->core->list.head,
                                         memory_order_acquire);
     }
     for (size_t i = 0; i < Py_ARRAY_LENGTH(lists); i++) {
@@ -330,7 +327,7 @@ static void context_dealloc(AioContextObject *c)
     }
     context_clear(c);
     if (c->core) {
-        py_core_unref(c->core);
+        aio_core_unref(c->core);
     }
     if (c->lock) {
         PyThread_free_lock(c->lock);

@@ -10,7 +10,7 @@
 #define TPOOL_CONTEXT_CONTEXT_H
 
 #include "tune/poll_tuner.h"
-#include "context/py_core.h"
+#include "aio/core.h"
 #include "queue/work.h"
 #include "context/fd_handlers.h"
 #include "py/signals.h"
@@ -34,15 +34,14 @@ typedef struct {
     PyObject *weakrefs;
     /* Immutable after new. */
     struct module_state *state;
-    struct py_core *core; /* until dealloc: who posts need not look */
-    uint32_t forks;       /* of the module, when it was made */
+    struct aio_core *core; /* until dealloc: who posts need not look */
+    uint32_t forks;        /* of the module, when it was made */
 
     /* Any thread; see context_acquire(). */
     PyThread_type_lock lock;
     _Atomic unsigned long lock_owner; /* 0: nobody */
     _Atomic uint32_t lock_waiters;
     _Atomic unsigned long owner; /* the thread that polls; 0: none has */
-    _Atomic int owner_tid;       /* the kernel's number for it */
     atomic_bool adopted;         /* somebody has polled: the owner stays */
     atomic_bool run;             /* by the event loop above, in that thread */
     atomic_bool closed;
@@ -207,7 +206,7 @@ void context_take_arrived(AioContextObject *c);
 
 static inline void context_absorb(AioContextObject *c)
 {
-    if (completion_list_peek(&c->core->aio.list)) {
+    if (completion_list_peek(&c->core->list)) {
         context_take_arrived(c);
     }
 }

@@ -12,7 +12,7 @@ PyObject *context_stats(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     if (context_check_open(c) < 0) {
         return NULL;
     }
-    writes = atomic_load_explicit(&c->core->aio.notify.writes,
+    writes = atomic_load_explicit(&c->core->notify.writes,
                                   memory_order_relaxed);
     return Py_BuildValue("(KKKKKKKKKKKKKKL)",
                          (unsigned long long)counter_get(&s->turns), dispatched,
@@ -91,14 +91,12 @@ static PyObject *get_poll_disable_cnt(AioContextObject *c,
 
 static PyObject *get_notify_me(AioContextObject *c, void *Py_UNUSED(closure))
 {
-    return PyLong_FromUnsignedLong(c->closed ? 0
-                                             : notify_me(&c->core->aio.notify));
+    return PyLong_FromUnsignedLong(c->closed ? 0 : notify_me(&c->core->notify));
 }
 
 static PyObject *get_notified(AioContextObject *c, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(!c->closed &&
-                           notify_is_notified(&c->core->aio.notify));
+    return PyBool_FromLong(!c->closed && notify_is_notified(&c->core->notify));
 }
 
 static PyObject *get_closed(AioContextObject *c, void *Py_UNUSED(closure))
@@ -109,7 +107,7 @@ static PyObject *get_closed(AioContextObject *c, void *Py_UNUSED(closure))
 static PyObject *get_in_flight(AioContextObject *c, void *Py_UNUSED(closure))
 {
     return PyLong_FromUnsignedLong(
-        atomic_load_explicit(&c->core->aio.in_flight, memory_order_relaxed));
+        atomic_load_explicit(&c->core->in_flight, memory_order_relaxed));
 }
 
 static PyObject *get_owned(AioContextObject *c, void *Py_UNUSED(closure))
@@ -120,7 +118,7 @@ static PyObject *get_owned(AioContextObject *c, void *Py_UNUSED(closure))
 static PyObject *get_owner_tid(AioContextObject *c, void *Py_UNUSED(closure))
 {
     return PyLong_FromLong(
-        atomic_load_explicit(&c->owner_tid, memory_order_relaxed));
+        atomic_load_explicit(&c->core->owner_tid, memory_order_relaxed));
 }
 
 PyGetSetDef context_getset[] = {

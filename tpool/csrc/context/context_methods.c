@@ -7,7 +7,6 @@
 #include "context/bottom_half.h"
 #include "context/context.h"
 #include "context/context_doc.h"
-#include "pool/pools.h"
 
 static PyObject *context_poll_method(AioContextObject *c, PyObject *const *args,
                                      Py_ssize_t nargs, PyObject *kwnames)
@@ -86,7 +85,7 @@ static PyObject *context_set_poll_params_args(AioContextObject *c,
     c->params = params;
     Py_END_CRITICAL_SECTION();
     c->poll_ns = c->notify_poll_ns = 0;
-    call_table_reset(&c->core->aio.calls);
+    call_table_reset(&c->core->calls);
     for (int fd = 0; fd < c->handlers.size; fd++) {
         if (c->handlers.by_fd[fd]) {
             c->handlers.by_fd[fd]->poll_ns = 0;
@@ -94,7 +93,7 @@ static PyObject *context_set_poll_params_args(AioContextObject *c,
     }
     context_changed(c);
     context_release(c);
-    context_set_pool_params(c, &params);
+    c->state->posters.set_params(c->state, c->core, &params);
     Py_RETURN_NONE;
 }
 
@@ -115,6 +114,13 @@ static WITH_OWN_KEYWORDS(context_set_poll_params, AioContextObject)
     if (ret < 0) {
         return NULL;
     }
+    Py_RETURN_NONE;
+}
+
+static PyObject *context_close_pools(AioContextObject *c,
+                                     PyObject *Py_UNUSED(ignored))
+{
+    c->state->posters.close(c->state, c->core);
     Py_RETURN_NONE;
 }
 

@@ -2,7 +2,8 @@
  *
  * See pool.h.
  */
-#include "pool/pool.h"
+#include "pool/submit.h"
+#include "pool/worker.h"
 #include "py/args.h"
 #include "pool/pools.h"
 

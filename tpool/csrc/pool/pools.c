@@ -10,36 +10,6 @@ static const char *const why_down[] = {
     [POOL_EXIT] = "cannot schedule new futures after interpreter shutdown",
 };
 
-/*
- * The lock is for the free-threaded build.  It is held for a few loads and stores, in
- * which no thread lets go of the interpreter: a fork finds it free.
- */
-void pools_add(struct pool_core *pool)
-{
-    struct module_state *state = pool->state;
-
-    pthread_mutex_lock(&state->pools_lock);
-    pool->next = state->pools;
-    pool->link = &state->pools;
-    if (pool->next) {
-        pool->next->link = &pool->next;
-    }
-    state->pools = pool;
-    pthread_mutex_unlock(&state->pools_lock);
-}
-
-void pools_remove(struct pool_core *pool)
-{
-    struct module_state *state = pool->state;
-
-    pthread_mutex_lock(&state->pools_lock);
-    *pool->link = pool->next;
-    if (pool->next) {
-        pool->next->link = pool->link;
-    }
-    pthread_mutex_unlock(&state->pools_lock);
-}
-
 /* List locked.  False: it is just going, and waits for the lock. */
 static bool ref_if_alive(struct pool_core *pool)
 {
@@ -52,7 +22,7 @@ static bool ref_if_alive(struct pool_core *pool)
     return refs != 0;
 }
 
-struct pool_core *pools_next(struct module_state *state, struct py_core *core,
+struct pool_core *pools_next(struct module_state *state, struct aio_core *core,
                              struct pool_core *before)
 {
     struct pool_core *pool;
@@ -86,22 +56,21 @@ void pool_close(struct pool_core *pool, enum pool_down why, bool cancel)
     request_queue_shutdown(&pool->queue);
 }
 
-PyObject *context_close_pools(AioContextObject *c, PyObject *Py_UNUSED(ignored))
+static void close_those_of(struct module_state *state, struct aio_core *core)
 {
     struct pool_core *pool = NULL;
 
-    while ((pool = pools_next(c->state, c->core, pool))) {
+    while ((pool = pools_next(state, core, pool))) {
         pool_close(pool, POOL_SHUTDOWN, true);
     }
-    Py_RETURN_NONE;
 }
 
-void context_set_pool_params(AioContextObject *c,
-                             const struct poll_params *params)
+static void set_params_of(struct module_state *state, struct aio_core *core,
+                          const struct poll_params *params)
 {
     struct pool_core *pool = NULL;
 
-    while ((pool = pools_next(c->state, c->core, pool))) {
+    while ((pool = pools_next(state, core, pool))) {
         request_queue_set_params(&pool->queue, params);
     }
 }
@@ -153,5 +122,9 @@ int py_pools_init(PyObject *module)
     struct module_state *state = PyModule_GetState(module);
 
     pthread_mutex_init(&state->pools_lock, NULL);
+    state->posters = (struct posters_ops){
+        .close = close_those_of,
+        .set_params = set_params_of,
+    };
     return PyModule_AddFunctions(module, functions);
 }

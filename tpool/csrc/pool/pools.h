@@ -7,7 +7,7 @@
 #ifndef TPOOL_POOL_POOLS_H
 #define TPOOL_POOL_POOLS_H
 
-#include "pool/pool.h"
+#include "pool/pool_core.h"
 
 /* Why nothing can be submitted any more: _close()'s why. */
 enum pool_down {
@@ -16,15 +16,11 @@ enum pool_down {
     POOL_DOWN_MAX,
 };
 
-/* GIL held.  A pool that is whole, and one that nobody refers to. */
-void pools_add(struct pool_core *pool);
-void pools_remove(struct pool_core *pool);
-
 /*
  * GIL held.  The pool after that one (NULL: the first) of those that post to core
  * (NULL: of all), as a new reference; or NULL.  Drops the reference to before.
  */
-struct pool_core *pools_next(struct module_state *state, struct py_core *core,
+struct pool_core *pools_next(struct module_state *state, struct aio_core *core,
                              struct pool_core *before);
 
 /*
@@ -33,12 +29,5 @@ struct pool_core *pools_next(struct module_state *state, struct py_core *core,
  * none.
  */
 void pool_close(struct pool_core *pool, enum pool_down why, bool cancel);
-
-/* A method: see close() of an AioContext. */
-PyObject *context_close_pools(AioContextObject *c, PyObject *ignored);
-
-/* GIL held.  Parameters of the workers of all pools that post to c. */
-void context_set_pool_params(AioContextObject *c,
-                             const struct poll_params *params);
 
 #endif

@@ -5,7 +5,7 @@
  */
 #include "pool/callable.h"
 #include "pool/decimal.h"
-#include "pool/pool.h"
+#include "pool/pool_core.h"
 #include "pool/request.h"
 
 /*
@@ -140,14 +140,14 @@ static void request_run(struct work *w, struct call_times *times)
 
 void request_deliver(RequestObject *r)
 {
-    struct py_core *core = py_core_ref(r->pool->core);
+    struct aio_core *core = aio_core_ref(r->pool->core);
 
     Py_INCREF(r);
-    py_core_enter(core);
-    aio_core_post(&core->aio, &r->base.work.link);
-    py_core_leave(core);
-    py_core_drop_undelivered(core);
-    py_core_unref(core);
+    aio_core_enter(core);
+    aio_core_post(core, &r->base.work.link);
+    aio_core_leave(core);
+    aio_core_drop_undelivered(core);
+    aio_core_unref(core);
     /* After the post: this can run code that waits for it. */
     request_drop_call(r);
     Py_DECREF(r);
@@ -229,7 +229,7 @@ static int request_dispatch(struct work *w, bool *progress)
 
     *progress = true;
     if (request_state(r) != WORK_DONE) { /* else: it comes back, see below */
-        atomic_fetch_sub_explicit(&r->pool->core->aio.in_flight, 1,
+        atomic_fetch_sub_explicit(&r->pool->core->in_flight, 1,
                                   memory_order_relaxed);
         atomic_fetch_add_explicit(&r->pool->dispatched, 1,
                                   memory_order_relaxed);
@@ -247,7 +247,7 @@ static int request_dispatch(struct work *w, bool *progress)
     if (ret < 0 && (r->callback || r->further)) {
         /* The exception leaves poll(); the other callbacks run in the next. */
         Py_INCREF(r);
-        aio_core_post(&r->pool->core->aio, &r->base.work.link);
+        aio_core_post(r->pool->core, &r->base.work.link);
     }
     Py_DECREF(r);
     return ret;
@@ -287,7 +287,7 @@ RequestObject *request_new(struct pool_core *pool, PyObject *future,
     }
     work_init(&r->base.work, &request_ops);
     r->pool = pool_core_ref(pool);
-    r->place = call_table_place(&pool->core->aio.calls,
+    r->place = call_table_place(&pool->core->calls,
                                 callable_key(pool->state, fn));
     r->submit_ns = clock_now_ns();
     r->fn = Py_NewRef(fn);

@@ -5,7 +5,7 @@
 #include "pool/request.h"
 #include "py/args.h"
 #include "context/context.h"
-#include "pool/pool.h"
+#include "pool/pool_core.h"
 #include "pool/request_doc.h"
 
 #include <structmember.h>
@@ -13,7 +13,7 @@
 /* The context of a request that is not done, or NULL with an exception. */
 static AioContextObject *live_context(RequestObject *r, const char *method)
 {
-    AioContextObject *c = (AioContextObject *)py_core_context(r->pool->core);
+    AioContextObject *c = (AioContextObject *)pool_core_context(r->pool);
 
     if (!c) {
         PyErr_Format(PyExc_RuntimeError,
@@ -197,7 +197,7 @@ static int append_callback(RequestObject *r, PyObject *callback)
 /* It is done: calls back at once in the owner, else in the owner's next turn. */
 static int call_late(RequestObject *r, PyObject *callback)
 {
-    AioContextObject *c = (AioContextObject *)py_core_context(r->pool->core);
+    AioContextObject *c = (AioContextObject *)pool_core_context(r->pool);
     PyObject *bh;
 
     if (!c || context_is_owner(c)) {

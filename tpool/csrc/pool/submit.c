@@ -3,7 +3,8 @@
  * The way of a request from its submitter to the queue.
  */
 #include "py/args.h"
-#include "pool/pool.h"
+#include "pool/submit.h"
+#include "pool/worker.h"
 #include "pool/request.h"
 
 /* A submitter that waits for room looks for signals this often. */
@@ -98,9 +99,8 @@ static int push(struct pool_core *pool, RequestObject *newest,
     uint32_t left;
 
     /* Relaxed: a count; a completion of these can only come after the push. */
-    atomic_fetch_add_explicit(&pool->core->aio.in_flight, n,
-                              memory_order_relaxed);
-    call_table_submitted(&pool->core->aio.calls, newest->place, n,
+    atomic_fetch_add_explicit(&pool->core->in_flight, n, memory_order_relaxed);
+    call_table_submitted(&pool->core->calls, newest->place, n,
                          newest->submit_ns);
     need = request_queue_push(&pool->queue, &newest->base.work,
                               &oldest->base.work);
@@ -121,7 +121,7 @@ static int push(struct pool_core *pool, RequestObject *newest,
 static void take_back(struct pool_core *pool, RequestObject *r)
 {
     if (request_queue_cancel(&pool->queue, &r->base.work)) {
-        atomic_fetch_sub_explicit(&pool->core->aio.in_flight, 1,
+        atomic_fetch_sub_explicit(&pool->core->in_flight, 1,
                                   memory_order_relaxed);
         call_place_forget(r->place);
         atomic_fetch_add_explicit(&pool->taken_back, 1, memory_order_relaxed);

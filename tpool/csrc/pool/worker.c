@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * See worker.h.  The loop of a worker, and when it holds the GIL.
+ * See worker.h.  The loop of a worker, when it holds the GIL, and how it starts.
  */
 #include "pool/worker.h"
-#include "context/context.h"
+#include "aio/handoff.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -34,13 +34,13 @@ typedef struct {
     bool batching; /* counted in aio_core.batching */
 } WorkerObject;
 
-PyObject *worker_new(struct pool_core *pool)
+static PyObject *worker_new(struct pool_core *pool)
 {
     WorkerObject *w = PyObject_New(WorkerObject, pool->state->worker_type);
 
     if (w) {
         w->pool = pool_core_ref(pool);
-        py_core_enter(pool->core);
+        aio_core_enter(pool->core);
         request_queue_worker_init(&w->queue_worker);
         atomic_init(&w->state, WORKER_STARTING);
         w->batching = false;
@@ -57,7 +57,7 @@ static bool leave_starting(WorkerObject *w, int state)
                                                    memory_order_relaxed);
 }
 
-bool worker_revoke(PyObject *self)
+static bool worker_revoke(PyObject *self)
 {
     return leave_starting((WorkerObject *)self, WORKER_REVOKED);
 }
@@ -87,25 +87,20 @@ static void block_signals(void)
 static void inherit_affinity(struct pool_core *pool)
 {
 #ifdef __linux__
-    PyObject *context = py_core_context(pool->core);
+    int tid = atomic_load_explicit(&pool->core->owner_tid,
+                                   memory_order_relaxed);
     cpu_set_t set;
 
-    if (context) {
-        int tid = atomic_load_explicit(
-            &((AioContextObject *)context)->owner_tid, memory_order_relaxed);
-
-        /* Acquire: pairs with cpu_pair_part(). */
-        while (atomic_load_explicit(&pool->core->aio.cpus.owner,
-                                    memory_order_acquire) == CPU_MOVING) {
-            Py_BEGIN_ALLOW_THREADS
-            sched_yield();
-            Py_END_ALLOW_THREADS
-        }
-        /* Fails where the owner has ended, or has more CPUs than a set. */
-        if (sched_getaffinity(tid, sizeof(set), &set) == 0) {
-            sched_setaffinity(0, sizeof(set), &set);
-        }
-        Py_DECREF(context);
+    /* Acquire: pairs with cpu_pair_part(). */
+    while (atomic_load_explicit(&pool->core->cpus.owner,
+                                memory_order_acquire) == CPU_MOVING) {
+        Py_BEGIN_ALLOW_THREADS
+        sched_yield();
+        Py_END_ALLOW_THREADS
+    }
+    /* Fails where the owner has ended, or has more CPUs than a set. */
+    if (sched_getaffinity(tid, sizeof(set), &set) == 0) {
+        sched_setaffinity(0, sizeof(set), &set);
     }
 #else
     (void)pool;
@@ -129,6 +124,99 @@ static void name_thread(PyObject *name)
 #endif
 }
 
+/* A worker that the queue has counted will not come. */
+static enum queue_need count_lost(struct pool_core *pool, uint32_t *left)
+{
+    atomic_fetch_add_explicit(&pool->spawn_failures, 1, memory_order_relaxed);
+    return request_queue_spawn_failed(&pool->queue, left);
+}
+
+bool pool_is_spawning(struct pool_core *pool)
+{
+    /* Relaxed: only this thread stores its own number. */
+    return atomic_load_explicit(&pool->spawner, memory_order_relaxed) ==
+           PyThread_get_thread_ident();
+}
+
+/* Returns 0, or -1 with an exception and what the queue needs then. */
+static int spawn_one(struct pool_core *pool, uint32_t *left,
+                     enum queue_need *need)
+{
+    unsigned long me = PyThread_get_thread_ident();
+    /* Relaxed: of several threads that spawn at once one is known, a hint. */
+    bool nested = atomic_exchange_explicit(&pool->spawner, me,
+                                           memory_order_relaxed) == me;
+    PyObject *worker = worker_new(pool), *result = NULL;
+
+    *left = 1;
+    *need = QUEUE_SEEN;
+    if (worker) {
+        result = PyObject_CallOneArg(pool->spawn, worker);
+    }
+    if (!result && (!worker || worker_revoke(worker))) {
+        *need = count_lost(pool, left);
+    }
+    if (!nested) {
+        /* Another's number is left to it: what it forgets stays for ever. */
+        atomic_compare_exchange_strong_explicit(
+            &pool->spawner, &me, 0, memory_order_relaxed, memory_order_relaxed);
+    }
+    Py_XDECREF(worker);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+
+/* As often as more has come that relies on it: each failure is for some request. */
+int pool_spawn(struct pool_core *pool, uint32_t *left)
+{
+    enum queue_need need;
+    PyObject *fatal = NULL;
+    int ret;
+
+    while ((ret = spawn_one(pool, left, &need)) < 0 && need == QUEUE_SPAWN) {
+        if (!fatal && exception_is_fatal()) {
+            fatal = take_exception();
+        }
+        PyErr_Clear();
+    }
+    if (fatal) {
+        PyErr_Clear();
+        put_exception(fatal);
+        return -1;
+    }
+    return ret;
+}
+
+static void pool_worker_lost(struct pool_core *pool)
+{
+    PyObject *exc = PyErr_Occurred() ? take_exception() : NULL;
+    uint32_t left;
+
+    if (count_lost(pool, &left) != QUEUE_SPAWN) {
+        pool_fail_if_deserted(pool);
+    } else if (pool_spawn_helper(pool) < 0) {
+        PyErr_WriteUnraisable(NULL);
+    }
+    if (exc) {
+        put_exception(exc);
+    }
+}
+
+int pool_spawn_helper(struct pool_core *pool)
+{
+    uint32_t left;
+
+    if (pool_spawn(pool, &left) == 0) {
+        return 0;
+    }
+    pool_fail_if_deserted(pool);
+    if (exception_is_fatal()) {
+        return -1;
+    }
+    PyErr_Clear(); /* counted; the workers there are do the work */
+    return 0;
+}
+
 /* It has left the queue for this worker. */
 static void took(WorkerObject *w, struct work *work)
 {
@@ -139,7 +227,7 @@ static void took(WorkerObject *w, struct work *work)
 static void begin_batch(WorkerObject *w)
 {
     if (!w->batching) {
-        aio_batch_begin(&w->pool->core->aio);
+        aio_batch_begin(w->pool->core);
         w->batching = true;
     }
 }
@@ -151,7 +239,7 @@ static void begin_batch(WorkerObject *w)
 static struct work *run_batch(WorkerObject *w, struct work *work)
 {
     struct pool_core *pool = w->pool;
-    struct aio_core *core = &pool->core->aio;
+    struct aio_core *core = pool->core;
     int64_t spent_ns = 0;
 
     for (;;) {
@@ -201,14 +289,14 @@ static void trace_wait(WorkerObject *w)
 /* GIL released, so that the owner finds it free.  False: nobody will take it. */
 static bool deliver(WorkerObject *w, struct work *work)
 {
-    struct aio_core *core = &w->pool->core->aio;
+    struct aio_core *core = w->pool->core;
 
     if (w->batching) {
         aio_batch_end(core);
         w->batching = false;
     }
     aio_core_post(core, &work->link);
-    return !py_core_is_detached(w->pool->core);
+    return !aio_core_is_detached(w->pool->core);
 }
 
 /* GIL released.  Waits for some; NULL: none will come. */
@@ -223,7 +311,7 @@ static struct work *get(WorkerObject *w)
     took(w, work);
     trace_wait(w);
 #ifndef Py_GIL_DISABLED
-    if (aio_handoff_from_owner(&pool->core->aio)) {
+    if (aio_handoff_from_owner(pool->core)) {
         begin_batch(w);
     }
 #endif
@@ -243,7 +331,7 @@ static void loop(WorkerObject *w)
         }
         work = delivered ? get(w) : NULL;
         Py_END_ALLOW_THREADS
-        py_core_drop_undelivered(w->pool->core);
+        aio_core_drop_undelivered(w->pool->core);
         if (!delivered) {
             continue;
         }
@@ -277,7 +365,7 @@ static PyObject *worker_run(WorkerObject *w, PyObject *Py_UNUSED(ignored))
         inherit_affinity(w->pool);
         name_thread(w->pool->name_prefix);
         loop(w);
-        py_core_leave(w->pool->core);
+        aio_core_leave(w->pool->core);
     }
     Py_RETURN_NONE;
 }
@@ -310,7 +398,7 @@ static void worker_dealloc(WorkerObject *w)
         pool_worker_lost(w->pool); /* there is no thread of it */
     }
     if (state != WORKER_RUNNING) {
-        py_core_leave(w->pool->core);
+        aio_core_leave(w->pool->core);
     }
     request_queue_worker_cleanup(&w->queue_worker);
     pool_core_unref(w->pool);

@@ -146,8 +146,8 @@ PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     fdmon_cleanup(&c->fdmon);
     handlers_abandon(&c->handlers);
     timers_abandon(&c->timers);
-    notify_cleanup(&c->core->aio.notify);
-    completion_list_init(&c->core->aio.list);
+    notify_cleanup(&c->core->notify);
+    completion_list_init(&c->core->list);
     c->batch_head = c->idle_head = NULL;
     Py_RETURN_NONE;
 }
@@ -160,7 +160,7 @@ bool context_is_run(AioContextObject *c)
 void context_changed(AioContextObject *c)
 {
     if (!context_is_owner(c)) {
-        notify_bare(&c->core->aio.notify);
+        notify_bare(&c->core->notify);
     }
 }
 
@@ -197,12 +197,13 @@ static void find_stack(AioContextObject *c, int tid)
 
 void context_set_owner(AioContextObject *c)
 {
-    int before = atomic_load_explicit(&c->owner_tid, memory_order_relaxed);
+    int before = atomic_load_explicit(&c->core->owner_tid,
+                                      memory_order_relaxed);
     int tid = current_tid();
 
     atomic_store_explicit(&c->owner, PyThread_get_thread_ident(),
                           memory_order_relaxed);
-    atomic_store_explicit(&c->owner_tid, tid, memory_order_relaxed);
+    atomic_store_explicit(&c->core->owner_tid, tid, memory_order_relaxed);
     c->owner_is_main = _PyOS_IsMainThread();
     if (tid != before || !thread_stack_is_mine(&c->stack)) {
         find_stack(c, tid);
@@ -213,7 +214,8 @@ struct ownership context_seize(AioContextObject *c)
 {
     struct ownership before = {
         .owner = atomic_load_explicit(&c->owner, memory_order_relaxed),
-        .owner_tid = atomic_load_explicit(&c->owner_tid, memory_order_relaxed),
+        .owner_tid = atomic_load_explicit(&c->core->owner_tid,
+                                          memory_order_relaxed),
         .owner_is_main = c->owner_is_main,
         .stack = c->stack,
         .adopted = atomic_load_explicit(&c->adopted, memory_order_relaxed),
@@ -227,7 +229,7 @@ struct ownership context_seize(AioContextObject *c)
 void context_give_back(AioContextObject *c, const struct ownership *before)
 {
     atomic_store_explicit(&c->owner, before->owner, memory_order_relaxed);
-    atomic_store_explicit(&c->owner_tid, before->owner_tid,
+    atomic_store_explicit(&c->core->owner_tid, before->owner_tid,
                           memory_order_relaxed);
     c->owner_is_main = before->owner_is_main;
     c->stack = before->stack;

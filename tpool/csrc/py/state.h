@@ -17,7 +17,19 @@
 #define Py_END_CRITICAL_SECTION()     }
 #endif
 
+struct aio_core;
+struct poll_params;
+struct module_state;
+
 extern struct PyModuleDef tpool_core_module;
+
+/* What a context tells those that post to it, whoever they are.  GIL held. */
+struct posters_ops {
+    /* It closes: they accept no more work, and drop what has not begun. */
+    void (*close)(struct module_state *state, struct aio_core *core);
+    void (*set_params)(struct module_state *state, struct aio_core *core,
+                       const struct poll_params *params);
+};
 
 struct module_state {
     /* Immutable after init. */
@@ -42,6 +54,7 @@ struct module_state {
     /* Any thread; see pools.h. */
     struct pool_core *pools;
     pthread_mutex_t pools_lock;
+    struct posters_ops posters; /* immutable after init */
     /* Any thread; see trace_ring.h. */
     struct trace trace;
     bool trace_ready;

@@ -2,6 +2,7 @@
  *
  * The poll phase of a turn: how long it may last, the busy wait, self-tuning.
  */
+#include "aio/handoff.h"
 #include "turn/poll_phase.h"
 
 /* The main thread looks for signals this often while it polls. */
@@ -15,7 +16,7 @@ PyThreadState *context_gil_drop(AioContextObject *c, uint32_t what_for)
 {
     PyThreadState *ts = PyEval_SaveThread();
 
-    atomic_store_explicit(&c->core->aio.cpus.owner_waits, what_for,
+    atomic_store_explicit(&c->core->cpus.owner_waits, what_for,
                           memory_order_relaxed);
     return ts;
 }
@@ -23,10 +24,9 @@ PyThreadState *context_gil_drop(AioContextObject *c, uint32_t what_for)
 void context_gil_take(AioContextObject *c, PyThreadState *ts)
 {
 #ifndef Py_GIL_DISABLED
-    aio_handoff_from_worker(&c->core->aio);
+    aio_handoff_from_worker(c->core);
 #endif
-    atomic_store_explicit(&c->core->aio.cpus.owner_waits, 0,
-                          memory_order_relaxed);
+    atomic_store_explicit(&c->core->cpus.owner_waits, 0, memory_order_relaxed);
     PyEval_RestoreThread(ts);
 }
 
@@ -85,14 +85,14 @@ static bool refuse(AioContextObject *c, int64_t window_ns)
 {
     counter_add(&c->stats.polls_refused, 1);
     trace_emit(c->core->trace, TRACE_POLL_REFUSED, c, window_ns);
-    return cpu_parting_is_due(&c->parting, &c->core->aio.cpus);
+    return cpu_parting_is_due(&c->parting, &c->core->cpus);
 }
 
 /* Not beside the worker on one CPU: the window, 0, or all there may be. */
 static int64_t unshared_window_ns(AioContextObject *c, struct wait *w,
                                   int64_t window_ns)
 {
-    struct cpu_pair *cpus = &c->core->aio.cpus;
+    struct cpu_pair *cpus = &c->core->cpus;
     PyThreadState *ts;
 
     if (!window_ns || !cpu_pair_is_shared(cpus)) {
@@ -112,7 +112,7 @@ static int64_t unshared_window_ns(AioContextObject *c, struct wait *w,
 
 void poll_phase_plan(AioContextObject *c, struct wait *w)
 {
-    struct aio_core *core = &c->core->aio;
+    struct aio_core *core = c->core;
 
     w->plan = (struct call_plan){.choice = CALL_BLOCK};
     if (!w->work || cpu_pair_is_single(&core->cpus)) {
@@ -142,7 +142,7 @@ static int64_t poll_window_ns(AioContextObject *c, struct wait *w)
 {
     int64_t window_ns = 0, notify_ns = 0;
 
-    if (cpu_pair_is_single(&c->core->aio.cpus)) {
+    if (cpu_pair_is_single(&c->core->cpus)) {
         if (w->work || w->pollable) {
             refuse(c, c->params.max_ns);
         }
@@ -170,7 +170,7 @@ static int64_t poll_window_ns(AioContextObject *c, struct wait *w)
 /* GIL released.  1: there is progress, 0: none, else -errno. */
 static int busy_slice(AioContextObject *c, struct wait *w, int64_t deadline_ns)
 {
-    if (aio_poll_phase(&c->core->aio, deadline_ns)) {
+    if (aio_poll_phase(c->core, deadline_ns)) {
         w->end_ns = clock_now_ns();
         return 1;
     }
@@ -254,7 +254,7 @@ static void count_phase(AioContextObject *c, int64_t begin_ns, int64_t end_ns,
 
 int poll_phase_after_nap(AioContextObject *c, struct wait *w)
 {
-    struct cpu_pair *cpus = &c->core->aio.cpus;
+    struct cpu_pair *cpus = &c->core->cpus;
     int64_t begin_ns = clock_now_ns(), deadline_ns;
     int hit;
 

@@ -40,7 +40,7 @@ static int64_t tune_source(AioContextObject *c, int64_t poll_ns,
 /* The same for the calls in flight, after a wait of block_ns. */
 static void tune_calls(AioContextObject *c, int64_t block_ns)
 {
-    struct call_table *calls = &c->core->aio.calls;
+    struct call_table *calls = &c->core->calls;
     struct call_place *place = NULL;
     enum poll_verdict verdict;
 
@@ -72,7 +72,7 @@ static bool handler_fired(const struct wait *w, const struct fd_handler *h)
  */
 static void tune_notify(AioContextObject *c, int64_t block_ns)
 {
-    bool fired = notify_is_notified(&c->core->aio.notify) ||
+    bool fired = notify_is_notified(&c->core->notify) ||
                  (c->batch_head && work_of(c->batch_head)->ops->is_post);
 
     c->notify_missed = fired ? 0 : c->notify_missed + 1;
@@ -86,7 +86,7 @@ static void tune_notify(AioContextObject *c, int64_t block_ns)
 
 void poll_phase_tune(AioContextObject *c, struct wait *w)
 {
-    struct aio_core *core = &c->core->aio;
+    struct aio_core *core = c->core;
     int64_t block_ns, wake_ns = atomic_load_explicit(&core->notify.wake_ns,
                                                      memory_order_relaxed);
 

@@ -41,14 +41,13 @@ static int dispatch(AioContextObject *c, struct wait *w, bool for_loop,
 /* Whether the wait has reported the notifier. */
 static bool notifier_fired(AioContextObject *c, const struct wait *w)
 {
-    return fdmon_reported(w->events, w->n_events,
-                          c->core->aio.notify.notifier.rfd);
+    return fdmon_reported(w->events, w->n_events, c->core->notify.notifier.rfd);
 }
 
 /* What the wait has reported of the context's own fds. */
 static void accept_events(AioContextObject *c, const struct wait *w)
 {
-    notify_accept(&c->core->aio.notify, notifier_fired(c, w));
+    notify_accept(&c->core->notify, notifier_fired(c, w));
     if (fdmon_reported(w->events, w->n_events, c->signals.pipe.rfd)) {
         signal_guard_pass_on(&c->signals);
     }
@@ -68,7 +67,7 @@ static int user_events(const struct wait *w)
 static bool nothing_happened(AioContextObject *c, const struct wait *w)
 {
     return !user_events(w) && !notifier_fired(c, w) &&
-           !aio_poll_progress(&c->core->aio) && !w->arrived &&
+           !aio_poll_progress(c->core) && !w->arrived &&
            time_left_ns(w->deadline_ns) != 0;
 }
 
@@ -143,7 +142,7 @@ struct foreign_wait {
 
 static struct foreign_wait foreign_suspend(AioContextObject *c)
 {
-    struct notify *n = &c->core->aio.notify;
+    struct notify *n = &c->core->notify;
     struct foreign_wait found = {.waits = notify_me(n) & NOTIFY_FOREIGN,
                                  .told_ns = c->told_ns};
 
@@ -162,17 +161,16 @@ static bool waits_beyond(int64_t told_ns, int64_t due_ns)
 
 void context_set_due(AioContextObject *c, int64_t due_ns)
 {
-    if (context_is_owner(c) &&
-        (notify_me(&c->core->aio.notify) & NOTIFY_FOREIGN) &&
+    if (context_is_owner(c) && (notify_me(&c->core->notify) & NOTIFY_FOREIGN) &&
         waits_beyond(c->told_ns, due_ns)) {
-        notify_bare(&c->core->aio.notify);
+        notify_bare(&c->core->notify);
     }
 }
 
 /* The end of a turn.  Two may have been told something: the later is relied on. */
 static void foreign_resume(AioContextObject *c, struct foreign_wait found)
 {
-    struct notify *n = &c->core->aio.notify;
+    struct notify *n = &c->core->notify;
     struct foreign_wait now = foreign_suspend(c);
 
     if (!found.waits && !now.waits) {
@@ -184,7 +182,7 @@ static void foreign_resume(AioContextObject *c, struct foreign_wait found)
     }
     notify_raise(n, NOTIFY_FOREIGN);
     if (c->batch_head || waits_beyond(c->told_ns, wait_due_at_ns(c)) ||
-        !notify_may_block(n, &c->core->aio.list)) {
+        !notify_may_block(n, &c->core->list)) {
         /* The fd is the only thing that a foreign loop looks at. */
         notify_write(n);
     }
@@ -235,7 +233,7 @@ static int turn(AioContextObject *c, int64_t timeout_ns, bool for_loop,
     if (begin(c) < 0) {
         return -1;
     }
-    notify = &c->core->aio.notify;
+    notify = &c->core->notify;
     w.poll = c->polls;
     w.pollable = NULL;
     w.n_events = 0;
@@ -339,7 +337,7 @@ static int foreign_poll(AioContextObject *c, int64_t timeout_ns)
 /* The foreign loop's wait that follows a poll phase in vain is over. */
 static void foreign_tune(AioContextObject *c)
 {
-    if (c->foreign_wait_ns && completion_list_peek(&c->core->aio.list)) {
+    if (c->foreign_wait_ns && completion_list_peek(&c->core->list)) {
         struct wait w = {.start_ns = c->foreign_wait_ns,
                          .end_ns = clock_now_ns(),
                          .work = true};
@@ -358,7 +356,7 @@ int context_prepare(AioContextObject *c, int64_t *timeout_ns)
     if (begin(c) < 0) {
         return -1;
     }
-    notify = &c->core->aio.notify;
+    notify = &c->core->notify;
     found = foreign_suspend(c);
     context_absorb(c);
     *timeout_ns = wait_due_ns(c);
@@ -375,7 +373,7 @@ int context_prepare(AioContextObject *c, int64_t *timeout_ns)
         end(c);
         return -1;
     }
-    if (hit > 0 || !notify_may_block(notify, &c->core->aio.list)) {
+    if (hit > 0 || !notify_may_block(notify, &c->core->list)) {
         *timeout_ns = 0;
     } else {
         *timeout_ns = wait_due_ns(

@@ -19,7 +19,7 @@ static int64_t idle_ns(AioContextObject *c)
 
 int64_t wait_due_ns(AioContextObject *c)
 {
-    if (c->batch_head || notify_is_notified(&c->core->aio.notify)) {
+    if (c->batch_head || notify_is_notified(&c->core->notify)) {
         return 0;
     }
     return soonest_timeout_ns(idle_ns(c), timers_timeout_ns(&c->timers));
@@ -48,7 +48,7 @@ static bool still_nothing_due(AioContextObject *c, struct wait *w)
 /* Something has come during a nap: had it been over, if it had been in time? */
 static void nap_cut_short(AioContextObject *c, const struct wait *w)
 {
-    int64_t wake_ns = atomic_load_explicit(&c->core->aio.notify.wake_ns,
+    int64_t wake_ns = atomic_load_explicit(&c->core->notify.wake_ns,
                                            memory_order_relaxed);
 
     if (wake_ns > w->nap_ns) {
@@ -59,7 +59,7 @@ static void nap_cut_short(AioContextObject *c, const struct wait *w)
 /* Blocks until something comes.  Returns 0, or -1 with an exception. */
 static int block(AioContextObject *c, struct wait *w)
 {
-    struct aio_core *core = &c->core->aio;
+    struct aio_core *core = c->core;
     int64_t begin_ns = clock_now_ns();
     int guarded = 0, n = 0;
 
@@ -125,7 +125,7 @@ static bool polling_is_on(AioContextObject *c)
 
 void wait_begin(AioContextObject *c, struct wait *w, int64_t timeout_ns)
 {
-    struct aio_core *core = &c->core->aio;
+    struct aio_core *core = c->core;
 
     w->start_ns = w->end_ns = clock_now_ns();
     w->nap_ns = w->polled_ns = 0;
@@ -158,7 +158,7 @@ static int nap(AioContextObject *c, struct wait *w)
     if (ret < 0) {
         return -1;
     }
-    return w->n_events > 0 || aio_poll_progress(&c->core->aio) ||
+    return w->n_events > 0 || aio_poll_progress(c->core) ||
            wait_due_ns(c) == 0 ||
            remaining_ns(w->end_ns, w->deadline_ns) == 0 || c->polls != w->poll;
 }

@@ -36,7 +36,7 @@ void context_take_arrived(AioContextObject *c)
 {
     struct completion_node *node, *next;
 
-    for (node = completion_list_take(&c->core->aio.list); node; node = next) {
+    for (node = completion_list_take(&c->core->list); node; node = next) {
         next = node->next;
         if (is_idle(work_of(node))) {
             append(&c->idle_head, &c->idle_tail, node);

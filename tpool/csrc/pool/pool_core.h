@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * ThreadPool: the submitter's side, and what it shares with its workers.
+ * What a pool shares with its workers, and with those who submit to it.
  */
-#ifndef TPOOL_POOL_POOL_H
-#define TPOOL_POOL_POOL_H
+#ifndef TPOOL_POOL_POOL_CORE_H
+#define TPOOL_POOL_POOL_CORE_H
 
 #include "context/context.h"
-#include "context/py_core.h"
+#include "aio/core.h"
 #include "queue/request_queue.h"
 
 /* Bound of every count of threads and of a hand-over: far above any need. */
@@ -20,8 +20,9 @@ struct pool_core {
     _Atomic uint64_t taken_back; /* queued, but submit() raised after all */
     _Atomic uint64_t cancelled, spawn_failures;
     /* Immutable after init. */
-    _Alignas(CACHE_LINE) struct py_core *core;
+    _Alignas(CACHE_LINE) struct aio_core *core;
     struct module_state *state; /* alive while any of its types is */
+    PyObject *context_ref;      /* a weak reference to the AioContext */
     PyObject *spawn;            /* spawn(worker) starts a thread on it */
     PyObject *name_prefix;
     uint32_t max_pending;
@@ -38,15 +39,6 @@ struct pool_core {
     pthread_mutex_t room_lock;
     pthread_cond_t room;
 };
-
-typedef struct {
-    PyObject_HEAD
-    PyObject *weakrefs;
-    /* Immutable after new. */
-    struct pool_core *pool;
-    AioContextObject *context;
-    bool block; /* a full pool blocks instead of raising */
-} PoolObject;
 
 /*
  * Any thread.  Whether this is the child of a fork since it was made: its workers
@@ -67,26 +59,8 @@ struct pool_core *pool_core_ref(struct pool_core *pool);
 /* GIL held. */
 void pool_core_unref(struct pool_core *pool);
 
-/*
- * GIL held.  Starts the worker that the queue has counted.  Returns 0, or -1
- * with an exception and *left set to how many workers there are.
- */
-int pool_spawn(struct pool_core *pool, uint32_t *left);
-
-/*
- * GIL held.  Whether this thread is starting a worker: what it submits meanwhile,
- * in a garbage collection or a trace hook, must not wait for that one.
- */
-bool pool_is_spawning(struct pool_core *pool);
-
-/*
- * GIL held.  The same where others can do the work: that no thread can be had is
- * counted, and no error.  -1: a signal handler raised.
- */
-int pool_spawn_helper(struct pool_core *pool);
-
-/* GIL held.  A thread was started and has ended without running its worker. */
-void pool_worker_lost(struct pool_core *pool);
+/* GIL held.  A new reference to the AioContext, or NULL without an exception. */
+PyObject *pool_core_context(struct pool_core *pool);
 
 /*
  * GIL held, an exception set or none.  A thread did not start: if no other is
@@ -102,15 +76,5 @@ void pool_room(struct pool_core *pool);
 
 /* Any thread, GIL held: 0, or -1 with an exception in the child of a fork. */
 int pool_check_here(struct pool_core *pool);
-
-/* Any thread, GIL held: 0 while requests are accepted, or -1 with an exception. */
-int pool_check_up(PoolObject *self);
-
-/* Methods. */
-PyObject *pool_submit(PoolObject *self, PyObject *const *args, Py_ssize_t nargs,
-                      PyObject *kwnames);
-PyObject *pool_submit_for(PoolObject *self, PyObject *const *args,
-                          Py_ssize_t nargs);
-PyObject *pool_submit_many(PoolObject *self, PyObject *args);
 
 #endif

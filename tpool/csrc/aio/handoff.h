@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The hints by which the owner, its workers and other threads pass the lock of the
+ * interpreter: who misreads one waits a moment longer.
+ */
+#ifndef TPOOL_AIO_HANDOFF_H
+#define TPOOL_AIO_HANDOFF_H
+
+#include "aio/core.h"
+
+/*
+ * How long one side waits for the other to let go of the GIL before it asks for
+ * it, which puts it to sleep: about the cost of that sleep.
+ */
+#define HANDOFF_NS 20000
+/* The same, while the owner goes on submitting. */
+#define HANDOFF_MAX_NS 200000
+/* How long who gives the GIL to a polling owner leaves it free for it. */
+#define HANDOFF_TAKE_NS 5000
+
+/* Owner, about to ask for the GIL: a batching worker is about to drop it. */
+void aio_handoff_from_worker(struct aio_core *core);
+
+/* Worker that has the GIL, or is about to: begins, and ends, to batch. */
+void aio_batch_begin(struct aio_core *core);
+void aio_batch_end(struct aio_core *core);
+
+/*
+ * Worker with a request, about to ask for the GIL: waits until the owner is without
+ * it.  Whether that is for a moment only, so that the worker has to say that it
+ * takes it: the owner would have to sleep on it.
+ */
+bool aio_handoff_from_owner(struct aio_core *core);
+
+/* Any thread; a hint.  Whether the owner busy-waits, and does not sleep. */
+bool aio_owner_polls(struct aio_core *core);
+
+/* Poster, GIL released, after it has notified an owner that polls. */
+void aio_handoff_to_owner(struct aio_core *core);
+
+/*
+ * Any thread, after it has posted a bottom half.  Whether so many wait for the
+ * owner that who is not the owner should let it catch up.
+ */
+bool aio_count_post(struct aio_core *core);
+
+/*
+ * Poster, GIL released.  Waits for the owner to have run them, as long as it runs
+ * some now and then.
+ */
+void aio_wait_for_owner(struct aio_core *core);
+
+#endif
