@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * See context.h: the AioContext type, and the life of a context.
+ * See context.h: who may be in a context, and what others tell it.
  */
 #include "aio/handoff.h"
 #include "context/context.h"
-#include "py/args.h"
-#include "py/work_object.h"
-
-#include <structmember.h>
 
 /* node NULL: notify(). */
 static void post(struct aio_core *core, struct completion_node *node)
@@ -42,7 +38,7 @@ void context_post(AioContextObject *c, struct completion_node *node)
     struct aio_core *core = c->core;
     bool is_flood = node && aio_count_post(core);
 
-    if (context_is_owner(c)) {
+    if (owner_is_me(&c->owner)) {
         post(core, node);
         return;
     }
@@ -60,315 +56,49 @@ void context_post(AioContextObject *c, struct completion_node *node)
     aio_core_unref(core);
 }
 
-static void drop_list(struct completion_node **head)
+int context_enter(AioContextObject *c)
 {
-    while (*head) {
-        struct completion_node *node = *head;
-
-        *head = node->next;
-        work_of(node)->ops->drop(work_of(node));
-    }
-}
-
-/* Lets go of all but the core; what others still deliver is dropped. */
-static void teardown(AioContextObject *c)
-{
-    fdmon_cleanup(&c->fdmon); /* before what shows that it is ours */
-    /* Who is no poster looks whether it is closed, and writes, in one. */
-    Py_BEGIN_CRITICAL_SECTION(c);
-    atomic_store_explicit(&c->closed, true, memory_order_relaxed);
-    aio_core_close(c->core);
-    Py_END_CRITICAL_SECTION();
-    signal_guard_cleanup(&c->signals);
-    handlers_cleanup(&c->handlers);
-    timers_cleanup(&c->timers);
-    drop_list(&c->batch_head);
-    drop_list(&c->idle_head);
-    aio_core_detach(c->core);
-}
-
-/*
- * From tp_alloc() on the collector, and so everybody, can find it: what the methods
- * of a closed context need is there before, and is put in place with no code of
- * others in between.  Takes lock and core over.  NULL with an exception.
- */
-static AioContextObject *context_alloc(PyTypeObject *type,
-                                       struct module_state *state,
-                                       PyThread_type_lock lock,
-                                       struct aio_core *core)
-{
-    AioContextObject *c = (AioContextObject *)type->tp_alloc(type, 0);
-
-    if (!c) {
-        PyThread_free_lock(lock);
-        aio_core_unref(core);
-        return NULL;
-    }
-    c->closed = true; /* until it is open */
-    c->state = state;
-    c->forks = atomic_load_explicit(&state->forks, memory_order_relaxed);
-    c->lock = lock;
-    c->core = core;
-    signal_guard_init(&c->signals, state);
-    return c;
-}
-
-/* Registers the fds of its own.  Returns 0 or -errno. */
-static int watch_own_fds(AioContextObject *c)
-{
-    int ret;
-
-    c->handlers.signals = &c->signals;
-    c->handlers.notifier = &c->core->notify.notifier;
-    ret = fdmon_add_own(&c->fdmon, c->handlers.notifier);
-    return ret == 0 && c->owner_is_main
-               ? signal_guard_open(&c->signals, &c->fdmon)
-               : ret;
-}
-
-/* Returns 0, or -1 with an exception and still closed. */
-static int context_open(AioContextObject *c)
-{
-    int ret = fdmon_init(&c->fdmon);
-
-    if (ret < 0) {
-        raise_errno(ret);
+    if (owner_acquire(&c->owner) < 0) {
         return -1;
     }
-    ret = watch_own_fds(c);
-    if (ret < 0) {
-        raise_errno(ret);
-        teardown(c);
-        return -1;
-    }
-    c->closed = false;
-    return 0;
-}
-
-/* NULL with an exception. */
-static PyObject *context_make(PyTypeObject *type,
-                              const struct poll_params *params)
-{
-    PyObject *module = PyType_GetModuleByDef(type, &tpool_core_module);
-    struct module_state *state;
-    PyThread_type_lock lock;
-    struct aio_core *core;
-    AioContextObject *c;
-    int ret;
-
-    if (!module) {
-        return NULL; /* a metaclass has left the type out of the mro() */
-    }
-    state = PyModule_GetState(module);
-    ret = aio_core_new(&core, &state->trace);
-    if (ret < 0) {
-        return ret == -ENOMEM ? PyErr_NoMemory() : raise_errno(ret);
-    }
-    lock = PyThread_allocate_lock();
-    if (!lock) {
-        aio_core_unref(core);
-        return PyErr_NoMemory();
-    }
-    c = context_alloc(type, state, lock, core);
-    if (!c) {
-        return NULL;
-    }
-    c->params = *params;
-    sleep_costs_init(&c->sleep);
-    cpu_parting_init(&c->parting);
-    c->cpus_ns = clock_now_ns();
-    context_set_owner(c); /* for now: the first that polls */
-    if (context_open(c) < 0) {
-        Py_DECREF(c);
-        return NULL;
-    }
-    return (PyObject *)c;
-}
-
-/* NULL with an exception. */
-static PyObject *context_new_args(PyTypeObject *type, PyObject *args,
-                                  PyObject *kwargs)
-{
-    static char *names[] = {"poll_max_ns", "poll_grow", "poll_shrink",
-                            "poll_hybrid", NULL};
-    PyObject *max = NULL, *grow = NULL, *shrink = NULL;
-    struct poll_params params = {.max_ns = POLL_MAX_NS_DEFAULT};
-    int hybrid = 1;
-
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OOO$p:AioContext", names,
-                                     &max, &grow, &shrink, &hybrid) ||
-        (max &&
-         arg_int(max, "poll_max_ns", 0, INT64_MAX, &params.max_ns) < 0) ||
-        (grow && arg_int(grow, "poll_grow", 0, INT64_MAX, &params.grow) < 0) ||
-        (shrink &&
-         arg_int(shrink, "poll_shrink", 0, INT64_MAX, &params.shrink) < 0)) {
-        return NULL;
-    }
-    params.hybrid = hybrid;
-    return context_make(type, &params);
-}
-
-static WITH_OWN_KEYWORDS(context_new, PyTypeObject)
-
-    static int polled_by_nobody(AioContextObject *c)
-{
-    if (c->poll_depth) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "cannot close an AioContext that is being polled");
+    if (context_check_open(c) < 0) {
+        owner_release(&c->owner);
         return -1;
     }
     return 0;
 }
 
-/* Context acquired, not closed.  Returns 0, or -1 with an exception. */
-static int close_acquired(AioContextObject *c)
+int context_raise_closed(AioContextObject *c)
 {
-    struct ownership before;
-
-    if (polled_by_nobody(c) < 0) {
-        return -1;
-    }
-    before = context_seize(c);
-    if (context_drain(c) < 0) {
-        context_give_back(c, &before);
-        return -1;
-    }
-    teardown(c);
-    return 0;
+    PyErr_SetString(PyExc_RuntimeError,
+                    c->forked ? "the AioContext belongs to the process that "
+                                "was forked, not to its child"
+                              : "the AioContext is closed");
+    return -1;
 }
 
-PyObject *context_close(AioContextObject *c, PyObject *Py_UNUSED(ignored))
+void context_changed(AioContextObject *c)
 {
-    int ret = 0;
-
-    if (context_acquire(c) < 0) {
-        return NULL;
+    if (!owner_is_me(&c->owner)) {
+        notify_bare(&c->core->notify);
     }
-    if (!c->closed) {
-        ret = close_acquired(c);
-    }
-    context_release(c);
-    if (ret < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
 }
 
-PyObject *context_check_idle(AioContextObject *c, PyObject *Py_UNUSED(ignored))
+int context_adopt(AioContextObject *c)
 {
-    int ret;
+    if (!atomic_load_explicit(&c->owner.adopted, memory_order_relaxed)) {
+        int ret = 0;
 
-    if (context_acquire(c) < 0) {
-        return NULL;
-    }
-    ret = c->closed ? 0 : polled_by_nobody(c);
-    if (ret == 0 && c->interleaved) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "the AioContext is an event loop's: close the loop");
-        ret = -1;
-    }
-    context_release(c);
-    if (ret < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
-/*
- * What is on a list is visited as the list's own; so is what a post refers to, for
- * the collector does not know of the post.
- */
-static int visit_work(struct work *w, visitproc visit, void *arg)
-{
-    PyObject *work = work_object(w);
-
-    return w->ops->is_post ? Py_TYPE(work)->tp_traverse(work, visit, arg)
-                           : visit(work, arg);
-}
-
-static int context_traverse(AioContextObject *c, visitproc visit, void *arg)
-{
-    struct completion_node *lists[] = {c->batch_head, c->idle_head, NULL};
-    int ret = 0;
-
-    Py_VISIT(Py_TYPE(c));
-    if (c->core && !c->closed) {
-        /*
-         * Posters push while this walks, but never take: what is reached stays
-         * reachable.  A node carries one reference, which is visited here.
-         */
-        lists[2] = atomic_load_explicit(&c->core->list.head,
-                                        memory_order_acquire);
-    }
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(lists); i++) {
-        for (struct completion_node *n = lists[i]; n && !ret; n = n->next) {
-            ret = visit_work(work_of(n), visit, arg);
+        owner_set(&c->owner);
+        if (c->owner.is_main && c->signals.pipe.rfd < 0) {
+            ret = signal_guard_open(&c->signals, &c->fdmon);
         }
+        if (ret < 0) {
+            raise_errno(ret);
+            return -1;
+        }
+        /* Release: pairs with the acquire in owner_check(). */
+        atomic_store_explicit(&c->owner.adopted, true, memory_order_release);
     }
-    ret = ret ? ret : handlers_traverse(&c->handlers, visit, arg);
-    return ret ? ret : timers_traverse(&c->timers, visit, arg);
-}
-
-static int context_clear(AioContextObject *c)
-{
-    if (c->core && !c->closed) {
-        teardown(c);
-    }
-    return 0;
-}
-
-static void context_dealloc(AioContextObject *c)
-{
-    PyTypeObject *type = Py_TYPE(c);
-
-    PyObject_GC_UnTrack(c);
-    if (c->weakrefs) {
-        PyObject_ClearWeakRefs((PyObject *)c);
-    }
-    context_clear(c);
-    if (c->core) {
-        aio_core_unref(c->core);
-    }
-    if (c->lock) {
-        PyThread_free_lock(c->lock);
-    }
-    type->tp_free(c);
-    Py_DECREF(type);
-}
-
-static PyMemberDef context_members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(AioContextObject, weakrefs),
-     READONLY, NULL},
-    {NULL},
-};
-
-static PyType_Slot context_slots[] = {
-    {Py_tp_doc, "The part of tpool.AioContext that is in C."},
-    {Py_tp_new, context_new},
-    {Py_tp_init, init_nothing},
-    {Py_tp_traverse, context_traverse},
-    {Py_tp_clear, context_clear},
-    {Py_tp_dealloc, context_dealloc},
-    {Py_tp_methods, context_methods},
-    {Py_tp_getset, context_getset},
-    {Py_tp_members, context_members},
-    {0, NULL},
-};
-
-static PyType_Spec context_spec = {
-    .name = "tpool._core.AioContext",
-    .basicsize = sizeof(AioContextObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE |
-             Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = context_slots,
-};
-
-int py_context_add_type(PyObject *module)
-{
-    struct module_state *state = PyModule_GetState(module);
-
-    state->context_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &context_spec, NULL);
-    return state->context_type ? PyModule_AddType(module, state->context_type)
-                               : -1;
+    return owner_check(&c->owner);
 }

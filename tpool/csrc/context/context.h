@@ -13,14 +13,9 @@
 #include "aio/core.h"
 #include "queue/work.h"
 #include "context/fd_handlers.h"
+#include "py/owner.h"
 #include "py/signals.h"
 #include "context/timer.h"
-
-/* How often the thread that has the lock has taken it. */
-struct lock_hold {
-    unsigned depth;
-    unsigned by_user; /* of these, by acquire() */
-};
 
 struct context_stats {
     counter64 turns, dispatched, polls_hit, polls_missed, polls_refused,
@@ -37,23 +32,16 @@ typedef struct {
     struct aio_core *core; /* until dealloc: who posts need not look */
     uint32_t forks;        /* of the module, when it was made */
 
-    /* Any thread; see context_acquire(). */
-    PyThread_type_lock lock;
-    _Atomic unsigned long lock_owner; /* 0: nobody */
-    _Atomic uint32_t lock_waiters;
-    _Atomic unsigned long owner; /* the thread that polls; 0: none has */
-    atomic_bool adopted;         /* somebody has polled: the owner stays */
-    atomic_bool run;             /* by the event loop above, in that thread */
+    struct owner owner; /* see owner.h */
+    /* Any thread. */
+    atomic_bool run; /* by the event loop above, in the owner's thread */
     atomic_bool closed;
     bool forked; /* closed, for it is in the child of a fork */
 
     /* Protected by lock. */
-    struct lock_hold hold; /* of who has the lock */
-    bool owner_is_main;
-    struct thread_stack stack; /* of the owner */
-    int poll_depth;            /* polls inside each other */
-    uint64_t polls;            /* ever begun */
-    bool waited;               /* the last turn did: others have had the GIL */
+    int poll_depth; /* polls inside each other */
+    uint64_t polls; /* ever begun */
+    bool waited;    /* the last turn did: others have had the GIL */
     struct signal_guard signals;
     int64_t cpus_ns;  /* when the usable CPUs were counted last */
     int64_t shown_ns; /* when its fds were seen to be its own */
@@ -85,17 +73,6 @@ typedef struct {
     struct context_stats stats;
 } AioContextObject;
 
-/*
- * Any thread, GIL held.  Recursive.  Returns 0, or -1 with an exception where
- * a signal handler raised during the wait.
- */
-int context_acquire(AioContextObject *c);
-void context_release(AioContextObject *c);
-
-/* Lets go of it whatever the depth, and takes it back; GIL held. */
-struct lock_hold context_release_all(AioContextObject *c);
-void context_acquire_again(AioContextObject *c, struct lock_hold hold);
-
 /* Context acquired and not closed: 0, or -1 with an exception and released. */
 int context_enter(AioContextObject *c);
 
@@ -109,47 +86,25 @@ void context_changed(AioContextObject *c);
 void context_set_due(AioContextObject *c, int64_t due_ns);
 
 /*
- * Any thread.  0 if the caller owns the context, or nobody has polled it yet;
- * -1 with an exception.
+ * Context acquired.  0 if the caller owns it, or nobody has polled it yet: it is the
+ * owner from now on; -1 with an exception.
  */
-int context_check_owner(AioContextObject *c);
-
-/* Context acquired.  The same, and the caller is the owner from now on. */
 int context_adopt(AioContextObject *c);
-
-/* Any thread.  Relaxed, both: only this thread can have stored its number. */
-static inline bool context_is_owner(AioContextObject *c)
-{
-    return atomic_load_explicit(&c->owner, memory_order_relaxed) ==
-           PyThread_get_thread_ident();
-}
-
-static inline bool context_is_acquired(AioContextObject *c)
-{
-    return atomic_load_explicit(&c->lock_owner, memory_order_relaxed) ==
-           PyThread_get_thread_ident();
-}
 
 /*
  * Any thread.  Whether an event loop above runs it: who waits in it then keeps
  * that loop from seeing the fds that are ready.
  */
-bool context_is_run(AioContextObject *c);
+static inline bool context_is_run(AioContextObject *c)
+{
+    return atomic_load_explicit(&c->run, memory_order_relaxed);
+}
 
-/* Context acquired.  The calling thread is the owner, whoever was. */
-void context_set_owner(AioContextObject *c);
-
-/* Who owned a context. */
-struct ownership {
-    unsigned long owner;
-    int owner_tid;
-    bool owner_is_main, adopted;
-    struct thread_stack stack;
-};
-
-/* Context acquired.  The same, as if it had polled; and as it was before. */
-struct ownership context_seize(AioContextObject *c);
-void context_give_back(AioContextObject *c, const struct ownership *before);
+/*
+ * Context acquired.  Lets go of all but the core; what others still deliver is
+ * dropped.
+ */
+void context_teardown(AioContextObject *c);
 
 /* Methods for the event loop above: see loop_methods.c. */
 PyObject *context_poll_for(AioContextObject *c, PyObject *timeout);

@@ -68,7 +68,7 @@ static PyObject *get_poll_ns(AioContextObject *c, void *Py_UNUSED(closure))
 {
     int64_t poll_ns;
 
-    if (context_acquire(c) < 0) {
+    if (owner_acquire(&c->owner) < 0) {
         return NULL;
     }
     poll_ns = c->poll_ns;
@@ -79,7 +79,7 @@ static PyObject *get_poll_ns(AioContextObject *c, void *Py_UNUSED(closure))
             poll_ns = h->poll_ns;
         }
     }
-    context_release(c);
+    owner_release(&c->owner);
     return PyLong_FromLongLong(poll_ns);
 }
 
@@ -112,7 +112,7 @@ static PyObject *get_in_flight(AioContextObject *c, void *Py_UNUSED(closure))
 
 static PyObject *get_owned(AioContextObject *c, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(context_is_owner(c) && !context_is_run(c));
+    return PyBool_FromLong(owner_is_me(&c->owner) && !context_is_run(c));
 }
 
 static PyObject *get_owner_tid(AioContextObject *c, void *Py_UNUSED(closure))

@@ -92,7 +92,7 @@ static PyObject *context_set_poll_params_args(AioContextObject *c,
         }
     }
     context_changed(c);
-    context_release(c);
+    owner_release(&c->owner);
     c->state->posters.set_params(c->state, c->core, &params);
     Py_RETURN_NONE;
 }
@@ -127,10 +127,10 @@ static PyObject *context_close_pools(AioContextObject *c,
 static PyObject *context_acquire_method(AioContextObject *c,
                                         PyObject *Py_UNUSED(ignored))
 {
-    if (context_acquire(c) < 0) {
+    if (owner_acquire(&c->owner) < 0) {
         return NULL;
     }
-    c->hold.by_user++;
+    c->owner.hold.by_user++;
     Py_RETURN_NONE;
 }
 
@@ -138,14 +138,14 @@ static PyObject *context_release_method(AioContextObject *c,
                                         PyObject *Py_UNUSED(ignored))
 {
     /* What a method holds in this thread is not the caller's to release. */
-    if (!context_is_acquired(c) || !c->hold.by_user) {
+    if (!owner_is_in(&c->owner) || !c->owner.hold.by_user) {
         PyErr_SetString(PyExc_RuntimeError,
                         "release() of an AioContext that this thread has not "
                         "acquired");
         return NULL;
     }
-    c->hold.by_user--;
-    context_release(c);
+    c->owner.hold.by_user--;
+    owner_release(&c->owner);
     Py_RETURN_NONE;
 }
 
@@ -212,7 +212,7 @@ static PyObject *context_fileno(AioContextObject *c,
     if (fd == -ENOSYS && !c->handlers.count) {
         fd = c->handlers.notifier->rfd; /* all there is to wait for */
     }
-    context_release(c);
+    owner_release(&c->owner);
     return fd < 0 ? raise_errno(fd) : PyLong_FromLong(fd);
 }
 

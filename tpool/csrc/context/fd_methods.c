@@ -64,7 +64,7 @@ static PyObject *set_handler(AioContextObject *c, int fd,
                            vouched);
     }
     context_changed(c);
-    context_release(c);
+    owner_release(&c->owner);
     if (ret < 0) {
         return raise_fd(ret, fd);
     }
@@ -126,7 +126,7 @@ static int registered_fd(AioContextObject *c, PyObject *notifier)
 
     if (context_enter(c) == 0) {
         fd = handlers_fd_of(&c->handlers, notifier);
-        context_release(c);
+        owner_release(&c->owner);
     }
     return fd;
 }
@@ -187,7 +187,7 @@ static PyObject *context_set_fd_poll_args(AioContextObject *c, PyObject *args,
     }
     ret = handlers_set_poll(&c->handlers, fd, callbacks[IO_POLL_BEGIN],
                             callbacks[IO_POLL_END]);
-    context_release(c);
+    owner_release(&c->owner);
     if (ret < 0) {
         return raise_fd(ret, fd);
     }

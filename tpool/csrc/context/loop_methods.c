@@ -26,16 +26,16 @@ static int do_lent(AioContextObject *c, loop_step *step, int64_t timeout_ns,
     if (context_enter(c) < 0) {
         return -1;
     }
-    if (c->poll_depth && context_check_owner(c) < 0) {
-        context_release(c);
+    if (c->poll_depth && owner_check(&c->owner) < 0) {
+        owner_release(&c->owner);
         return -1;
     }
-    before = context_seize(c);
+    before = owner_seize(&c->owner);
     ret = step(c, timeout_ns, behind);
     if (context_is_run(c)) { /* or the turn has left it to nobody */
-        context_give_back(c, &before);
+        owner_give_back(&c->owner, &before);
     }
-    context_release(c);
+    owner_release(&c->owner);
     return ret;
 }
 
@@ -43,8 +43,8 @@ static PyObject *do_step(AioContextObject *c, loop_step *step,
                          int64_t timeout_ns)
 {
     /* Relaxed: only this thread can have made it its own. */
-    bool lent = atomic_load_explicit(&c->adopted, memory_order_relaxed) &&
-                !context_is_owner(c);
+    bool lent = atomic_load_explicit(&c->owner.adopted, memory_order_relaxed) &&
+                !owner_is_me(&c->owner);
     bool behind;
     int ret = lent ? do_lent(c, step, timeout_ns, &behind)
                    : step(c, timeout_ns, &behind);
@@ -97,7 +97,7 @@ PyObject *context_own(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     if (ret == 0) {
         atomic_store_explicit(&c->run, true, memory_order_relaxed);
     }
-    context_release(c);
+    owner_release(&c->owner);
     if (ret < 0) {
         return NULL;
     }
@@ -106,21 +106,21 @@ PyObject *context_own(AioContextObject *c, PyObject *Py_UNUSED(ignored))
 
 PyObject *context_disown(AioContextObject *c, PyObject *Py_UNUSED(ignored))
 {
-    bool acquired = context_is_acquired(c);
+    bool acquired = owner_is_in(&c->owner);
 
     atomic_store_explicit(&c->run, false, memory_order_relaxed);
-    if (!context_is_owner(c)) {
+    if (!owner_is_me(&c->owner)) {
         Py_RETURN_NONE;
     }
     if (!acquired) {
-        context_acquire_again(c, (struct lock_hold){.depth = 1});
+        owner_acquire_again(&c->owner, (struct lock_hold){.depth = 1});
     }
-    if (context_is_owner(c) && !c->poll_depth) { /* nor lent to anybody */
-        /* Release: pairs with the acquire in context_check_owner(). */
-        atomic_store_explicit(&c->adopted, false, memory_order_release);
+    if (owner_is_me(&c->owner) && !c->poll_depth) { /* nor lent to anybody */
+        /* Release: pairs with the acquire in owner_check(). */
+        atomic_store_explicit(&c->owner.adopted, false, memory_order_release);
     }
     if (!acquired) {
-        context_release(c);
+        owner_release(&c->owner);
     }
     Py_RETURN_NONE;
 }
@@ -131,6 +131,6 @@ PyObject *context_interleave(AioContextObject *c, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     c->interleaved = true;
-    context_release(c);
+    owner_release(&c->owner);
     Py_RETURN_NONE;
 }

@@ -212,7 +212,7 @@ static PyObject *mod(TimerObject *t, PyObject *arg, bool anticipate)
     }
     context_changed(c);
     context_set_due(c, expire_ns);
-    context_release(c);
+    owner_release(&c->owner);
     if (ret < 0) {
         return NULL;
     }
@@ -261,14 +261,14 @@ PyDoc_STRVAR(cancel_doc, "cancel($self, /)\n--\n\n"
 
 static PyObject *timer_cancel(TimerObject *t, PyObject *Py_UNUSED(ignored))
 {
-    if (context_acquire(t->context) < 0) {
+    if (owner_acquire(&t->context->owner) < 0) {
         return NULL;
     }
     if (index_of(t) != NOT_IN_HEAP) {
         heap_remove(&t->context->timers, t);
         Py_DECREF(t);
     }
-    context_release(t->context);
+    owner_release(&t->context->owner);
     Py_RETURN_NONE;
 }
 

@@ -249,7 +249,7 @@ static int take_params(PoolObject *self)
         return -1;
     }
     request_queue_set_params(&self->pool->queue, &self->context->params);
-    context_release(self->context);
+    owner_release(&self->context->owner);
     return 0;
 }
 

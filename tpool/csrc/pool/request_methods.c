@@ -34,7 +34,7 @@ static int wait_done(RequestObject *r, const char *method, int64_t timeout_ns)
     if (!c) {
         return -1;
     }
-    if (!context_is_owner(c)) {
+    if (!owner_is_me(&c->owner)) {
         PyErr_Format(PyExc_RuntimeError,
                      "%s waits only in the thread that polls the AioContext; "
                      "elsewhere use add_done_callback()",
@@ -200,7 +200,7 @@ static int call_late(RequestObject *r, PyObject *callback)
     AioContextObject *c = (AioContextObject *)pool_core_context(r->pool);
     PyObject *bh;
 
-    if (!c || context_is_owner(c)) {
+    if (!c || owner_is_me(&c->owner)) {
         Py_XDECREF(c);
         return request_call_callback(r, callback);
     }
@@ -344,7 +344,7 @@ static PyObject *request_await(PyObject *self)
         if (!c) {
             return NULL;
         }
-        if (!context_is_owner(c)) {
+        if (!owner_is_me(&c->owner)) {
             Py_CLEAR(c); /* somebody else turns it */
         }
     }

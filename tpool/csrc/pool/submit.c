@@ -19,7 +19,7 @@ static int wait_for_room(PoolObject *self)
     int ret;
 
     atomic_fetch_add_explicit(&pool->waiters, 1, memory_order_relaxed);
-    if (context_is_owner(self->context)) {
+    if (owner_is_me(&self->context->owner)) {
         /* The others need the owner to go on: completions are dispatched. */
         ret = context_poll(self->context, ROOM_WAIT_NS, &progress);
     } else {

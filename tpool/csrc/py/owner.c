@@ -1,167 +1,109 @@
 /* SPDX-License-Identifier: MIT
  *
- * Who may be in a context: its recursive lock, and the thread that owns it.
+ * See owner.h.
  */
-#include "context/context.h"
-#include "py/work_object.h"
+#include "py/owner.h"
 
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/syscall.h>
 #endif
 
+int owner_init(struct owner *o, _Atomic int *tid,
+               struct thread_stack *first_stack)
+{
+    *o = (struct owner){.tid = tid, .first_stack = first_stack};
+    o->lock = PyThread_allocate_lock();
+    return o->lock ? 0 : -ENOMEM;
+}
+
+void owner_cleanup(struct owner *o)
+{
+    if (o->lock) {
+        PyThread_free_lock(o->lock);
+    }
+}
+
 /* Takes the lock without touching depth.  -1: a signal handler raised. */
-static int lock_take(AioContextObject *c, bool interruptible)
+static int lock_take(struct owner *o, bool interruptible)
 {
     PyLockStatus status = PY_LOCK_FAILURE;
 
-    if (PyThread_acquire_lock(c->lock, NOWAIT_LOCK)) {
+    if (PyThread_acquire_lock(o->lock, NOWAIT_LOCK)) {
         return 0;
     }
-    atomic_fetch_add_explicit(&c->lock_waiters, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&o->waiters, 1, memory_order_relaxed);
     while (status != PY_LOCK_ACQUIRED) {
         Py_BEGIN_ALLOW_THREADS
-        status = PyThread_acquire_lock_timed(c->lock, -1, interruptible);
+        status = PyThread_acquire_lock_timed(o->lock, -1, interruptible);
         Py_END_ALLOW_THREADS
         if (status == PY_LOCK_INTR && Py_MakePendingCalls() < 0) {
             break;
         }
     }
-    atomic_fetch_sub_explicit(&c->lock_waiters, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&o->waiters, 1, memory_order_relaxed);
     return status == PY_LOCK_ACQUIRED ? 0 : -1;
 }
 
-static void lock_set_owner(AioContextObject *c, unsigned long thread,
+static void lock_set_owner(struct owner *o, unsigned long thread,
                            struct lock_hold hold)
 {
-    atomic_store_explicit(&c->lock_owner, thread, memory_order_relaxed);
-    c->hold = hold;
+    atomic_store_explicit(&o->holder, thread, memory_order_relaxed);
+    o->hold = hold;
 }
 
-int context_acquire(AioContextObject *c)
+int owner_acquire(struct owner *o)
 {
-    if (context_is_acquired(c)) {
-        c->hold.depth++;
+    if (owner_is_in(o)) {
+        o->hold.depth++;
         return 0;
     }
-    if (lock_take(c, true) < 0) {
+    if (lock_take(o, true) < 0) {
         return -1;
     }
-    lock_set_owner(c, PyThread_get_thread_ident(),
+    lock_set_owner(o, PyThread_get_thread_ident(),
                    (struct lock_hold){.depth = 1});
     return 0;
 }
 
-void context_release(AioContextObject *c)
+void owner_release(struct owner *o)
 {
-    assert(context_is_acquired(c));
-    if (--c->hold.depth == 0) {
-        lock_set_owner(c, 0, (struct lock_hold){0});
-        PyThread_release_lock(c->lock);
+    assert(owner_is_in(o));
+    if (--o->hold.depth == 0) {
+        lock_set_owner(o, 0, (struct lock_hold){0});
+        PyThread_release_lock(o->lock);
     }
 }
 
-struct lock_hold context_release_all(AioContextObject *c)
+struct lock_hold owner_release_all(struct owner *o)
 {
-    struct lock_hold hold = c->hold;
+    struct lock_hold hold = o->hold;
 
-    lock_set_owner(c, 0, (struct lock_hold){0});
-    PyThread_release_lock(c->lock);
+    lock_set_owner(o, 0, (struct lock_hold){0});
+    PyThread_release_lock(o->lock);
     return hold;
 }
 
-void context_acquire_again(AioContextObject *c, struct lock_hold hold)
+void owner_acquire_again(struct owner *o, struct lock_hold hold)
 {
-    lock_take(c, false); /* does not fail: no signal handler runs */
-    lock_set_owner(c, PyThread_get_thread_ident(), hold);
+    lock_take(o, false); /* does not fail: no signal handler runs */
+    lock_set_owner(o, PyThread_get_thread_ident(), hold);
 }
 
-int context_enter(AioContextObject *c)
+int owner_after_fork(struct owner *o)
 {
-    if (context_acquire(c) < 0) {
-        return -1;
+    PyThread_type_lock lock;
+
+    if (owner_is_in(o)) {
+        return 0;
     }
-    if (context_check_open(c) < 0) {
-        context_release(c);
-        return -1;
+    lock = PyThread_allocate_lock();
+    if (!lock) {
+        return -ENOMEM;
     }
+    o->lock = lock; /* the other may be locked for ever */
+    lock_set_owner(o, 0, (struct lock_hold){0});
     return 0;
-}
-
-int context_raise_closed(AioContextObject *c)
-{
-    PyErr_SetString(PyExc_RuntimeError,
-                    c->forked ? "the AioContext belongs to the process that "
-                                "was forked, not to its child"
-                              : "the AioContext is closed");
-    return -1;
-}
-
-/* The loop above goes on in the child, and all of it is its own. */
-static void hand_over_posts(AioContextObject *c)
-{
-    struct completion_node *node, *next;
-    bool progress;
-
-    context_absorb(c);
-    for (node = c->batch_head; node; node = next) {
-        struct work *w = work_of(node);
-
-        next = node->next;
-        if (w->ops->is_post) {
-            Py_INCREF(work_object(w)); /* nothing is dropped */
-            if (w->ops->dispatch(w, &progress) < 0) {
-                PyErr_WriteUnraisable(NULL);
-            }
-        }
-    }
-}
-
-/*
- * The one thread of the child.  What other threads held is taken from them; the
- * parent's fds are closed here, so that the child neither hears nor changes
- * what is its parent's.  Nothing is dropped: that would run code, of a child
- * that wants to do something else.
- */
-PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
-{
-    /* Relaxed: a child has one thread. */
-    if (c->closed || c->forks == atomic_load_explicit(&c->state->forks,
-                                                      memory_order_relaxed)) {
-        Py_RETURN_NONE;
-    }
-    if (!context_is_acquired(c)) {
-        PyThread_type_lock lock = PyThread_allocate_lock();
-
-        if (!lock) {
-            return PyErr_NoMemory();
-        }
-        c->lock = lock;
-        lock_set_owner(c, 0, (struct lock_hold){0});
-    }
-    hand_over_posts(c);
-    c->closed = c->forked = true;
-    c->polls++; /* a poll() that a callback has forked in does not wait */
-    signal_guard_abandon(&c->signals);
-    fdmon_cleanup(&c->fdmon);
-    handlers_abandon(&c->handlers);
-    timers_abandon(&c->timers);
-    notify_cleanup(&c->core->notify);
-    completion_list_init(&c->core->list);
-    c->batch_head = c->idle_head = NULL;
-    Py_RETURN_NONE;
-}
-
-bool context_is_run(AioContextObject *c)
-{
-    return atomic_load_explicit(&c->run, memory_order_relaxed);
-}
-
-void context_changed(AioContextObject *c)
-{
-    if (!context_is_owner(c)) {
-        notify_bare(&c->core->notify);
-    }
 }
 
 /*
@@ -181,91 +123,69 @@ static int current_tid(void)
 }
 
 /* The caller's stack: found once in each context, and once in the first thread. */
-static void find_stack(AioContextObject *c, int tid)
+static void find_stack(struct owner *o, int tid)
 {
-    struct thread_stack *first = &c->state->first_stack;
+    struct thread_stack *first = o->first_stack;
 
     if (tid != getpid()) {
-        c->stack = thread_stack_get();
+        o->stack = thread_stack_get();
         return;
     }
     if (!thread_stack_is_mine(first)) {
         *first = thread_stack_get();
     }
-    c->stack = *first;
+    o->stack = *first;
 }
 
-void context_set_owner(AioContextObject *c)
+void owner_set(struct owner *o)
 {
-    int before = atomic_load_explicit(&c->core->owner_tid,
-                                      memory_order_relaxed);
+    int before = atomic_load_explicit(o->tid, memory_order_relaxed);
     int tid = current_tid();
 
-    atomic_store_explicit(&c->owner, PyThread_get_thread_ident(),
+    atomic_store_explicit(&o->thread, PyThread_get_thread_ident(),
                           memory_order_relaxed);
-    atomic_store_explicit(&c->core->owner_tid, tid, memory_order_relaxed);
-    c->owner_is_main = _PyOS_IsMainThread();
-    if (tid != before || !thread_stack_is_mine(&c->stack)) {
-        find_stack(c, tid);
+    atomic_store_explicit(o->tid, tid, memory_order_relaxed);
+    o->is_main = _PyOS_IsMainThread();
+    if (tid != before || !thread_stack_is_mine(&o->stack)) {
+        find_stack(o, tid);
     }
 }
 
-struct ownership context_seize(AioContextObject *c)
+struct ownership owner_seize(struct owner *o)
 {
     struct ownership before = {
-        .owner = atomic_load_explicit(&c->owner, memory_order_relaxed),
-        .owner_tid = atomic_load_explicit(&c->core->owner_tid,
-                                          memory_order_relaxed),
-        .owner_is_main = c->owner_is_main,
-        .stack = c->stack,
-        .adopted = atomic_load_explicit(&c->adopted, memory_order_relaxed),
+        .thread = atomic_load_explicit(&o->thread, memory_order_relaxed),
+        .tid = atomic_load_explicit(o->tid, memory_order_relaxed),
+        .is_main = o->is_main,
+        .stack = o->stack,
+        .adopted = atomic_load_explicit(&o->adopted, memory_order_relaxed),
     };
 
-    context_set_owner(c);
-    atomic_store_explicit(&c->adopted, true, memory_order_release);
+    owner_set(o);
+    atomic_store_explicit(&o->adopted, true, memory_order_release);
     return before;
 }
 
-void context_give_back(AioContextObject *c, const struct ownership *before)
+void owner_give_back(struct owner *o, const struct ownership *before)
 {
-    atomic_store_explicit(&c->owner, before->owner, memory_order_relaxed);
-    atomic_store_explicit(&c->core->owner_tid, before->owner_tid,
-                          memory_order_relaxed);
-    c->owner_is_main = before->owner_is_main;
-    c->stack = before->stack;
-    /* Release: pairs with the acquire in context_check_owner(). */
-    atomic_store_explicit(&c->adopted, before->adopted, memory_order_release);
+    atomic_store_explicit(&o->thread, before->thread, memory_order_relaxed);
+    atomic_store_explicit(o->tid, before->tid, memory_order_relaxed);
+    o->is_main = before->is_main;
+    o->stack = before->stack;
+    /* Release: pairs with the acquire in owner_check(). */
+    atomic_store_explicit(&o->adopted, before->adopted, memory_order_release);
 }
 
-int context_check_owner(AioContextObject *c)
+int owner_check(struct owner *o)
 {
-    if (!atomic_load_explicit(&c->adopted, memory_order_acquire) ||
-        context_is_owner(c)) {
+    if (!atomic_load_explicit(&o->adopted, memory_order_acquire) ||
+        owner_is_me(o)) {
         return 0;
     }
     PyErr_Format(PyExc_RuntimeError,
                  "thread %lu cannot turn the AioContext: it belongs to thread "
                  "%lu, which has polled it",
                  PyThread_get_thread_ident(),
-                 atomic_load_explicit(&c->owner, memory_order_relaxed));
+                 atomic_load_explicit(&o->thread, memory_order_relaxed));
     return -1;
-}
-
-int context_adopt(AioContextObject *c)
-{
-    if (!atomic_load_explicit(&c->adopted, memory_order_relaxed)) {
-        int ret = 0;
-
-        context_set_owner(c);
-        if (c->owner_is_main && c->signals.pipe.rfd < 0) {
-            ret = signal_guard_open(&c->signals, &c->fdmon);
-        }
-        if (ret < 0) {
-            raise_errno(ret);
-            return -1;
-        }
-        /* Release: pairs with the acquire in context_check_owner(). */
-        atomic_store_explicit(&c->adopted, true, memory_order_release);
-    }
-    return context_check_owner(c);
 }

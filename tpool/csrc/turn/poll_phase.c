@@ -227,7 +227,7 @@ static int busy_wait(AioContextObject *c, struct wait *w, int64_t deadline_ns)
         if (hit) {
             return 1;
         }
-        if (c->owner_is_main && PyErr_CheckSignals() < 0) {
+        if (c->owner.is_main && PyErr_CheckSignals() < 0) {
             return -1;
         }
         if (c->polls != w->poll) {

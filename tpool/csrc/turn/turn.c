@@ -74,7 +74,7 @@ static bool nothing_happened(AioContextObject *c, const struct wait *w)
 /* Who waits for the context gets it between two turns. */
 static void yield_to_waiters(AioContextObject *c)
 {
-    for (int i = 0; i < 100 && atomic_load_explicit(&c->lock_waiters,
+    for (int i = 0; i < 100 && atomic_load_explicit(&c->owner.waiters,
                                                     memory_order_relaxed);
          i++) {
         struct timespec ts = {.tv_nsec = 50000};
@@ -88,8 +88,9 @@ static void yield_to_waiters(AioContextObject *c)
 /* Callbacks that wait have turned it inside of each other. */
 static int check_stack(AioContextObject *c)
 {
-    if (thread_stack_is_mine(&c->stack) ? thread_stack_is_short(&c->stack)
-                                        : c->poll_depth >= POLL_DEPTH_MAX) {
+    if (thread_stack_is_mine(&c->owner.stack)
+            ? thread_stack_is_short(&c->owner.stack)
+            : c->poll_depth >= POLL_DEPTH_MAX) {
         PyErr_Format(PyExc_RecursionError,
                      "no stack is left for poll() inside of %d others",
                      c->poll_depth);
@@ -101,17 +102,17 @@ static int check_stack(AioContextObject *c)
 /* The context is ours: no other thread is in it, and this one may turn it. */
 static int begin(AioContextObject *c)
 {
-    bool nested = context_is_acquired(c);
+    bool nested = owner_is_in(&c->owner);
 
     if (!nested) {
         yield_to_waiters(c);
     }
-    if (context_check_open(c) < 0 || context_check_owner(c) < 0 ||
+    if (context_check_open(c) < 0 || owner_check(&c->owner) < 0 ||
         context_enter(c) < 0) {
         return -1;
     }
     if (context_adopt(c) < 0 || check_stack(c) < 0) {
-        context_release(c);
+        owner_release(&c->owner);
         return -1;
     }
     c->poll_depth++;
@@ -123,10 +124,10 @@ static void end(AioContextObject *c)
 {
     if (--c->poll_depth == 0 && c->interleaved && !context_is_run(c)) {
         /* Polled by hand: the event loop above may run in another thread.
-         * Release: pairs with the acquire in context_check_owner(). */
-        atomic_store_explicit(&c->adopted, false, memory_order_release);
+         * Release: pairs with the acquire in owner_check(). */
+        atomic_store_explicit(&c->owner.adopted, false, memory_order_release);
     }
-    context_release(c);
+    owner_release(&c->owner);
 }
 
 /*
@@ -161,7 +162,8 @@ static bool waits_beyond(int64_t told_ns, int64_t due_ns)
 
 void context_set_due(AioContextObject *c, int64_t due_ns)
 {
-    if (context_is_owner(c) && (notify_me(&c->core->notify) & NOTIFY_FOREIGN) &&
+    if (owner_is_me(&c->owner) &&
+        (notify_me(&c->core->notify) & NOTIFY_FOREIGN) &&
         waits_beyond(c->told_ns, due_ns)) {
         notify_bare(&c->core->notify);
     }
@@ -260,7 +262,7 @@ static int turn(AioContextObject *c, int64_t timeout_ns, bool for_loop,
         notify_lower(notify, NOTIFY_STEP);
     }
     accept_events(c, &w);
-    if (ret == 0 && c->owner_is_main) {
+    if (ret == 0 && c->owner.is_main) {
         /* In each turn: nobody else looks where C code polls in a loop. */
         ret = PyErr_CheckSignals();
     }

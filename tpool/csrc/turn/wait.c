@@ -75,7 +75,7 @@ static int block(AioContextObject *c, struct wait *w)
         }
         c->shown_ns = begin_ns;
     }
-    if (c->owner_is_main) {
+    if (c->owner.is_main) {
         guarded = signal_guard_enter(&c->signals);
         if (guarded < 0) {
             return -1;
@@ -85,7 +85,7 @@ static int block(AioContextObject *c, struct wait *w)
         notify_may_block(&core->notify, &core->list)) {
         int64_t until_ns = soonest_timeout_ns(w->deadline_ns,
                                               w->nap_ns ? w->nap_ns : -1);
-        struct lock_hold hold = context_release_all(c);
+        struct lock_hold hold = owner_release_all(&c->owner);
         PyThreadState *ts = context_gil_drop(c, OWNER_WAITS);
 
         n = aio_poll_block(core, &c->fdmon, time_left_ns(until_ns), w->events);
@@ -95,7 +95,7 @@ static int block(AioContextObject *c, struct wait *w)
             nap_cut_short(c, w);
         }
         context_gil_take(c, ts);
-        context_acquire_again(c, hold);
+        owner_acquire_again(&c->owner, hold);
     }
     if (guarded) {
         signal_guard_leave(&c->signals);
@@ -114,7 +114,7 @@ static int block(AioContextObject *c, struct wait *w)
     }
     w->n_events = n;
     c->looked_ns = w->end_ns;
-    return c->owner_is_main ? PyErr_CheckSignals() : 0;
+    return c->owner.is_main ? PyErr_CheckSignals() : 0;
 }
 
 static bool polling_is_on(AioContextObject *c)

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The end of a context: close(), a collection, and the child of a fork.
+ */
+#include "context/context.h"
+#include "py/work_object.h"
+
+static void drop_list(struct completion_node **head)
+{
+    while (*head) {
+        struct completion_node *node = *head;
+
+        *head = node->next;
+        work_of(node)->ops->drop(work_of(node));
+    }
+}
+
+void context_teardown(AioContextObject *c)
+{
+    fdmon_cleanup(&c->fdmon); /* before what shows that it is ours */
+    /* Who is no poster looks whether it is closed, and writes, in one. */
+    Py_BEGIN_CRITICAL_SECTION(c);
+    atomic_store_explicit(&c->closed, true, memory_order_relaxed);
+    aio_core_close(c->core);
+    Py_END_CRITICAL_SECTION();
+    signal_guard_cleanup(&c->signals);
+    handlers_cleanup(&c->handlers);
+    timers_cleanup(&c->timers);
+    drop_list(&c->batch_head);
+    drop_list(&c->idle_head);
+    aio_core_detach(c->core);
+}
+
+static int polled_by_nobody(AioContextObject *c)
+{
+    if (c->poll_depth) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "cannot close an AioContext that is being polled");
+        return -1;
+    }
+    return 0;
+}
+
+/* Context acquired, not closed.  Returns 0, or -1 with an exception. */
+static int close_acquired(AioContextObject *c)
+{
+    struct ownership before;
+
+    if (polled_by_nobody(c) < 0) {
+        return -1;
+    }
+    before = owner_seize(&c->owner);
+    if (context_drain(c) < 0) {
+        owner_give_back(&c->owner, &before);
+        return -1;
+    }
+    context_teardown(c);
+    return 0;
+}
+
+PyObject *context_close(AioContextObject *c, PyObject *Py_UNUSED(ignored))
+{
+    int ret = 0;
+
+    if (owner_acquire(&c->owner) < 0) {
+        return NULL;
+    }
+    if (!c->closed) {
+        ret = close_acquired(c);
+    }
+    owner_release(&c->owner);
+    if (ret < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *context_check_idle(AioContextObject *c, PyObject *Py_UNUSED(ignored))
+{
+    int ret;
+
+    if (owner_acquire(&c->owner) < 0) {
+        return NULL;
+    }
+    ret = c->closed ? 0 : polled_by_nobody(c);
+    if (ret == 0 && c->interleaved) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the AioContext is an event loop's: close the loop");
+        ret = -1;
+    }
+    owner_release(&c->owner);
+    if (ret < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* The loop above goes on in the child, and all of it is its own. */
+static void hand_over_posts(AioContextObject *c)
+{
+    struct completion_node *node, *next;
+    bool progress;
+
+    context_absorb(c);
+    for (node = c->batch_head; node; node = next) {
+        struct work *w = work_of(node);
+
+        next = node->next;
+        if (w->ops->is_post) {
+            Py_INCREF(work_object(w)); /* nothing is dropped */
+            if (w->ops->dispatch(w, &progress) < 0) {
+                PyErr_WriteUnraisable(NULL);
+            }
+        }
+    }
+}
+
+/*
+ * The one thread of the child.  What other threads held is taken from them; the
+ * parent's fds are closed here, so that the child neither hears nor changes
+ * what is its parent's.  Nothing is dropped: that would run code, of a child
+ * that wants to do something else.
+ */
+PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
+{
+    /* Relaxed: a child has one thread. */
+    if (c->closed || c->forks == atomic_load_explicit(&c->state->forks,
+                                                      memory_order_relaxed)) {
+        Py_RETURN_NONE;
+    }
+    if (owner_after_fork(&c->owner) < 0) {
+        return PyErr_NoMemory();
+    }
+    hand_over_posts(c);
+    c->closed = c->forked = true;
+    c->polls++; /* a poll() that a callback has forked in does not wait */
+    signal_guard_abandon(&c->signals);
+    fdmon_cleanup(&c->fdmon);
+    handlers_abandon(&c->handlers);
+    timers_abandon(&c->timers);
+    notify_cleanup(&c->core->notify);
+    completion_list_init(&c->core->list);
+    c->batch_head = c->idle_head = NULL;
+    Py_RETURN_NONE;
+}
