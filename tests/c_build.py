@@ -42,10 +42,14 @@ PROGRAMS = {
         name for name in QUEUE if name != "queue/queue_worker"
     ),
     "stress_request_queue": QUEUE,
+    "stress_timer_heap": ("aio/timer_heap",),
     "stress_trace_ring": ("base/trace_ring",),
     "notify_lockstep": NOTIFY,
     "queue_lockstep": QUEUE,
 }
+
+# What a program has to be linked with besides.
+FLAGS = {"stress_timer_heap": ("-Wl,--wrap=realloc",)}
 
 # A program that is killed says where: none takes a tenth of it on an idle machine.
 TIMEOUT_S = 300
@@ -227,6 +231,47 @@ QUEUE_MUTANTS = (
     ),
 )
 
+# Those of what one thread at a time does, by the program that must see them.
+UNIT_MUTANTS = {
+    "stress_timer_heap": (
+        Mutant(
+            "equal times in any order",
+            "aio/timer_heap.c",
+            "(a->expire_ns == b->expire_ns && a->seq < b->seq)",
+            "(a->expire_ns == b->expire_ns && a->seq > b->seq)",
+            ("unit",),
+        ),
+        Mutant(
+            "what takes a place does not rise",
+            "aio/timer_heap.c",
+            "sift_up(heap, index_of(last), last);",
+            "",
+            ("unit",),
+        ),
+        Mutant(
+            "set again by its callback, for the same dispatch",
+            "aio/timer_heap.c",
+            "expire_ns <= heap->dispatch_ns",
+            "expire_ns < 0",
+            ("unit",),
+        ),
+        Mutant(
+            "room is made when it is too late",
+            "aio/timer_heap.c",
+            "heap->used == heap->size && make_room",
+            "heap->used > heap->size && make_room",
+            ("unit",),
+        ),
+        Mutant(
+            "a reference too much",
+            "aio/timer_heap.c",
+            "return is_new;",
+            "return 1;",
+            ("unit",),
+        ),
+    ),
+}
+
 
 def seen_by(mutants: tuple[Mutant, ...], tool: str) -> list[Mutant]:
     """Those of the mutants that the tool must find."""
@@ -260,6 +305,7 @@ def build_c(tmp: Path, program: str, *flags: str, csrc: Path = CSRC) -> Path:
     exe = tmp / program
     _compile(
         [gcc, "-std=c11", "-g", "-pthread", "-Wall", "-Wextra", *flags]
+        + [*FLAGS.get(program, ())]
         + [f"-I{csrc}", f"-I{TESTS / 'c'}", str(TESTS / "c" / f"{program}.c")]
         + [str(csrc / f"{name}.c") for name in PROGRAMS[program]]
         + ["-o", str(exe)]

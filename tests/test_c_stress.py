@@ -69,3 +69,18 @@ def test_needless_write_is_found_when_planted(
     done = c_build.run(exe)
     assert done.returncode != 0
     assert "test_one_thread" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "mutant"),
+    [(name, m) for name, mutants in c_build.UNIT_MUTANTS.items() for m in mutants],
+    ids=lambda what: getattr(what, "name", what),
+)
+def test_planted_fault_is_found(
+    program: str, mutant: c_build.Mutant, tmp_path: Path
+) -> None:
+    csrc = c_build.mutated_csrc(tmp_path, mutant)
+    exe = c_build.build_c(tmp_path, program, "-O1", "-fsanitize=address", csrc=csrc)
+    done = c_build.run(exe)
+    assert done.returncode != 0
+    assert "Assertion" in done.stderr or "AddressSanitizer" in done.stderr

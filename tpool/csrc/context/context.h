@@ -15,7 +15,7 @@
 #include "context/fd_handlers.h"
 #include "py/owner.h"
 #include "py/signals.h"
-#include "context/timer.h"
+#include "aio/timer_heap.h"
 
 struct context_stats {
     counter64 turns, dispatched, polls_hit, polls_missed, polls_refused,

@@ -6,6 +6,7 @@
 #include "py/args.h"
 #include "context/bottom_half.h"
 #include "context/context.h"
+#include "context/timer.h"
 #include "context/context_doc.h"
 
 static PyObject *context_poll_method(AioContextObject *c, PyObject *const *args,

@@ -3,6 +3,7 @@
  * The type AioContext: how one is made, and what the collector sees of it.
  */
 #include "context/context.h"
+#include "context/timer.h"
 #include "py/args.h"
 #include "py/work_object.h"
 
