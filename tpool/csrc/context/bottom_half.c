@@ -46,7 +46,7 @@ static int run(BottomHalfObject *bh, bool *progress)
         memory_order_acq_rel);
     PyObject *result;
 
-    counter_add(&bh->context->core->posts_run, 1);
+    counter_add(&bh->context->aio.core->posts_run, 1);
     if (!(flags & BH_SCHEDULED) || (flags & BH_DELETED)) {
         return 0;
     }
@@ -69,7 +69,7 @@ static int bh_dispatch(struct work *w, bool *progress)
     int ret = run(bh_of(w), progress);
 
     work_object_drop(w);
-    return ret;
+    return ret < 0 ? AIO_RAISED : 0;
 }
 
 static const struct work_ops bottom_half_ops = {
@@ -154,7 +154,7 @@ static int schedule_open(BottomHalfObject *bh, bool idle)
     } else if (!(new &BH_IDLE) && ((old & BH_IDLE) || !(old & BH_SCHEDULED))) {
         /* It is, or was before it was cancelled, among the idle ones: the
          * owner may sleep until idle time. */
-        notify_bare(&c->core->notify);
+        notify_bare(&c->aio.core->notify);
     }
     return 0;
 }

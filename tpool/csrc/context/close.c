@@ -4,6 +4,7 @@
  */
 #include "context/context.h"
 #include "py/work_object.h"
+#include "turn/dispatch.h"
 
 static void drop_list(struct completion_node **head)
 {
@@ -17,23 +18,23 @@ static void drop_list(struct completion_node **head)
 
 void context_teardown(AioContextObject *c)
 {
-    fdmon_cleanup(&c->fdmon); /* before what shows that it is ours */
+    fdmon_cleanup(&c->aio.fdmon); /* before what shows that it is ours */
     /* Who is no poster looks whether it is closed, and writes, in one. */
     Py_BEGIN_CRITICAL_SECTION(c);
-    atomic_store_explicit(&c->closed, true, memory_order_relaxed);
-    aio_core_close(c->core);
+    atomic_store_explicit(&c->aio.closed, true, memory_order_relaxed);
+    aio_core_close(c->aio.core);
     Py_END_CRITICAL_SECTION();
     signal_guard_cleanup(&c->signals);
-    handlers_cleanup(&c->handlers);
-    timers_cleanup(&c->timers);
-    drop_list(&c->batch_head);
-    drop_list(&c->idle_head);
-    aio_core_detach(c->core);
+    handlers_cleanup(&c->aio.handlers);
+    timers_cleanup(&c->aio.timers);
+    drop_list(&c->aio.batch_head);
+    drop_list(&c->aio.idle_head);
+    aio_core_detach(c->aio.core);
 }
 
 static int polled_by_nobody(AioContextObject *c)
 {
-    if (c->poll_depth) {
+    if (c->aio.poll_depth) {
         PyErr_SetString(PyExc_RuntimeError,
                         "cannot close an AioContext that is being polled");
         return -1;
@@ -50,7 +51,7 @@ static int close_acquired(AioContextObject *c)
         return -1;
     }
     before = owner_seize(&c->owner);
-    if (context_drain(c) < 0) {
+    if (context_raised(aio_drain(&c->aio)) < 0) {
         owner_give_back(&c->owner, &before);
         return -1;
     }
@@ -65,7 +66,7 @@ PyObject *context_close(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     if (owner_acquire(&c->owner) < 0) {
         return NULL;
     }
-    if (!c->closed) {
+    if (!c->aio.closed) {
         ret = close_acquired(c);
     }
     owner_release(&c->owner);
@@ -82,8 +83,8 @@ PyObject *context_check_idle(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     if (owner_acquire(&c->owner) < 0) {
         return NULL;
     }
-    ret = c->closed ? 0 : polled_by_nobody(c);
-    if (ret == 0 && c->interleaved) {
+    ret = c->aio.closed ? 0 : polled_by_nobody(c);
+    if (ret == 0 && c->aio.interleaved) {
         PyErr_SetString(PyExc_RuntimeError,
                         "the AioContext is an event loop's: close the loop");
         ret = -1;
@@ -101,8 +102,8 @@ static void hand_over_posts(AioContextObject *c)
     struct completion_node *node, *next;
     bool progress;
 
-    context_absorb(c);
-    for (node = c->batch_head; node; node = next) {
+    aio_absorb(&c->aio);
+    for (node = c->aio.batch_head; node; node = next) {
         struct work *w = work_of(node);
 
         next = node->next;
@@ -124,22 +125,23 @@ static void hand_over_posts(AioContextObject *c)
 PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
 {
     /* Relaxed: a child has one thread. */
-    if (c->closed || c->forks == atomic_load_explicit(&c->state->forks,
-                                                      memory_order_relaxed)) {
+    if (c->aio.closed ||
+        c->forks ==
+            atomic_load_explicit(&c->state->forks, memory_order_relaxed)) {
         Py_RETURN_NONE;
     }
     if (owner_after_fork(&c->owner) < 0) {
         return PyErr_NoMemory();
     }
     hand_over_posts(c);
-    c->closed = c->forked = true;
-    c->polls++; /* a poll() that a callback has forked in does not wait */
+    c->aio.closed = c->forked = true;
+    c->aio.polls++; /* a poll() that a callback has forked in does not wait */
     signal_guard_abandon(&c->signals);
-    fdmon_cleanup(&c->fdmon);
-    handlers_abandon(&c->handlers);
-    timers_abandon(&c->timers);
-    notify_cleanup(&c->core->notify);
-    completion_list_init(&c->core->list);
-    c->batch_head = c->idle_head = NULL;
+    fdmon_cleanup(&c->aio.fdmon);
+    handlers_abandon(&c->aio.handlers);
+    timers_abandon(&c->aio.timers);
+    notify_cleanup(&c->aio.core->notify);
+    completion_list_init(&c->aio.core->list);
+    c->aio.batch_head = c->aio.idle_head = NULL;
     Py_RETURN_NONE;
 }

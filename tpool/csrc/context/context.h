@@ -9,68 +9,26 @@
 #ifndef TPOOL_CONTEXT_CONTEXT_H
 #define TPOOL_CONTEXT_CONTEXT_H
 
-#include "tune/poll_tuner.h"
-#include "aio/core.h"
+#include "aio/context.h"
 #include "queue/work.h"
-#include "context/fd_handlers.h"
 #include "py/owner.h"
 #include "py/signals.h"
-#include "aio/timer_heap.h"
-
-struct context_stats {
-    counter64 turns, dispatched, polls_hit, polls_missed, polls_refused,
-        polls_skipped, polls_hopeless, naps;
-    counter64 polled_ns, missed_ns, blocked_ns, spurious_wakeups;
-    counter64 wake_ns; /* what a wake-up takes: the last value, no sum */
-};
 
 typedef struct {
     PyObject_HEAD
     PyObject *weakrefs;
     /* Immutable after new. */
     struct module_state *state;
-    struct aio_core *core; /* until dealloc: who posts need not look */
-    uint32_t forks;        /* of the module, when it was made */
-
-    struct owner owner; /* see owner.h */
+    uint32_t forks; /* of the module, when it was made */
+    struct owner owner;
     /* Any thread. */
     atomic_bool run; /* by the event loop above, in the owner's thread */
-    atomic_bool closed;
-    bool forked; /* closed, for it is in the child of a fork */
-
-    /* Protected by lock. */
-    int poll_depth; /* polls inside each other */
-    uint64_t polls; /* ever begun */
-    bool waited;    /* the last turn did: others have had the GIL */
+    bool forked;     /* closed, for it is in the child of a fork */
+    /* Context acquired. */
     struct signal_guard signals;
-    int64_t cpus_ns;  /* when the usable CPUs were counted last */
-    int64_t shown_ns; /* when its fds were seen to be its own */
-    struct fdmon fdmon;
-    struct handler_table handlers;
-    struct timer_heap timers;
-    struct poll_params params; /* written in the critical section, too */
-    int64_t poll_ns; /* window of the calls that were waited for last */
-    /*
-     * A foreign loop's own: its poll phase looks at the fds too, so a handler
-     * without io_poll does not turn polling off.
-     */
-    bool interleaved;
-    int64_t notify_poll_ns;  /* window of notify(), if interleaved */
-    uint32_t notify_missed;  /* waits in a row without one */
-    int64_t told_ns;         /* until then a foreign loop waits; -1: for ever */
-    int64_t foreign_wait_ns; /* a foreign loop's wait began so; 0: none did */
-
-    /* Owner only. */
-    struct cpu_parting parting;
-    struct sleep_costs sleep;
-    int64_t looked_ns; /* when the fds were looked at last */
-    /* Taken from the completion list, not dispatched. */
-    struct completion_node *batch_head, *batch_tail;
-    bool behind; /* the batch waits for context_dispatch_rest() */
-    struct completion_node *idle_head, *idle_tail; /* idle bottom halves */
-
-    /* The owner writes, any thread reads. */
-    struct context_stats stats;
+    struct lock_hold hold; /* of the owner, while it blocks */
+    PyThreadState *thread; /* the same, while it is without the GIL */
+    struct aio_context aio;
 } AioContextObject;
 
 /* Context acquired and not closed: 0, or -1 with an exception and released. */
@@ -78,12 +36,6 @@ int context_enter(AioContextObject *c);
 
 /* Context acquired.  Another thread changed what the owner may be waiting for. */
 void context_changed(AioContextObject *c);
-
-/*
- * Context acquired.  A timer was set.  Between prepare() and check() the owner is in
- * its foreign loop, which has to hear of it if it means to wait for longer.
- */
-void context_set_due(AioContextObject *c, int64_t due_ns);
 
 /*
  * Context acquired.  0 if the caller owns it, or nobody has polled it yet: it is the
@@ -137,44 +89,27 @@ int context_poll_for_loop(AioContextObject *c, int64_t timeout_ns,
                           bool *behind);
 int context_dispatch_rest(AioContextObject *c, bool *behind);
 
-/* Owner.  The turn in three parts, for a foreign loop. */
+/* Owner.  The turn of a foreign loop, but for its last part, which is a poll. */
 int context_prepare(AioContextObject *c, int64_t *timeout_ns);
 int context_check(AioContextObject *c, bool *ready);
-int context_dispatch(AioContextObject *c, bool *progress);
 
-/*
- * Owner, context acquired.  Dispatches a bounded batch of what has arrived.
- * for_loop: sets behind, and stops, where work follows what was posted to the loop:
- * what one thread has posted, and what its calls return, stays in order.
- */
-int context_dispatch_work(AioContextObject *c, bool for_loop, bool *progress);
+/* With what a function below Python returned: 0, or -1 with the exception. */
+int context_raised(int ret);
 
-/*
- * Owner, context acquired.  Dispatches what has arrived and must be dispatched
- * before the context is closed: see work_ops.  Returns 0, or -1 with an exception
- * that must leave close().
- */
-int context_drain(AioContextObject *c);
+/* What the turns of a context ask of Python. */
+extern const struct aio_host context_host;
 
-/* Owner, context acquired.  Moves what has arrived to the batch. */
-void context_take_arrived(AioContextObject *c);
-
-static inline void context_absorb(AioContextObject *c)
+static inline AioContextObject *context_of(struct aio_context *c)
 {
-    if (completion_list_peek(&c->core->list)) {
-        context_take_arrived(c);
-    }
+    return container_of(c, AioContextObject, aio);
 }
-
-/* Owner, context acquired.  When an idle bottom half is due: -1, 10 ms or 0. */
-int64_t context_idle_timeout_ns(AioContextObject *c);
 
 /* Any thread: 0, or -1 with an exception. */
 int context_raise_closed(AioContextObject *c);
 
 static inline int context_check_open(AioContextObject *c)
 {
-    return c->closed ? context_raise_closed(c) : 0;
+    return c->aio.closed ? context_raise_closed(c) : 0;
 }
 
 /* A method: in the child of a fork, before anything else is done with it. */

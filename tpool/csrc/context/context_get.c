@@ -6,13 +6,13 @@
 
 PyObject *context_stats(AioContextObject *c, PyObject *Py_UNUSED(ignored))
 {
-    struct context_stats *s = &c->stats;
+    struct aio_stats *s = &c->aio.stats;
     unsigned long long writes = 0, dispatched = counter_get(&s->dispatched);
 
     if (context_check_open(c) < 0) {
         return NULL;
     }
-    writes = atomic_load_explicit(&c->core->notify.writes,
+    writes = atomic_load_explicit(&c->aio.core->notify.writes,
                                   memory_order_relaxed);
     return Py_BuildValue("(KKKKKKKKKKKKKKL)",
                          (unsigned long long)counter_get(&s->turns), dispatched,
@@ -39,7 +39,7 @@ static struct poll_params get_params(AioContextObject *c)
     struct poll_params params;
 
     Py_BEGIN_CRITICAL_SECTION(c);
-    params = c->params;
+    params = c->aio.params;
     Py_END_CRITICAL_SECTION();
     return params;
 }
@@ -71,9 +71,9 @@ static PyObject *get_poll_ns(AioContextObject *c, void *Py_UNUSED(closure))
     if (owner_acquire(&c->owner) < 0) {
         return NULL;
     }
-    poll_ns = c->poll_ns;
-    for (int fd = 0; fd < c->handlers.size; fd++) {
-        struct fd_handler *h = c->handlers.by_fd[fd];
+    poll_ns = c->aio.poll_ns;
+    for (int fd = 0; fd < c->aio.handlers.size; fd++) {
+        struct fd_handler *h = c->aio.handlers.by_fd[fd];
 
         if (h && h->poll_ns > poll_ns) {
             poll_ns = h->poll_ns;
@@ -86,28 +86,30 @@ static PyObject *get_poll_ns(AioContextObject *c, void *Py_UNUSED(closure))
 static PyObject *get_poll_disable_cnt(AioContextObject *c,
                                       void *Py_UNUSED(closure))
 {
-    return PyLong_FromUnsignedLongLong(counter_get(&c->handlers.blind));
+    return PyLong_FromUnsignedLongLong(counter_get(&c->aio.handlers.blind));
 }
 
 static PyObject *get_notify_me(AioContextObject *c, void *Py_UNUSED(closure))
 {
-    return PyLong_FromUnsignedLong(c->closed ? 0 : notify_me(&c->core->notify));
+    return PyLong_FromUnsignedLong(
+        c->aio.closed ? 0 : notify_me(&c->aio.core->notify));
 }
 
 static PyObject *get_notified(AioContextObject *c, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(!c->closed && notify_is_notified(&c->core->notify));
+    return PyBool_FromLong(!c->aio.closed &&
+                           notify_is_notified(&c->aio.core->notify));
 }
 
 static PyObject *get_closed(AioContextObject *c, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(c->closed);
+    return PyBool_FromLong(c->aio.closed);
 }
 
 static PyObject *get_in_flight(AioContextObject *c, void *Py_UNUSED(closure))
 {
     return PyLong_FromUnsignedLong(
-        atomic_load_explicit(&c->core->in_flight, memory_order_relaxed));
+        atomic_load_explicit(&c->aio.core->in_flight, memory_order_relaxed));
 }
 
 static PyObject *get_owned(AioContextObject *c, void *Py_UNUSED(closure))
@@ -118,7 +120,7 @@ static PyObject *get_owned(AioContextObject *c, void *Py_UNUSED(closure))
 static PyObject *get_owner_tid(AioContextObject *c, void *Py_UNUSED(closure))
 {
     return PyLong_FromLong(
-        atomic_load_explicit(&c->core->owner_tid, memory_order_relaxed));
+        atomic_load_explicit(&c->aio.core->owner_tid, memory_order_relaxed));
 }
 
 PyGetSetDef context_getset[] = {

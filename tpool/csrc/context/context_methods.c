@@ -61,7 +61,7 @@ static PyObject *context_dispatch_method(AioContextObject *c,
 {
     bool progress;
 
-    if (context_dispatch(c, &progress) < 0) {
+    if (context_poll(c, 0, &progress) < 0) {
         return NULL;
     }
     return PyBool_FromLong(progress);
@@ -83,18 +83,18 @@ static PyObject *context_set_poll_params_args(AioContextObject *c,
     }
     params.hybrid = hybrid;
     Py_BEGIN_CRITICAL_SECTION(c); /* for the attributes, which do not acquire */
-    c->params = params;
+    c->aio.params = params;
     Py_END_CRITICAL_SECTION();
-    c->poll_ns = c->notify_poll_ns = 0;
-    call_table_reset(&c->core->calls);
-    for (int fd = 0; fd < c->handlers.size; fd++) {
-        if (c->handlers.by_fd[fd]) {
-            c->handlers.by_fd[fd]->poll_ns = 0;
+    c->aio.poll_ns = c->aio.notify_poll_ns = 0;
+    call_table_reset(&c->aio.core->calls);
+    for (int fd = 0; fd < c->aio.handlers.size; fd++) {
+        if (c->aio.handlers.by_fd[fd]) {
+            c->aio.handlers.by_fd[fd]->poll_ns = 0;
         }
     }
     context_changed(c);
     owner_release(&c->owner);
-    c->state->posters.set_params(c->state, c->core, &params);
+    c->state->posters.set_params(c->state, c->aio.core, &params);
     Py_RETURN_NONE;
 }
 
@@ -121,7 +121,7 @@ static WITH_OWN_KEYWORDS(context_set_poll_params, AioContextObject)
 static PyObject *context_close_pools(AioContextObject *c,
                                      PyObject *Py_UNUSED(ignored))
 {
-    c->state->posters.close(c->state, c->core);
+    c->state->posters.close(c->state, c->aio.core);
     Py_RETURN_NONE;
 }
 
@@ -209,9 +209,9 @@ static PyObject *context_fileno(AioContextObject *c,
     if (context_enter(c) < 0) {
         return NULL;
     }
-    fd = fdmon_fileno(&c->fdmon);
-    if (fd == -ENOSYS && !c->handlers.count) {
-        fd = c->handlers.notifier->rfd; /* all there is to wait for */
+    fd = fdmon_fileno(&c->aio.fdmon);
+    if (fd == -ENOSYS && !c->aio.handlers.count) {
+        fd = c->aio.handlers.notifier->rfd; /* all there is to wait for */
     }
     owner_release(&c->owner);
     return fd < 0 ? raise_errno(fd) : PyLong_FromLong(fd);

@@ -24,11 +24,14 @@ static AioContextObject *context_alloc(PyTypeObject *type,
     if (!c) {
         return NULL;
     }
-    c->closed = true; /* until it is open */
+    c->aio.closed = true; /* until it is open */
     c->state = state;
     c->forks = atomic_load_explicit(&state->forks, memory_order_relaxed);
     c->owner = *owner;
-    c->core = core;
+    c->aio.core = core;
+    c->aio.host = &context_host;
+    c->aio.name = c;
+    c->aio.signal_pipe = &c->signals.pipe;
     signal_guard_init(&c->signals, state);
     return c;
 }
@@ -38,18 +41,18 @@ static int watch_own_fds(AioContextObject *c)
 {
     int ret;
 
-    c->handlers.signals = &c->signals;
-    c->handlers.notifier = &c->core->notify.notifier;
-    ret = fdmon_add_own(&c->fdmon, c->handlers.notifier);
+    c->aio.handlers.signals = &c->signals;
+    c->aio.handlers.notifier = &c->aio.core->notify.notifier;
+    ret = fdmon_add_own(&c->aio.fdmon, c->aio.handlers.notifier);
     return ret == 0 && c->owner.is_main
-               ? signal_guard_open(&c->signals, &c->fdmon)
+               ? signal_guard_open(&c->signals, &c->aio.fdmon)
                : ret;
 }
 
 /* Returns 0, or -1 with an exception and still closed. */
 static int context_open(AioContextObject *c)
 {
-    int ret = fdmon_init(&c->fdmon);
+    int ret = fdmon_init(&c->aio.fdmon);
 
     if (ret < 0) {
         raise_errno(ret);
@@ -61,7 +64,7 @@ static int context_open(AioContextObject *c)
         context_teardown(c);
         return -1;
     }
-    c->closed = false;
+    c->aio.closed = false;
     return 0;
 }
 
@@ -92,10 +95,10 @@ static PyObject *context_make(PyTypeObject *type,
         aio_core_unref(core);
         return NULL;
     }
-    c->params = *params;
-    sleep_costs_init(&c->sleep);
-    cpu_parting_init(&c->parting);
-    c->cpus_ns = clock_now_ns();
+    c->aio.params = *params;
+    sleep_costs_init(&c->aio.sleep);
+    cpu_parting_init(&c->aio.parting);
+    c->aio.cpus_ns = clock_now_ns();
     owner_set(&c->owner); /* for now: the first that polls */
     if (context_open(c) < 0) {
         Py_DECREF(c);
@@ -143,16 +146,17 @@ static WITH_OWN_KEYWORDS(context_new, PyTypeObject)
 
 static int context_traverse(AioContextObject *c, visitproc visit, void *arg)
 {
-    struct completion_node *lists[] = {c->batch_head, c->idle_head, NULL};
+    struct completion_node *lists[] = {c->aio.batch_head, c->aio.idle_head,
+                                       NULL};
     int ret = 0;
 
     Py_VISIT(Py_TYPE(c));
-    if (c->core && !c->closed) {
+    if (c->aio.core && !c->aio.closed) {
         /*
          * Posters push while this walks, but never take: what is reached stays
          * reachable.  A node carries one reference, which is visited here.
          */
-        lists[2] = atomic_load_explicit(&c->core->list.head,
+        lists[2] = atomic_load_explicit(&c->aio.core->list.head,
                                         memory_order_acquire);
     }
     for (size_t i = 0; i < Py_ARRAY_LENGTH(lists); i++) {
@@ -160,13 +164,13 @@ static int context_traverse(AioContextObject *c, visitproc visit, void *arg)
             ret = visit_work(work_of(n), visit, arg);
         }
     }
-    ret = ret ? ret : handlers_traverse(&c->handlers, visit, arg);
-    return ret ? ret : timers_traverse(&c->timers, visit, arg);
+    ret = ret ? ret : handlers_traverse(&c->aio.handlers, visit, arg);
+    return ret ? ret : timers_traverse(&c->aio.timers, visit, arg);
 }
 
 static int context_clear(AioContextObject *c)
 {
-    if (c->core && !c->closed) {
+    if (c->aio.core && !c->aio.closed) {
         context_teardown(c);
     }
     return 0;
@@ -181,8 +185,8 @@ static void context_dealloc(AioContextObject *c)
         PyObject_ClearWeakRefs((PyObject *)c);
     }
     context_clear(c);
-    if (c->core) {
-        aio_core_unref(c->core);
+    if (c->aio.core) {
+        aio_core_unref(c->aio.core);
     }
     owner_cleanup(&c->owner);
     type->tp_free(c);

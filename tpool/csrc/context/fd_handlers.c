@@ -362,6 +362,24 @@ void handlers_drop_ghost(struct handler_table *t, struct fdmon *m, int fd)
     }
 }
 
+int handlers_call_all(struct fd_handler **handlers, int n,
+                      enum handler_callback which, bool raised)
+{
+    PyObject *exc = raised ? take_exception() : NULL;
+    int ret = 0;
+
+    for (int i = 0; i < n; i++) {
+        if (handler_call(handlers[i], which) < 0) {
+            Py_XSETREF(exc, take_exception());
+            ret = -1;
+        }
+    }
+    if (exc) {
+        put_exception(exc);
+    }
+    return ret;
+}
+
 int handlers_dispatch_polled(struct fd_handler **pollable, uint64_t poll,
                              bool *progress)
 {

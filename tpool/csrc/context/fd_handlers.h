@@ -92,6 +92,13 @@ void handlers_drop_ghost(struct handler_table *t, struct fdmon *m, int fd);
 int handler_call(struct fd_handler *h, enum handler_callback which);
 
 /*
+ * Calls one callback of the first n, whatever is raised; raised: an exception is set,
+ * and is kept unless a later one comes.  Returns 0, or -1 with a new exception.
+ */
+int handlers_call_all(struct fd_handler **handlers, int n,
+                      enum handler_callback which, bool raised);
+
+/*
  * Calls io_poll_ready, or io_read, of those whose io_poll said so in this turn.
  * poll: its number; what a nested turn has served since is left to the next look, as
  * in handlers_dispatch().  Returns 0, or -1 with an exception that must leave

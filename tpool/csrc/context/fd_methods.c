@@ -28,7 +28,7 @@ static PyObject *raise_fd(int err, int fd)
  */
 static bool is_left_alone(AioContextObject *c)
 {
-    return !c->poll_depth && fdmon_is_gone(&c->fdmon);
+    return !c->aio.poll_depth && fdmon_is_gone(&c->aio.fdmon);
 }
 
 static bool removes(PyObject *const callbacks[HANDLER_CALLBACKS])
@@ -57,10 +57,10 @@ static PyObject *set_handler(AioContextObject *c, int fd,
         return NULL;
     }
     if (!vouched && is_left_alone(c)) {
-        handlers_forget(&c->handlers, fd);
+        handlers_forget(&c->aio.handlers, fd);
         ret = removes(callbacks) ? 0 : -EBADF;
     } else {
-        ret = handlers_set(&c->handlers, &c->fdmon, fd, callbacks, keep,
+        ret = handlers_set(&c->aio.handlers, &c->aio.fdmon, fd, callbacks, keep,
                            vouched);
     }
     context_changed(c);
@@ -125,7 +125,7 @@ static int registered_fd(AioContextObject *c, PyObject *notifier)
     int fd = -1;
 
     if (context_enter(c) == 0) {
-        fd = handlers_fd_of(&c->handlers, notifier);
+        fd = handlers_fd_of(&c->aio.handlers, notifier);
         owner_release(&c->owner);
     }
     return fd;
@@ -185,7 +185,7 @@ static PyObject *context_set_fd_poll_args(AioContextObject *c, PyObject *args,
         context_enter(c) < 0) {
         return NULL;
     }
-    ret = handlers_set_poll(&c->handlers, fd, callbacks[IO_POLL_BEGIN],
+    ret = handlers_set_poll(&c->aio.handlers, fd, callbacks[IO_POLL_BEGIN],
                             callbacks[IO_POLL_END]);
     owner_release(&c->owner);
     if (ret < 0) {

@@ -26,7 +26,7 @@ static int do_lent(AioContextObject *c, loop_step *step, int64_t timeout_ns,
     if (context_enter(c) < 0) {
         return -1;
     }
-    if (c->poll_depth && owner_check(&c->owner) < 0) {
+    if (c->aio.poll_depth && owner_check(&c->owner) < 0) {
         owner_release(&c->owner);
         return -1;
     }
@@ -115,7 +115,8 @@ PyObject *context_disown(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     if (!acquired) {
         owner_acquire_again(&c->owner, (struct lock_hold){.depth = 1});
     }
-    if (owner_is_me(&c->owner) && !c->poll_depth) { /* nor lent to anybody */
+    if (owner_is_me(&c->owner) &&
+        !c->aio.poll_depth) { /* nor lent to anybody */
         /* Release: pairs with the acquire in owner_check(). */
         atomic_store_explicit(&c->owner.adopted, false, memory_order_release);
     }
@@ -130,7 +131,7 @@ PyObject *context_interleave(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     if (context_enter(c) < 0) {
         return NULL;
     }
-    c->interleaved = true;
+    c->aio.interleaved = true;
     owner_release(&c->owner);
     Py_RETURN_NONE;
 }

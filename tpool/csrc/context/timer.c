@@ -5,6 +5,7 @@
 #include "context/timer.h"
 #include "py/args.h"
 #include "context/context.h"
+#include "turn/foreign.h"
 
 typedef struct {
     PyObject_HEAD
@@ -24,7 +25,7 @@ static int timer_fire(struct timer *timer)
 {
     TimerObject *t = object_of(timer);
     PyObject *result = PyObject_CallNoArgs(t->callback);
-    int ret = result ? 0 : report_callback(t->callback);
+    int ret = result || report_callback(t->callback) == 0 ? 0 : AIO_RAISED;
 
     Py_XDECREF(result);
     Py_DECREF(t);
@@ -74,12 +75,14 @@ static PyObject *mod(TimerObject *t, PyObject *arg, bool anticipate)
         context_enter(c) < 0) {
         return NULL;
     }
-    ret = timers_mod(&c->timers, &t->timer, expire_ns, anticipate);
+    ret = timers_mod(&c->aio.timers, &t->timer, expire_ns, anticipate);
     if (ret > 0) {
         Py_INCREF(t); /* the heap's */
     }
     context_changed(c);
-    context_set_due(c, expire_ns);
+    if (owner_is_me(&c->owner)) {
+        aio_set_due(&c->aio, expire_ns);
+    }
     owner_release(&c->owner);
     if (ret < 0) {
         return PyErr_NoMemory();
@@ -132,7 +135,7 @@ static PyObject *timer_cancel(TimerObject *t, PyObject *Py_UNUSED(ignored))
     if (owner_acquire(&t->context->owner) < 0) {
         return NULL;
     }
-    if (timers_cancel(&t->context->timers, &t->timer)) {
+    if (timers_cancel(&t->context->aio.timers, &t->timer)) {
         Py_DECREF(t);
     }
     owner_release(&t->context->owner);

@@ -248,7 +248,7 @@ static int take_params(PoolObject *self)
     if (context_enter(self->context) < 0) {
         return -1;
     }
-    request_queue_set_params(&self->pool->queue, &self->context->params);
+    request_queue_set_params(&self->pool->queue, &self->context->aio.params);
     owner_release(&self->context->owner);
     return 0;
 }

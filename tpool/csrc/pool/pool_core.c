@@ -78,7 +78,7 @@ struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
         return NULL;
     }
     memset(pool, 0, sizeof(*pool));
-    ret = request_queue_init(&pool->queue, &context->core->cpus,
+    ret = request_queue_init(&pool->queue, &context->aio.core->cpus,
                              &(struct poll_params){0}, idle_timeout_ns);
     if (ret < 0) {
         Py_DECREF(context_ref);
@@ -92,7 +92,7 @@ struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
     pthread_cond_init(&pool->room, &attr);
     pthread_condattr_destroy(&attr);
     atomic_init(&pool->refs, 1);
-    pool->core = aio_core_ref(context->core);
+    pool->core = aio_core_ref(context->aio.core);
     pool->state = context->state;
     pool->forks = atomic_load_explicit(&pool->state->forks,
                                        memory_order_relaxed);

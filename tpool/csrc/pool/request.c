@@ -250,7 +250,7 @@ static int request_dispatch(struct work *w, bool *progress)
         aio_core_post(r->pool->core, &r->base.work.link);
     }
     Py_DECREF(r);
-    return ret;
+    return ret < 0 ? AIO_RAISED : 0;
 }
 
 static const struct work_ops request_ops = {

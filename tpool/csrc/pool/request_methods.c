@@ -205,7 +205,7 @@ static int call_late(RequestObject *r, PyObject *callback)
         return request_call_callback(r, callback);
     }
     bh = PyObject_CallMethod((PyObject *)c, "call_soon", "OO", callback, r);
-    if (!bh && c->closed) {
+    if (!bh && c->aio.closed) {
         PyErr_Clear(); /* there is no next turn */
         Py_DECREF(c);
         return request_call_callback(r, callback);

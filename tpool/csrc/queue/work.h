@@ -8,6 +8,9 @@
 
 #include "queue/completion_list.h"
 
+/* Below every -errno: the language of the work has an exception set. */
+#define AIO_RAISED (-4096)
+
 struct call_place;
 struct call_times;
 struct work;
@@ -27,7 +30,7 @@ struct work_ops {
     void (*fail)(struct work *w);
     /*
      * Owner, off every list.  Takes its reference, and sets *progress if there was
-     * any.  Returns 0, or -1 with an exception that must leave poll().
+     * any.  Returns 0, or AIO_RAISED: an exception that must leave poll().
      */
     int (*dispatch)(struct work *w, bool *progress);
     /* The same, where nobody will dispatch it: only takes its reference. */

@@ -12,31 +12,29 @@
 /* Between two looks at Python's io_poll callbacks. */
 #define IO_POLL_NS 2000
 
-PyThreadState *context_gil_drop(AioContextObject *c, uint32_t what_for)
+void aio_leave(struct aio_context *c, uint32_t what_for, bool blocks)
 {
-    PyThreadState *ts = PyEval_SaveThread();
-
+    c->host->leave(c, blocks);
     atomic_store_explicit(&c->core->cpus.owner_waits, what_for,
                           memory_order_relaxed);
-    return ts;
 }
 
-void context_gil_take(AioContextObject *c, PyThreadState *ts)
+void aio_enter(struct aio_context *c, bool blocked)
 {
-#ifndef Py_GIL_DISABLED
-    aio_handoff_from_worker(c->core);
-#endif
+    if (c->host->exclusive) {
+        aio_handoff_from_worker(c->core);
+    }
     atomic_store_explicit(&c->core->cpus.owner_waits, 0, memory_order_relaxed);
-    PyEval_RestoreThread(ts);
+    c->host->enter(c, blocked);
 }
 
-bool context_looks(const AioContextObject *c)
+bool aio_looks(const struct aio_context *c)
 {
     return c->interleaved && c->handlers.count > 0 && !c->fdmon.haunted;
 }
 
-/* Calls io_poll of every pollable handler: 1 if one said true, -1 fatal. */
-static int call_io_poll(struct wait *w)
+/* Calls io_poll of every pollable handler: 1 if one said true, 0, AIO_RAISED. */
+static int call_io_poll(struct aio_wait *w)
 {
     int any = 0;
 
@@ -44,7 +42,7 @@ static int call_io_poll(struct wait *w)
         int truth = handler_call(w->pollable[i], IO_POLL);
 
         if (truth < 0) {
-            return -1;
+            return AIO_RAISED;
         }
         w->pollable[i]->polled = truth ? w->poll : 0;
         any |= truth;
@@ -53,47 +51,38 @@ static int call_io_poll(struct wait *w)
 }
 
 /* Calls io_poll_begin of every pollable handler, of *begun if one is fatal. */
-static int poll_begin(struct wait *w, int *begun)
+static int poll_begin(struct aio_wait *w, int *begun)
 {
     int ret = 0;
 
     for (*begun = 0; ret >= 0 && w->pollable && w->pollable[*begun];) {
         ret = handler_call(w->pollable[(*begun)++], IO_POLL_BEGIN);
     }
-    return ret < 0 ? -1 : 0;
+    return ret < 0 ? AIO_RAISED : 0;
 }
 
 /* Calls io_poll_end where io_poll_begin was called, whatever is raised. */
-static int poll_end(struct wait *w, int begun, int hit)
+static int poll_end(struct aio_wait *w, int begun, int hit)
 {
-    PyObject *exc = hit < 0 ? take_exception() : NULL;
+    int ret = handlers_call_all(w->pollable, begun, IO_POLL_END,
+                                hit == AIO_RAISED);
 
-    for (int i = 0; i < begun; i++) {
-        if (handler_call(w->pollable[i], IO_POLL_END) < 0) {
-            Py_XSETREF(exc, take_exception());
-        }
-    }
-    if (exc) {
-        put_exception(exc);
-        return -1;
-    }
-    return hit;
+    return ret < 0 ? AIO_RAISED : hit;
 }
 
 /* A phase cannot begin, beside the worker on one CPU; whether it is time to part. */
-static bool refuse(AioContextObject *c, int64_t window_ns)
+static bool refuse(struct aio_context *c, int64_t window_ns)
 {
     counter_add(&c->stats.polls_refused, 1);
-    trace_emit(c->core->trace, TRACE_POLL_REFUSED, c, window_ns);
+    trace_emit(c->core->trace, TRACE_POLL_REFUSED, c->name, window_ns);
     return cpu_parting_is_due(&c->parting, &c->core->cpus);
 }
 
 /* Not beside the worker on one CPU: the window, 0, or all there may be. */
-static int64_t unshared_window_ns(AioContextObject *c, struct wait *w,
+static int64_t unshared_window_ns(struct aio_context *c, struct aio_wait *w,
                                   int64_t window_ns)
 {
     struct cpu_pair *cpus = &c->core->cpus;
-    PyThreadState *ts;
 
     if (!window_ns || !cpu_pair_is_shared(cpus)) {
         return window_ns;
@@ -102,15 +91,15 @@ static int64_t unshared_window_ns(AioContextObject *c, struct wait *w,
         return 0;
     }
     /* The worker comes to run where this thread leaves. */
-    ts = context_gil_drop(c, OWNER_WAITS);
+    aio_leave(c, OWNER_WAITS, false);
     cpu_pair_part(cpus, &c->parting);
-    context_gil_take(c, ts);
+    aio_enter(c, false);
     w->start_ns = w->end_ns = clock_now_ns();
     /* A block now would bring them together again. */
     return window_ns > PARTED_NS ? window_ns : PARTED_NS;
 }
 
-void poll_phase_plan(AioContextObject *c, struct wait *w)
+void poll_phase_plan(struct aio_context *c, struct aio_wait *w)
 {
     struct aio_core *core = c->core;
 
@@ -125,20 +114,20 @@ void poll_phase_plan(AioContextObject *c, struct wait *w)
 }
 
 /* No poll phase is begun: why. */
-static void count_none(AioContextObject *c, const struct wait *w)
+static void count_none(struct aio_context *c, const struct aio_wait *w)
 {
     if (w->work && w->plan.choice == CALL_BLOCK) {
         counter_add(&c->stats.polls_skipped, 1);
-        trace_emit(c->core->trace, TRACE_POLL_SKIPPED, c, 0);
+        trace_emit(c->core->trace, TRACE_POLL_SKIPPED, c->name, 0);
     } else if (w->work && w->plan.choice != CALL_POLL) {
         /* A nap that cannot be, for a timer or a foreign loop, too. */
         counter_add(&c->stats.polls_hopeless, 1);
-        trace_emit(c->core->trace, TRACE_POLL_HOPELESS, c, 0);
+        trace_emit(c->core->trace, TRACE_POLL_HOPELESS, c->name, 0);
     }
 }
 
 /* How long this turn may poll: 0 where polling is off or does not pay. */
-static int64_t poll_window_ns(AioContextObject *c, struct wait *w)
+static int64_t poll_window_ns(struct aio_context *c, struct aio_wait *w)
 {
     int64_t window_ns = 0, notify_ns = 0;
 
@@ -168,7 +157,8 @@ static int64_t poll_window_ns(AioContextObject *c, struct wait *w)
 }
 
 /* GIL released.  1: there is progress, 0: none, else -errno. */
-static int busy_slice(AioContextObject *c, struct wait *w, int64_t deadline_ns)
+static int busy_slice(struct aio_context *c, struct aio_wait *w,
+                      int64_t deadline_ns)
 {
     if (aio_poll_phase(c->core, deadline_ns)) {
         w->end_ns = clock_now_ns();
@@ -187,7 +177,8 @@ static int busy_slice(AioContextObject *c, struct wait *w, int64_t deadline_ns)
  * The same, looking at the fds now and then: not once with the GIL, for which it
  * would have to sleep while the call that it waits for runs Python.
  */
-static int busy_slices(AioContextObject *c, struct wait *w, int64_t deadline_ns)
+static int busy_slices(struct aio_context *c, struct aio_wait *w,
+                       int64_t deadline_ns)
 {
     int64_t slice_ns;
     int hit;
@@ -201,45 +192,44 @@ static int busy_slices(AioContextObject *c, struct wait *w, int64_t deadline_ns)
     return hit;
 }
 
-/* Busy-waits until deadline_ns: 1 progress, 0 none, -1 exception. */
-static int busy_wait(AioContextObject *c, struct wait *w, int64_t deadline_ns)
+/* Busy-waits until deadline_ns: 1 progress, 0 none, else -errno or AIO_RAISED. */
+static int busy_wait(struct aio_context *c, struct aio_wait *w,
+                     int64_t deadline_ns)
 {
     int64_t until_ns;
     int hit;
 
     do {
-        PyThreadState *ts;
-
         until_ns = w->end_ns + (w->pollable ? IO_POLL_NS : SIGNAL_NS);
         until_ns = until_ns < deadline_ns ? until_ns : deadline_ns;
         hit = call_io_poll(w);
         if (hit) {
             return hit;
         }
-        ts = context_gil_drop(c, OWNER_WAITS);
+        aio_leave(c, OWNER_WAITS, false);
         hit = busy_slices(c, w, until_ns);
-        context_gil_take(c, ts);
+        aio_enter(c, false);
         if (hit < 0) {
             w->n_events = 0;
-            raise_errno(hit);
-            return -1;
+            return hit;
         }
         if (hit) {
             return 1;
         }
-        if (c->owner.is_main && PyErr_CheckSignals() < 0) {
-            return -1;
+        hit = c->host->signals(c);
+        if (hit < 0) {
+            return hit;
         }
         if (c->polls != w->poll) {
             return 0; /* a nested poll(): block() looks anew */
         }
-        w->looks = context_looks(c); /* a signal handler may have added one */
+        w->looks = aio_looks(c); /* a signal handler may have added one */
     } while (w->end_ns >= until_ns && w->end_ns < deadline_ns);
     return 0;
 }
 
 /* What a poll phase was. */
-static void count_phase(AioContextObject *c, int64_t begin_ns, int64_t end_ns,
+static void count_phase(struct aio_context *c, int64_t begin_ns, int64_t end_ns,
                         bool hit)
 {
     counter_add(&c->stats.polled_ns, (uint64_t)(end_ns - begin_ns));
@@ -252,7 +242,7 @@ static void count_phase(AioContextObject *c, int64_t begin_ns, int64_t end_ns,
     }
 }
 
-int poll_phase_after_nap(AioContextObject *c, struct wait *w)
+int poll_phase_after_nap(struct aio_context *c, struct aio_wait *w)
 {
     struct cpu_pair *cpus = &c->core->cpus;
     int64_t begin_ns = clock_now_ns(), deadline_ns;
@@ -270,21 +260,21 @@ int poll_phase_after_nap(AioContextObject *c, struct wait *w)
         cpu_pair_part(cpus, &c->parting);
         begin_ns = clock_now_ns();
     }
-    trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_BEGIN, c,
+    trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_BEGIN, c->name,
                   w->plan.window_ns, begin_ns);
     deadline_ns = soonest_timeout_ns(begin_ns + w->plan.window_ns,
                                      w->deadline_ns);
     w->end_ns = begin_ns;
     hit = busy_slices(c, w, deadline_ns);
-    trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c, hit == 1,
-                  w->end_ns);
+    trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c->name,
+                  hit == 1, w->end_ns);
     count_phase(c, begin_ns, w->end_ns, hit == 1);
     w->polled_from_ns = begin_ns;
     w->polled_ns = w->end_ns - begin_ns;
     return hit < 0 ? hit : w->n_events;
 }
 
-int poll_phase_run(AioContextObject *c, struct wait *w)
+int poll_phase_run(struct aio_context *c, struct aio_wait *w)
 {
     int64_t window_ns = poll_window_ns(c, w), begin_ns = w->end_ns, deadline_ns;
     int hit, begun;
@@ -297,8 +287,8 @@ int poll_phase_run(AioContextObject *c, struct wait *w)
     if (deadline_ns < 0) {
         deadline_ns = INT64_MAX;
     }
-    trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_BEGIN, c, window_ns,
-                  begin_ns);
+    trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_BEGIN, c->name,
+                  window_ns, begin_ns);
     hit = poll_begin(w, &begun);
     if (hit == 0) {
         hit = busy_wait(c, w, deadline_ns);
@@ -308,8 +298,8 @@ int poll_phase_run(AioContextObject *c, struct wait *w)
         /* What came before io_poll_end turned notifications on again. */
         hit = call_io_poll(w);
     }
-    trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c, hit == 1,
-                  w->end_ns);
+    trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c->name,
+                  hit == 1, w->end_ns);
     count_phase(c, begin_ns, w->end_ns, hit == 1);
     return hit;
 }

@@ -6,7 +6,7 @@
 #ifndef TPOOL_TURN_POLL_PHASE_H
 #define TPOOL_TURN_POLL_PHASE_H
 
-#include "context/context.h"
+#include "turn/dispatch.h"
 
 /*
  * Between two looks at the fds of an interleaved context: a look costs about
@@ -14,43 +14,28 @@
  */
 #define FD_LOOK_NS 10000
 
-struct wait {
-    uint64_t poll; /* which one: context.polls, unless one was nested in it */
-    int64_t start_ns;    /* of the turn's wait */
-    int64_t end_ns;      /* of what was waited last: poll phase or block */
-    int64_t deadline_ns; /* -1: none */
-    int64_t nap_ns;      /* until then it sleeps, and polls after; 0: none */
-    int64_t polled_ns;   /* how long, in the block that is being ended */
-    int64_t polled_from_ns;
-    bool work;    /* completions are expected: requests are in flight */
-    bool arrived; /* work came, whatever became of it */
-    bool looks;   /* at fds while it polls, now and then */
-    struct call_plan plan;        /* what to do about the calls in flight */
-    struct fd_handler **pollable; /* ended by NULL, or NULL */
-    struct fdmon_event events[FDMON_BATCH];
-    int n_events;
-    uint64_t removals; /* of the handler table when events was filled */
-};
-
 /* Owner.  Whether a poll phase looks at fds now and then. */
-bool context_looks(const AioContextObject *c);
+bool aio_looks(const struct aio_context *c);
 
-/* Owner.  Drops the GIL, for OWNER_WAITS or _YIELDS, and tells the workers so. */
-PyThreadState *context_gil_drop(AioContextObject *c, uint32_t what_for);
-void context_gil_take(AioContextObject *c, PyThreadState *ts);
+/*
+ * Owner.  Lets go of the language, and where it blocks of the context, for OWNER_WAITS
+ * or _YIELDS, and tells the workers so; and takes them back.
+ */
+void aio_leave(struct aio_context *c, uint32_t what_for, bool blocks);
+void aio_enter(struct aio_context *c, bool blocked);
 
 /* Owner, context acquired.  Decides what to do about the calls in flight. */
-void poll_phase_plan(AioContextObject *c, struct wait *w);
+void poll_phase_plan(struct aio_context *c, struct aio_wait *w);
 
-/* Owner, context acquired.  1: progress, 0: none, or no polling; -1: exception. */
-int poll_phase_run(AioContextObject *c, struct wait *w);
+/* Owner, context acquired.  1: progress, 0: none, or no polling; else an error. */
+int poll_phase_run(struct aio_context *c, struct aio_wait *w);
 
 /*
  * Owner, GIL and context released: a nap has ended with nothing.  The poll phase
  * after it, without the GIL in between: the call may hold it to its end.  As
  * fdmon_wait() into w->events.
  */
-int poll_phase_after_nap(AioContextObject *c, struct wait *w);
+int poll_phase_after_nap(struct aio_context *c, struct aio_wait *w);
 
 /*
  * Owner.  Whether the threads of others are waited for as our workers are.  They
@@ -58,9 +43,9 @@ int poll_phase_after_nap(AioContextObject *c, struct wait *w);
  * does to wake the owner.  So much is taken off the time that passed, and added
  * to the window.
  */
-bool poll_phase_for_notify(const AioContextObject *c);
+bool poll_phase_for_notify(const struct aio_context *c);
 
 /* Owner, context acquired.  Self-tuning, for every source that was waited for. */
-void poll_phase_tune(AioContextObject *c, struct wait *w);
+void poll_phase_tune(struct aio_context *c, struct aio_wait *w);
 
 #endif

@@ -7,23 +7,23 @@
 /* Waits in a row without a notify() until none is polled for. */
 #define NOTIFY_MISSED_MAX 16
 
-bool poll_phase_for_notify(const AioContextObject *c)
+bool poll_phase_for_notify(const struct aio_context *c)
 {
     return c->interleaved && c->params.max_ns > 0;
 }
 
-static void trace_verdict(AioContextObject *c, enum poll_verdict verdict,
+static void trace_verdict(struct aio_context *c, enum poll_verdict verdict,
                           int64_t next_ns)
 {
     if (verdict != POLL_KEEP) {
         trace_emit(c->core->trace,
                    verdict == POLL_GROW ? TRACE_POLL_GROW : TRACE_POLL_SHRINK,
-                   c, next_ns);
+                   c->name, next_ns);
     }
 }
 
 /* One source's window after a wait; fired: its work ended the wait. */
-static int64_t tune_source(AioContextObject *c, int64_t poll_ns,
+static int64_t tune_source(struct aio_context *c, int64_t poll_ns,
                            int64_t block_ns, bool fired)
 {
     enum poll_verdict verdict;
@@ -38,7 +38,7 @@ static int64_t tune_source(AioContextObject *c, int64_t poll_ns,
 }
 
 /* The same for the calls in flight, after a wait of block_ns. */
-static void tune_calls(AioContextObject *c, int64_t block_ns)
+static void tune_calls(struct aio_context *c, int64_t block_ns)
 {
     struct call_table *calls = &c->core->calls;
     struct call_place *place = NULL;
@@ -56,7 +56,7 @@ static void tune_calls(AioContextObject *c, int64_t block_ns)
     }
 }
 
-static bool handler_fired(const struct wait *w, const struct fd_handler *h)
+static bool handler_fired(const struct aio_wait *w, const struct fd_handler *h)
 {
     bool fired = h->polled == w->poll;
 
@@ -70,7 +70,7 @@ static bool handler_fired(const struct wait *w, const struct fd_handler *h)
  * Nobody says whether a thread of others is at work: after some waits that fds,
  * or calls, have ended none is expected any more.
  */
-static void tune_notify(AioContextObject *c, int64_t block_ns)
+static void tune_notify(struct aio_context *c, int64_t block_ns)
 {
     bool fired = notify_is_notified(&c->core->notify) ||
                  (c->batch_head && work_of(c->batch_head)->ops->is_post);
@@ -84,14 +84,14 @@ static void tune_notify(AioContextObject *c, int64_t block_ns)
                                     block_ns > 0 ? block_ns : 1, fired);
 }
 
-void poll_phase_tune(AioContextObject *c, struct wait *w)
+void poll_phase_tune(struct aio_context *c, struct aio_wait *w)
 {
     struct aio_core *core = c->core;
     int64_t block_ns, wake_ns = atomic_load_explicit(&core->notify.wake_ns,
                                                      memory_order_relaxed);
 
     w->arrived = aio_poll_progress(core);
-    context_absorb(c);
+    aio_absorb(c);
     /* Woken: the work arrived when the poster said so, not when we came to. */
     if (wake_ns < w->start_ns) {
         wake_ns = w->end_ns;

@@ -11,13 +11,13 @@
 #define SHOWN_NS NS_PER_MS
 
 /* When idle bottom halves, or fds that nothing tells of, are looked at. */
-static int64_t idle_ns(AioContextObject *c)
+static int64_t idle_ns(struct aio_context *c)
 {
-    return soonest_timeout_ns(context_idle_timeout_ns(c),
+    return soonest_timeout_ns(aio_idle_timeout_ns(c),
                               c->fdmon.haunted ? FDMON_HAUNTED_NS : -1);
 }
 
-int64_t wait_due_ns(AioContextObject *c)
+int64_t wait_due_ns(struct aio_context *c)
 {
     if (c->batch_head || notify_is_notified(&c->core->notify)) {
         return 0;
@@ -25,7 +25,7 @@ int64_t wait_due_ns(AioContextObject *c)
     return soonest_timeout_ns(idle_ns(c), timers_timeout_ns(&c->timers));
 }
 
-int64_t wait_due_at_ns(AioContextObject *c)
+int64_t wait_due_at_ns(struct aio_context *c)
 {
     return soonest_timeout_ns(deadline_in_ns(idle_ns(c)),
                               timers_expire_ns(&c->timers));
@@ -35,7 +35,7 @@ int64_t wait_due_at_ns(AioContextObject *c)
  * Callbacks and signal handlers have run since the turn began.  Whether there
  * is still nothing to do; a timer may be due sooner than it was.
  */
-static bool still_nothing_due(AioContextObject *c, struct wait *w)
+static bool still_nothing_due(struct aio_context *c, struct aio_wait *w)
 {
     int64_t timeout_ns = wait_due_ns(c);
 
@@ -46,7 +46,7 @@ static bool still_nothing_due(AioContextObject *c, struct wait *w)
 }
 
 /* Something has come during a nap: had it been over, if it had been in time? */
-static void nap_cut_short(AioContextObject *c, const struct wait *w)
+static void nap_cut_short(struct aio_context *c, const struct aio_wait *w)
 {
     int64_t wake_ns = atomic_load_explicit(&c->core->notify.wake_ns,
                                            memory_order_relaxed);
@@ -56,8 +56,8 @@ static void nap_cut_short(AioContextObject *c, const struct wait *w)
     }
 }
 
-/* Blocks until something comes.  Returns 0, or -1 with an exception. */
-static int block(AioContextObject *c, struct wait *w)
+/* Blocks until something comes.  Returns 0, -errno or AIO_RAISED. */
+static int block(struct aio_context *c, struct aio_wait *w)
 {
     struct aio_core *core = c->core;
     int64_t begin_ns = clock_now_ns();
@@ -70,60 +70,54 @@ static int block(AioContextObject *c, struct wait *w)
     }
     if (begin_ns - c->shown_ns > SHOWN_NS) {
         if (fdmon_is_gone(&c->fdmon)) {
-            raise_errno(EBADF);
-            return -1;
+            return -EBADF;
         }
         c->shown_ns = begin_ns;
     }
-    if (c->owner.is_main) {
-        guarded = signal_guard_enter(&c->signals);
-        if (guarded < 0) {
-            return -1;
-        }
+    guarded = c->host->guard(c);
+    if (guarded < 0) {
+        return guarded;
     }
     if (still_nothing_due(c, w) &&
         notify_may_block(&core->notify, &core->list)) {
         int64_t until_ns = soonest_timeout_ns(w->deadline_ns,
                                               w->nap_ns ? w->nap_ns : -1);
-        struct lock_hold hold = owner_release_all(&c->owner);
-        PyThreadState *ts = context_gil_drop(c, OWNER_WAITS);
 
+        aio_leave(c, OWNER_WAITS, true);
         n = aio_poll_block(core, &c->fdmon, time_left_ns(until_ns), w->events);
         if (n == 0 && w->nap_ns) {
             n = poll_phase_after_nap(c, w);
         } else if (w->nap_ns) {
             nap_cut_short(c, w);
         }
-        context_gil_take(c, ts);
-        owner_acquire_again(&c->owner, hold);
+        aio_enter(c, true);
     }
     if (guarded) {
-        signal_guard_leave(&c->signals);
+        c->host->unguard(c);
     }
     cpu_publish(&core->cpus.owner);
     w->end_ns = clock_now_ns();
-    trace_emit_at(c->core->trace, TRACE_BLOCK, c,
+    trace_emit_at(c->core->trace, TRACE_BLOCK, c->name,
                   (w->polled_ns ? w->polled_from_ns : w->end_ns) - begin_ns,
                   begin_ns);
     counter_add(&c->stats.blocked_ns,
                 (uint64_t)(w->end_ns - begin_ns - w->polled_ns));
     w->polled_ns = 0;
     if (n < 0) {
-        raise_errno(n);
-        return -1;
+        return n;
     }
     w->n_events = n;
     c->looked_ns = w->end_ns;
-    return c->owner.is_main ? PyErr_CheckSignals() : 0;
+    return c->host->signals(c);
 }
 
-static bool polling_is_on(AioContextObject *c)
+static bool polling_is_on(struct aio_context *c)
 {
     return c->params.max_ns > 0 &&
            (c->interleaved || !counter_get(&c->handlers.blind));
 }
 
-void wait_begin(AioContextObject *c, struct wait *w, int64_t timeout_ns)
+void wait_begin(struct aio_context *c, struct aio_wait *w, int64_t timeout_ns)
 {
     struct aio_core *core = c->core;
 
@@ -134,36 +128,36 @@ void wait_begin(AioContextObject *c, struct wait *w, int64_t timeout_ns)
     w->work = polling_is_on(c) &&
               atomic_load_explicit(&core->in_flight, memory_order_relaxed) != 0;
     w->arrived = false;
-    w->looks = context_looks(c);
+    w->looks = aio_looks(c);
     cpu_publish(&core->cpus.owner);
 }
 
 /* Whether the calls in flight are waited for by a nap, and then polling. */
-static bool naps(AioContextObject *c, const struct wait *w)
+static bool naps(struct aio_context *c, const struct aio_wait *w)
 {
     return w->plan.choice == CALL_NAP && !w->pollable && !c->notify_poll_ns &&
            remaining_ns(w->start_ns + w->plan.nap_ns, w->deadline_ns) != 0;
 }
 
-/* Sleeps through most of a call.  1: something came, 0: nothing, -1: exception. */
-static int nap(AioContextObject *c, struct wait *w)
+/* Sleeps through most of a call.  1: something came, 0: nothing, else an error. */
+static int nap(struct aio_context *c, struct aio_wait *w)
 {
     int ret;
 
     counter_add(&c->stats.naps, 1);
-    trace_emit(c->core->trace, TRACE_POLL_NAP, c, w->plan.nap_ns);
+    trace_emit(c->core->trace, TRACE_POLL_NAP, c->name, w->plan.nap_ns);
     w->nap_ns = w->start_ns + w->plan.nap_ns;
     ret = block(c, w);
     w->nap_ns = 0;
     if (ret < 0) {
-        return -1;
+        return ret;
     }
     return w->n_events > 0 || aio_poll_progress(c->core) ||
            wait_due_ns(c) == 0 ||
            remaining_ns(w->end_ns, w->deadline_ns) == 0 || c->polls != w->poll;
 }
 
-int wait_for_work(AioContextObject *c, struct wait *w, int64_t timeout_ns)
+int wait_for_work(struct aio_context *c, struct aio_wait *w, int64_t timeout_ns)
 {
     int hit;
 
@@ -171,17 +165,39 @@ int wait_for_work(AioContextObject *c, struct wait *w, int64_t timeout_ns)
     if (polling_is_on(c) && c->handlers.pollable) {
         w->pollable = handlers_pollable(&c->handlers);
         if (!w->pollable) {
-            PyErr_NoMemory();
-            return -1;
+            return -ENOMEM;
         }
     }
     poll_phase_plan(c, w);
     hit = naps(c, w) ? nap(c, w) : poll_phase_run(c, w);
-    if (hit == 0 && block(c, w) < 0) {
-        hit = -1;
+    if (hit == 0) {
+        hit = block(c, w);
     }
     if (hit >= 0) {
         poll_phase_tune(c, w);
     }
-    return hit < 0 ? -1 : 0;
+    return hit < 0 ? hit : 0;
+}
+
+bool wait_notified(struct aio_context *c, const struct aio_wait *w)
+{
+    return fdmon_reported(w->events, w->n_events, c->core->notify.notifier.rfd);
+}
+
+void wait_accept(struct aio_context *c, const struct aio_wait *w)
+{
+    notify_accept(&c->core->notify, wait_notified(c, w));
+    if (fdmon_reported(w->events, w->n_events, c->signal_pipe->rfd)) {
+        c->host->pass_on(c);
+    }
+}
+
+int wait_user_events(const struct aio_wait *w)
+{
+    int n = 0;
+
+    for (int i = 0; i < w->n_events; i++) {
+        n += w->events[i].gen != 0;
+    }
+    return n;
 }

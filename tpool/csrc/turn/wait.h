@@ -11,18 +11,28 @@
  * Owner, context acquired.  0: something is to be done before any wait; else
  * how long until it is, -1: for ever.
  */
-int64_t wait_due_ns(AioContextObject *c);
+int64_t wait_due_ns(struct aio_context *c);
 
 /* When something is due next that no fd tells of; -1: there is nothing. */
-int64_t wait_due_at_ns(AioContextObject *c);
+int64_t wait_due_at_ns(struct aio_context *c);
 
 /* Owner, context acquired.  A wait of timeout_ns at most begins, -1: no bound. */
-void wait_begin(AioContextObject *c, struct wait *w, int64_t timeout_ns);
+void wait_begin(struct aio_context *c, struct aio_wait *w, int64_t timeout_ns);
 
 /*
  * Owner, context acquired, nothing is due.  Waits until something comes, or for
- * timeout_ns.  Returns 0, or -1 with an exception.
+ * timeout_ns.  Returns 0, -errno or AIO_RAISED.
  */
-int wait_for_work(AioContextObject *c, struct wait *w, int64_t timeout_ns);
+int wait_for_work(struct aio_context *c, struct aio_wait *w,
+                  int64_t timeout_ns);
+
+/* Whether the wait has reported the notifier. */
+bool wait_notified(struct aio_context *c, const struct aio_wait *w);
+
+/* How many events are of fds that somebody has registered. */
+int wait_user_events(const struct aio_wait *w);
+
+/* Owner, context acquired.  Takes in what is reported of the context's own fds. */
+void wait_accept(struct aio_context *c, const struct aio_wait *w);
 
 #endif

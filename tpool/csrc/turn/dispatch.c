@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What has come by the completion list: kept in the context, in order of
- * arrival, and dispatched in bounded batches.
+ * See dispatch.h.
  */
-#include "context/context.h"
+#include "turn/dispatch.h"
 
 /* Completions and bottom halves of one turn at most, then fds and timers. */
 #define DISPATCH_BATCH 64
@@ -32,7 +31,7 @@ static bool is_idle(const struct work *w)
     return w->ops->is_idle && w->ops->is_idle(w);
 }
 
-void context_take_arrived(AioContextObject *c)
+void aio_take_arrived(struct aio_context *c)
 {
     struct completion_node *node, *next;
 
@@ -46,7 +45,7 @@ void context_take_arrived(AioContextObject *c)
     }
 }
 
-int64_t context_idle_timeout_ns(AioContextObject *c)
+int64_t aio_idle_timeout_ns(struct aio_context *c)
 {
     for (struct completion_node *n = c->idle_head; n; n = n->next) {
         if (!is_idle(work_of(n))) {
@@ -57,7 +56,7 @@ int64_t context_idle_timeout_ns(AioContextObject *c)
 }
 
 /* Dispatches what came by the list. */
-static int run_work(AioContextObject *c, struct work *w, bool *progress)
+static int run_work(struct aio_context *c, struct work *w, bool *progress)
 {
     int ret = w->ops->dispatch(w, progress);
 
@@ -65,7 +64,7 @@ static int run_work(AioContextObject *c, struct work *w, bool *progress)
     return ret;
 }
 
-int context_dispatch_work(AioContextObject *c, bool for_loop, bool *progress)
+int aio_dispatch_work(struct aio_context *c, bool for_loop, bool *progress)
 {
     struct completion_node *last_idle = c->idle_tail;
     bool post, posted = false;
@@ -97,14 +96,14 @@ int context_dispatch_work(AioContextObject *c, bool for_loop, bool *progress)
     return ret;
 }
 
-int context_drain(AioContextObject *c)
+int aio_drain(struct aio_context *c)
 {
     /* Bottom halves wait here: they go with the context, or back. */
     struct completion_node *kept_head = NULL, *kept_tail = NULL;
     bool progress;
     int ret = 0;
 
-    context_absorb(c);
+    aio_absorb(c);
     while (ret == 0 && c->batch_head) {
         struct completion_node *node = take_first(&c->batch_head);
         struct work *w = work_of(node);
@@ -114,7 +113,7 @@ int context_drain(AioContextObject *c)
         } else {
             append(&kept_head, &kept_tail, node);
         }
-        context_absorb(c);
+        aio_absorb(c);
     }
     if (kept_head) {
         kept_tail->next = c->batch_head;

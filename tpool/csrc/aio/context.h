@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A context as its owner sees it, and what a turn of it asks of the language that it
+ * serves.  Context acquired for all of it, but where it says otherwise.
+ */
+#ifndef TPOOL_AIO_CONTEXT_H
+#define TPOOL_AIO_CONTEXT_H
+
+#include "aio/core.h"
+#include "aio/timer_heap.h"
+#include "context/fd_handlers.h"
+#include "tune/poll_tuner.h"
+
+struct aio_context;
+
+/* Owner.  Those that return an int: 0, or AIO_RAISED. */
+struct aio_host {
+    bool exclusive; /* one thread at a time, as the GIL has it */
+    /* Others run; blocks: in the context, too, which is let go of as well. */
+    void (*leave)(struct aio_context *c, bool blocks);
+    void (*enter)(struct aio_context *c, bool blocked);
+    /* From here to unguard() a signal ends a block; 1: it does, 0: none can come. */
+    int (*guard)(struct aio_context *c);
+    void (*unguard)(struct aio_context *c);
+    /* The handlers of signals that are due run. */
+    int (*signals)(struct aio_context *c);
+    /* The pipe that signals are written to is readable. */
+    void (*pass_on)(struct aio_context *c);
+};
+
+struct aio_stats {
+    counter64 turns, dispatched, polls_hit, polls_missed, polls_refused,
+        polls_skipped, polls_hopeless, naps;
+    counter64 polled_ns, missed_ns, blocked_ns, spurious_wakeups;
+    counter64 wake_ns; /* what a wake-up takes: the last value, no sum */
+};
+
+struct aio_wait {
+    uint64_t
+        poll; /* which one: aio_context.polls, unless one was nested in it */
+    int64_t start_ns;    /* of the turn's wait */
+    int64_t end_ns;      /* of what was waited last: poll phase or block */
+    int64_t deadline_ns; /* -1: none */
+    int64_t nap_ns;      /* until then it sleeps, and polls after; 0: none */
+    int64_t polled_ns;   /* how long, in the block that is being ended */
+    int64_t polled_from_ns;
+    bool work;    /* completions are expected: requests are in flight */
+    bool arrived; /* work came, whatever became of it */
+    bool looks;   /* at fds while it polls, now and then */
+    struct call_plan plan;        /* what to do about the calls in flight */
+    struct fd_handler **pollable; /* ended by NULL, or NULL */
+    struct fdmon_event events[FDMON_BATCH];
+    int n_events;
+    uint64_t removals; /* of the handler table when events was filled */
+};
+
+struct aio_context {
+    /* Immutable after init. */
+    const struct aio_host *host;
+    struct aio_core *core; /* until its end: who posts need not look */
+    const void *name;      /* in a trace */
+    const struct event_notifier *signal_pipe;
+    /* Any thread. */
+    atomic_bool closed;
+    bool waited; /* the last turn did: others have had the GIL */
+    /* Taken from the completion list, not dispatched. */
+    struct completion_node *batch_head, *batch_tail;
+    struct completion_node *idle_head, *idle_tail; /* for idle time */
+    bool behind;    /* the batch waits for the loop above */
+    int poll_depth; /* polls inside each other */
+    uint64_t polls; /* ever begun */
+    struct poll_params params;
+    int64_t poll_ns;   /* window of the calls that were waited for last */
+    int64_t looked_ns; /* when the fds were looked at last */
+    int64_t cpus_ns;   /* when the usable CPUs were counted last */
+    int64_t shown_ns;  /* when its fds were seen to be its own */
+    struct fdmon fdmon;
+    struct handler_table handlers;
+    struct timer_heap timers;
+    /*
+     * A foreign loop's own: its poll phase looks at the fds too, so a handler
+     * without io_poll does not turn polling off.
+     */
+    bool interleaved;
+    int64_t notify_poll_ns;  /* window of notify(), if interleaved */
+    uint32_t notify_missed;  /* waits in a row without one */
+    int64_t told_ns;         /* until then a foreign loop waits; -1: for ever */
+    int64_t foreign_wait_ns; /* a foreign loop's wait began so; 0: none did */
+    struct cpu_parting parting;
+    struct sleep_costs sleep;
+    /* The owner writes, any thread reads. */
+    struct aio_stats stats;
+};
+
+#endif
