@@ -148,7 +148,7 @@ def test_none_is_no_callable_where_one_is_needed(ctx, pool, call):
         lambda ctx, pool: tpool.AioContext(1, 2, 3, 4),
         lambda ctx, pool: tpool.BottomHalf(),
         lambda ctx, pool: tpool.Timer(),
-        lambda ctx, pool: tpool.ThreadPool(),
+        lambda ctx, pool: tpool.ThreadPool(ctx, threads=1),
     ],
 )
 def test_wrong_number_or_name_of_arguments_is_refused(ctx, pool, call):
@@ -301,7 +301,7 @@ def test_idle_timeout_that_is_huge_is_for_ever(ctx, value):
 
 
 def test_pool_arguments_of_the_wrong_type_are_named(ctx, pool):
-    for value in (None, 1, "ctx", object):
+    for value in (False, 1, "ctx", object):
         refuse(TypeError, "ctx", value, tpool.ThreadPool)
     for value in (None, 1, b"x"):
         call = lambda v: tpool.ThreadPool(ctx, thread_name_prefix=v)  # noqa: E731

@@ -207,6 +207,16 @@ class AioContext(_core.AioContext):
         """Close it."""
         self.close()
 
+    def __repr__(self) -> str:
+        """Tell its state."""
+        state = "closed"
+        if not self.closed:
+            state = (
+                f"open poll_max_ns={self.poll_max_ns} owner={self._owner_tid} "
+                f"in_flight={self._in_flight} pools={len(list(self._pools))}"
+            )
+        return f"<{type(self).__name__} at {id(self):#x} {state}>"
+
     def __reduce__(self) -> str:
         """Refuse to be pickled."""
         raise TypeError("an AioContext cannot be pickled: it owns fds and a thread")

@@ -11,14 +11,13 @@ import threading
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import tpool._core as _core
+from tpool.aio_context import AioContext
 from tpool.stats import PoolStats
 from tpool.worker_thread import Workers, join_all, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
-
-    from tpool.aio_context import AioContext
 
 __all__ = ["ThreadPool", "after_shutdown"]
 
@@ -46,7 +45,8 @@ class ThreadPool(_core.ThreadPool):
 
     Args:
         ctx: The context whose owner gets the results; its polling parameters
-            are those of the workers too.
+            are those of the workers too. None: a new one, which shutdown() closes,
+            where it waits, in the owner and not in a callback.
         min_threads: Threads to keep when idle.
         max_threads: Threads at most. They start when no other is free, and
             inherit the CPU affinity of the context's owner.
@@ -77,6 +77,7 @@ class ThreadPool(_core.ThreadPool):
     # pool of an event loop they are those that any new thread would have.
     _bare_threads = True
     _threads: Workers
+    _owns_ctx: bool
 
     if TYPE_CHECKING:
 
@@ -86,7 +87,7 @@ class ThreadPool(_core.ThreadPool):
 
     def __new__(
         cls,
-        ctx: AioContext,
+        ctx: AioContext | None = None,
         min_threads: int = 0,
         max_threads: int = 64,
         idle_timeout: float | None = 10.0,
@@ -98,6 +99,9 @@ class ThreadPool(_core.ThreadPool):
         """Make a pool; see the class."""
         if _exiting.is_set():
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        owns_ctx = ctx is None
+        if ctx is None:
+            ctx = AioContext()
         if getattr(ctx, "_closing", False):
             raise RuntimeError("the AioContext is being closed")
         # A wrong ctx is refused below.
@@ -116,6 +120,7 @@ class ThreadPool(_core.ThreadPool):
             functools.partial(spawn, sets, thread_name_prefix, cls._bare_threads),
         )
         self._threads = threads
+        self._owns_ctx = owns_ctx
         ctx._pools.add(self)
         return self
 
@@ -165,15 +170,26 @@ class ThreadPool(_core.ThreadPool):
                 of the pool does not wait for itself, nor for what waits for it.
             cancel_futures: Cancel the requests that have not started.
 
+        A context that the pool has made is closed where this waits, in the owner.
+
         Context: Any thread. May be called twice.
         """
         if self._close(0, cancel_futures) and wait:
             self._join()
+            if self._owns_ctx and self.ctx._owned:
+                self._close_own_context()
 
     def _join(self) -> None:
         """Wait for all requests, in the owner, and for all threads."""
         self.ctx._poll_while(self._outstanding, self._threads)
         self._threads.join()
+
+    def _close_own_context(self) -> None:
+        try:
+            self.ctx._check_idle()
+        except RuntimeError:  # this is a callback of it
+            return
+        self.ctx.close()
 
     def __enter__(self) -> Self:
         """Return self."""
@@ -187,6 +203,19 @@ class ThreadPool(_core.ThreadPool):
     ) -> None:
         """Shut it down, and wait."""
         self.shutdown()
+
+    def __repr__(self) -> str:
+        """Tell its state."""
+        try:
+            now, in_flight = self.stats(), self._outstanding()
+        except RuntimeError:
+            state = "of the process that was forked"
+        else:
+            state = (
+                f"{'shut down' if self._down else 'open'} threads={now.threads} "
+                f"running={now.running} queued={now.queued} in_flight={in_flight}"
+            )
+        return f"<{type(self).__name__} at {id(self):#x} {state}>"
 
     def __reduce__(self) -> str:
         """Refuse to be pickled."""

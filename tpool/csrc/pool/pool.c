@@ -227,6 +227,13 @@ static PyObject *pool_get_context(PoolObject *self, void *Py_UNUSED(closure))
     return Py_NewRef((PyObject *)self->context);
 }
 
+static PyObject *pool_get_down(PoolObject *self, void *Py_UNUSED(closure))
+{
+    /* Relaxed: as who submits, who asks beside shutdown() may come before it. */
+    return PyBool_FromLong(
+        atomic_load_explicit(&self->pool->down, memory_order_relaxed) != NULL);
+}
+
 /* "raise" or "block".  Returns 0, or -1 with an exception. */
 static int parse_on_full(PyObject *on_full, bool *block)
 {
@@ -373,6 +380,8 @@ static PyMethodDef pool_methods[] = {
 static PyGetSetDef pool_getset[] = {
     {"ctx", (getter)pool_get_context, NULL,
      "The AioContext that the completions go to.", NULL},
+    {"_down", (getter)pool_get_down, NULL,
+     "Whether it takes no more requests: it was shut down.", NULL},
     {NULL},
 };
 
