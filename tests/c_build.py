@@ -20,7 +20,8 @@ CSRC = TESTS.parent / "tpool" / "csrc"
 RELACY = Path("/usr/include/relacy/relacy.hpp")
 
 # What each program links, from the ground floor up.
-NOTIFY = ("aio/notify", "queue/completion_list", "base/event_notifier", "aio/fdmon")
+FDMON = ("aio/fdmon", "aio/fdmon_epoll", "aio/fdmon_poll", "base/event_notifier")
+NOTIFY = ("aio/notify", "queue/completion_list", *FDMON)
 TUNER = ("tune/poll_tuner", "tune/poll_history", "tune/poll_source")
 CALLS = (*TUNER, "tune/call_source", "aio/call_table")
 QUEUE = (
@@ -33,8 +34,8 @@ PROGRAMS = {
     "stress_clock_cpu": ("base/cpu",),
     "stress_completion_list": ("queue/completion_list",),
     "stress_event_notifier": ("base/event_notifier",),
-    "fdmon_calls": ("aio/fdmon", "base/event_notifier"),
-    "stress_fdmon": ("aio/fdmon", "base/event_notifier"),
+    "fdmon_calls": FDMON,
+    "stress_fdmon": FDMON,
     "stress_notify": NOTIFY,
     "stress_parker": ("base/parker",),
     "stress_poll_tuner": TUNER,
@@ -49,7 +50,10 @@ PROGRAMS = {
 }
 
 # What a program has to be linked with besides.
-FLAGS = {"stress_timer_heap": ("-Wl,--wrap=realloc",)}
+FLAGS = {
+    "stress_fdmon": ("-Wl,--wrap=epoll_create1",),
+    "stress_timer_heap": ("-Wl,--wrap=realloc",),
+}
 
 # A program that is killed says where: none takes a tenth of it on an idle machine.
 TIMEOUT_S = 300

@@ -14,7 +14,6 @@ SANITIZERS = ("thread", "address,undefined")
 # The halves that another system would get.
 VARIANTS = {
     "stress_event_notifier": ("-DTPOOL_NO_EVENTFD",),
-    "stress_fdmon": ("-DTPOOL_NO_EPOLL",),
     "stress_notify": ("-DTPOOL_NO_EVENTFD", "-DTPOOL_NO_EPOLL"),
     "stress_aio_poll": ("-DTPOOL_NO_EVENTFD", "-DTPOOL_NO_EPOLL"),
 }

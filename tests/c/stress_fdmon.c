@@ -2,7 +2,7 @@
  *
  * fd monitor: readiness, generations, closed and reused fds, reset, time-outs
  * that are never early, and registration by another thread during a wait.
- * Built with epoll and with poll.
+ * Of both kinds, epoll's and poll's.
  */
 #include "stress.h"
 #include "aio/fdmon.h"
@@ -54,7 +54,7 @@ static int reset(void)
 {
     struct fdmon anew;
 
-    assert(fdmon_init(&anew) == 0);
+    assert(fdmon_init_as(&anew, m.ops) == 0);
     return fdmon_replace(&m, &anew);
 }
 
@@ -80,12 +80,12 @@ static void test_closed(void)
     assert(ready_now() == 1 && events[0].gen == 9);
     close(copy);
     close(b[0]);
-#ifdef FDMON_EPOLL
-    assert(fdmon_fileno(&m) >= 0 && ready_now() == 0);
-#else
-    assert(fdmon_fileno(&m) == -ENOSYS);
-    assert(ready_now() == 1 && events[0].events == FDMON_INVALID);
-#endif
+    if (m.ops == &fdmon_epoll_ops) {
+        assert(fdmon_fileno(&m) >= 0 && ready_now() == 0);
+    } else {
+        assert(fdmon_fileno(&m) == -ENOSYS);
+        assert(ready_now() == 1 && events[0].events == FDMON_INVALID);
+    }
     assert(reset() == 0);
     close(a[1]);
     close(b[1]);
@@ -141,11 +141,11 @@ static void wait_some_times(void)
 static void test_never_early(void)
 {
     wait_some_times();
-#ifdef FDMON_EPOLL
-    m.no_pwait2 = true; /* an older kernel: milliseconds, rounded up */
-    wait_some_times();
-    m.no_pwait2 = false;
-#endif
+    if (m.ops == &fdmon_epoll_ops) {
+        m.epoll.no_pwait2 = true; /* an older kernel: ms, rounded up */
+        wait_some_times();
+        m.epoll.no_pwait2 = false;
+    }
 }
 
 static atomic_int signals;
@@ -159,6 +159,7 @@ static void on_signal(int number)
 /* A signal ends the wait, which is no error. */
 static void test_signal(void)
 {
+    int before = atomic_load_explicit(&signals, memory_order_relaxed);
     struct itimerval once = {.it_value = {.tv_usec = 1000}};
     struct sigaction action;
 
@@ -167,7 +168,7 @@ static void test_signal(void)
     sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_REAL, &once, NULL);
     assert(fdmon_wait(&m, -1, events) == 0);
-    assert(atomic_load_explicit(&signals, memory_order_relaxed) == 1);
+    assert(atomic_load_explicit(&signals, memory_order_relaxed) == before + 1);
 }
 
 static pthread_mutex_t context = PTHREAD_MUTEX_INITIALIZER;
@@ -206,9 +207,11 @@ static void *set_often(void *arg)
 /* The contract of fdmon_wait(): who registers holds the lock, who waits not. */
 static uint64_t test_two_threads(void)
 {
-    pthread_t thread = thread_start(set_often, NULL);
+    pthread_t thread;
     uint64_t seen = 0;
 
+    atomic_store_explicit(&done, false, memory_order_relaxed);
+    thread = thread_start(set_often, NULL);
     while (!atomic_load_explicit(&done, memory_order_acquire)) {
         int n = fdmon_wait(&m, 1000, events);
 
@@ -220,11 +223,37 @@ static uint64_t test_two_threads(void)
     return seen;
 }
 
-int main(void)
+/* -Wl,--wrap=epoll_create1 */
+static int refusal;
+int __real_epoll_create1(int flags);
+int __wrap_epoll_create1(int flags);
+
+int __wrap_epoll_create1(int flags)
+{
+    errno = refusal;
+    return refusal ? -1 : __real_epoll_create1(flags);
+}
+
+/* poll(2) where there is no epoll, not where there are no fds. */
+static void test_choice(void)
+{
+    struct fdmon chosen;
+
+    refusal = EMFILE;
+    assert(fdmon_init(&chosen) == -EMFILE);
+    refusal = ENOSYS;
+    assert(fdmon_init(&chosen) == 0 && chosen.ops == &fdmon_poll_ops);
+    fdmon_cleanup(&chosen);
+    refusal = 0;
+    assert(fdmon_init(&chosen) == 0 && chosen.ops == &fdmon_epoll_ops);
+    fdmon_cleanup(&chosen);
+}
+
+static uint64_t test_as(const struct fdmon_ops *ops)
 {
     uint64_t seen;
 
-    assert(fdmon_init(&m) == 0);
+    assert(fdmon_init_as(&m, ops) == 0);
     test_ready();
     test_closed();
     test_many();
@@ -232,6 +261,14 @@ int main(void)
     test_signal();
     seen = test_two_threads();
     fdmon_cleanup(&m);
+    return seen;
+}
+
+int main(void)
+{
+    uint64_t seen = test_as(&fdmon_epoll_ops) + test_as(&fdmon_poll_ops);
+
+    test_choice();
     printf("fdmon: %llu events\n", (unsigned long long)seen);
     return 0;
 }
