@@ -24,18 +24,6 @@ MOST_FILES = 16
 # Pieces of one type: the address of the module is asked for by what the module has.
 ALLOWED = {("context/context_type", "module"), ("pool/pool", "module")}
 
-# What still goes up, to be ended: who calls whom. It equals what is found.
-DEBT: dict[str, str] = {
-    "turn/foreign": "context/fd_handlers",
-    "turn/poll_phase": "context/fd_handlers",
-    "turn/turn": "context/fd_handlers",
-    "turn/wait": "context/fd_handlers",
-}
-# Files that include a header of a folder above them.
-INCLUDES_UP = {"aio/context"}
-# Files below py/ that know Python still.
-KNOWS_PYTHON: set[str] = set()
-
 
 def block(language):
     """Return the lines of the fenced block of the map that is in this language."""
@@ -140,7 +128,7 @@ def test_calls_point_down(calls):
         here: " ".join(sorted(t for t in there if goes_up(here, t, table, order)))
         for here, there in calls.items()
     }
-    assert {here: there for here, there in up.items() if there} == DEBT
+    assert {here: there for here, there in up.items() if there} == {}
 
 
 def test_no_file_is_higher_than_it_must_be(calls):
@@ -163,7 +151,7 @@ def test_nothing_below_py_knows_python(needs):
         if order.index(folder(name)) < above
         and any(re.match(r"_?Py[A-Z_]", symbol) for symbol in wanted)
     }
-    assert knows == KNOWS_PYTHON
+    assert knows == set()
 
 
 def test_includes_say_their_folder_and_point_down():
@@ -174,16 +162,14 @@ def test_includes_say_their_folder_and_point_down():
             assert (CSRC / name).exists(), f"{here}: {name}"
             if order.index(folder(name)) > order.index(folder(here)):
                 up.add(here)
-    assert up == INCLUDES_UP
+    assert up == set()
 
 
 def test_python_h_is_in_the_upper_folders_alone():
     order = folders()
     for path in CSRC.rglob("*.[ch]"):
         if "Python.h" in path.read_text(encoding="utf-8"):
-            name = name_of(path)
-            high = order.index(folder(name)) >= order.index("py")
-            assert high or name in INCLUDES_UP, path
+            assert order.index(folder(name_of(path))) >= order.index("py"), path
 
 
 def test_no_folder_is_crowded():

@@ -77,7 +77,7 @@ class ThreadPool(_core.ThreadPool):
     # pool of an event loop they are those that any new thread would have.
     _bare_threads = True
     _threads: Workers
-    _owns_ctx: bool
+    _owns_ctx = False
 
     if TYPE_CHECKING:
 
@@ -174,22 +174,20 @@ class ThreadPool(_core.ThreadPool):
 
         Context: Any thread. May be called twice.
         """
-        if self._close(0, cancel_futures) and wait:
-            self._join()
-            if self._owns_ctx and self.ctx._owned:
-                self._close_own_context()
+        if not (self._close(0, cancel_futures) and wait):
+            return
+        self._join()
+        if self._owns_ctx and self.ctx._owned:
+            try:
+                self.ctx._check_idle()
+            except RuntimeError:  # this is a callback of it
+                return
+            self.ctx.close()
 
     def _join(self) -> None:
         """Wait for all requests, in the owner, and for all threads."""
         self.ctx._poll_while(self._outstanding, self._threads)
         self._threads.join()
-
-    def _close_own_context(self) -> None:
-        try:
-            self.ctx._check_idle()
-        except RuntimeError:  # this is a callback of it
-            return
-        self.ctx.close()
 
     def __enter__(self) -> Self:
         """Return self."""

@@ -7,8 +7,8 @@
 #define TPOOL_AIO_CONTEXT_H
 
 #include "aio/core.h"
+#include "aio/fd_table.h"
 #include "aio/timer_heap.h"
-#include "context/fd_handlers.h"
 #include "tune/poll_tuner.h"
 
 struct aio_context;
@@ -75,7 +75,7 @@ struct aio_context {
     int64_t cpus_ns;   /* when the usable CPUs were counted last */
     int64_t shown_ns;  /* when its fds were seen to be its own */
     struct fdmon fdmon;
-    struct handler_table handlers;
+    struct fd_table fds;
     struct timer_heap timers;
     /*
      * A foreign loop's own: its poll phase looks at the fds too, so a handler

@@ -25,7 +25,7 @@ void context_teardown(AioContextObject *c)
     aio_core_close(c->aio.core);
     Py_END_CRITICAL_SECTION();
     signal_guard_cleanup(&c->signals);
-    handlers_cleanup(&c->aio.handlers);
+    fds_cleanup(&c->aio.fds);
     timers_cleanup(&c->aio.timers);
     drop_list(&c->aio.batch_head);
     drop_list(&c->aio.idle_head);
@@ -138,7 +138,7 @@ PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     c->aio.polls++; /* a poll() that a callback has forked in does not wait */
     signal_guard_abandon(&c->signals);
     fdmon_cleanup(&c->aio.fdmon);
-    handlers_abandon(&c->aio.handlers);
+    fds_abandon(&c->aio.fds);
     timers_abandon(&c->aio.timers);
     notify_cleanup(&c->aio.core->notify);
     completion_list_init(&c->aio.core->list);

@@ -72,8 +72,8 @@ static PyObject *get_poll_ns(AioContextObject *c, void *Py_UNUSED(closure))
         return NULL;
     }
     poll_ns = c->aio.poll_ns;
-    for (int fd = 0; fd < c->aio.handlers.size; fd++) {
-        struct fd_handler *h = c->aio.handlers.by_fd[fd];
+    for (int fd = 0; fd < c->aio.fds.size; fd++) {
+        struct fd_handler *h = c->aio.fds.by_fd[fd];
 
         if (h && h->poll_ns > poll_ns) {
             poll_ns = h->poll_ns;
@@ -86,7 +86,7 @@ static PyObject *get_poll_ns(AioContextObject *c, void *Py_UNUSED(closure))
 static PyObject *get_poll_disable_cnt(AioContextObject *c,
                                       void *Py_UNUSED(closure))
 {
-    return PyLong_FromUnsignedLongLong(counter_get(&c->aio.handlers.blind));
+    return PyLong_FromUnsignedLongLong(counter_get(&c->aio.fds.blind));
 }
 
 static PyObject *get_notify_me(AioContextObject *c, void *Py_UNUSED(closure))

@@ -87,9 +87,9 @@ static PyObject *context_set_poll_params_args(AioContextObject *c,
     Py_END_CRITICAL_SECTION();
     c->aio.poll_ns = c->aio.notify_poll_ns = 0;
     call_table_reset(&c->aio.core->calls);
-    for (int fd = 0; fd < c->aio.handlers.size; fd++) {
-        if (c->aio.handlers.by_fd[fd]) {
-            c->aio.handlers.by_fd[fd]->poll_ns = 0;
+    for (int fd = 0; fd < c->aio.fds.size; fd++) {
+        if (c->aio.fds.by_fd[fd]) {
+            c->aio.fds.by_fd[fd]->poll_ns = 0;
         }
     }
     context_changed(c);
@@ -210,8 +210,8 @@ static PyObject *context_fileno(AioContextObject *c,
         return NULL;
     }
     fd = fdmon_fileno(&c->aio.fdmon);
-    if (fd == -ENOSYS && !c->aio.handlers.count) {
-        fd = c->aio.handlers.notifier->rfd; /* all there is to wait for */
+    if (fd == -ENOSYS && !c->aio.fds.count) {
+        fd = c->aio.core->notify.notifier.rfd; /* all there is to wait for */
     }
     owner_release(&c->owner);
     return fd < 0 ? raise_errno(fd) : PyLong_FromLong(fd);

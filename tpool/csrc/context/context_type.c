@@ -3,6 +3,7 @@
  * The type AioContext: how one is made, and what the collector sees of it.
  */
 #include "context/context.h"
+#include "context/fd_handlers.h"
 #include "context/timer.h"
 #include "py/args.h"
 #include "py/work_object.h"
@@ -41,9 +42,10 @@ static int watch_own_fds(AioContextObject *c)
 {
     int ret;
 
-    c->aio.handlers.signals = &c->signals;
-    c->aio.handlers.notifier = &c->aio.core->notify.notifier;
-    ret = fdmon_add_own(&c->aio.fdmon, c->aio.handlers.notifier);
+    c->aio.fds.own[0] = &c->aio.core->notify.notifier;
+    c->aio.fds.own[1] = &c->signals.pipe;
+    c->aio.fds.lost = handlers_lost;
+    ret = fdmon_add_own(&c->aio.fdmon, c->aio.fds.own[0]);
     return ret == 0 && c->owner.is_main
                ? signal_guard_open(&c->signals, &c->aio.fdmon)
                : ret;
@@ -164,7 +166,7 @@ static int context_traverse(AioContextObject *c, visitproc visit, void *arg)
             ret = visit_work(work_of(n), visit, arg);
         }
     }
-    ret = ret ? ret : handlers_traverse(&c->aio.handlers, visit, arg);
+    ret = ret ? ret : handlers_traverse(&c->aio.fds, visit, arg);
     return ret ? ret : timers_traverse(&c->aio.timers, visit, arg);
 }
 

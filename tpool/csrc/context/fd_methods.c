@@ -4,6 +4,7 @@
  */
 #include "py/args.h"
 #include "context/context.h"
+#include "context/fd_handlers.h"
 
 /* -errno of fd, which is named.  NULL. */
 static PyObject *raise_fd(int err, int fd)
@@ -57,10 +58,10 @@ static PyObject *set_handler(AioContextObject *c, int fd,
         return NULL;
     }
     if (!vouched && is_left_alone(c)) {
-        handlers_forget(&c->aio.handlers, fd);
+        fds_forget(&c->aio.fds, fd);
         ret = removes(callbacks) ? 0 : -EBADF;
     } else {
-        ret = handlers_set(&c->aio.handlers, &c->aio.fdmon, fd, callbacks, keep,
+        ret = handlers_set(&c->aio.fds, &c->aio.fdmon, fd, callbacks, keep,
                            vouched);
     }
     context_changed(c);
@@ -125,7 +126,7 @@ static int registered_fd(AioContextObject *c, PyObject *notifier)
     int fd = -1;
 
     if (context_enter(c) == 0) {
-        fd = handlers_fd_of(&c->aio.handlers, notifier);
+        fd = handlers_fd_of(&c->aio.fds, notifier);
         owner_release(&c->owner);
     }
     return fd;
@@ -185,7 +186,7 @@ static PyObject *context_set_fd_poll_args(AioContextObject *c, PyObject *args,
         context_enter(c) < 0) {
         return NULL;
     }
-    ret = handlers_set_poll(&c->aio.handlers, fd, callbacks[IO_POLL_BEGIN],
+    ret = handlers_set_poll(&c->aio.fds, fd, callbacks[IO_POLL_BEGIN],
                             callbacks[IO_POLL_END]);
     owner_release(&c->owner);
     if (ret < 0) {

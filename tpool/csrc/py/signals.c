@@ -98,17 +98,12 @@ void signal_guard_abandon(struct signal_guard *g)
     signal_guard_cleanup(g);
 }
 
-int signal_guard_register(struct signal_guard *g, struct fdmon *m)
-{
-    return g->pipe.rfd < 0 ? 0 : fdmon_add_own(m, &g->pipe);
-}
-
 int signal_guard_open(struct signal_guard *g, struct fdmon *m)
 {
     int ret = event_notifier_init_pipe(&g->pipe);
 
     if (ret == 0) {
-        ret = signal_guard_register(g, m);
+        ret = fdmon_add_own(m, &g->pipe);
     }
     if (ret < 0) {
         signal_guard_cleanup(g);

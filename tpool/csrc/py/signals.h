@@ -54,7 +54,4 @@ void signal_guard_leave(struct signal_guard *g);
  */
 void signal_guard_pass_on(struct signal_guard *g);
 
-/* In another monitor than the one that it was opened with.  0 or -errno. */
-int signal_guard_register(struct signal_guard *g, struct fdmon *m);
-
 #endif

@@ -127,7 +127,7 @@ static void drop_ghosts(struct aio_context *c, struct aio_wait *w)
     while (w->events[i].gen == 0) {
         i++;
     }
-    handlers_drop_ghost(&c->handlers, &c->fdmon, w->events[i].fd);
+    fds_drop_ghost(&c->fds, &c->fdmon, w->events[i].fd);
     w->n_events = 0;
 }
 
@@ -141,7 +141,7 @@ int aio_check(struct aio_context *c, bool *ready)
         return w.n_events;
     }
     wait_accept(c, &w);
-    if (!c->handlers.count && wait_user_events(&w)) {
+    if (!c->fds.count && wait_user_events(&w)) {
         /* dispatch() looks at no fd then, and the foreign loop would spin. */
         drop_ghosts(c, &w);
     }

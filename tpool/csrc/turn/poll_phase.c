@@ -30,44 +30,51 @@ void aio_enter(struct aio_context *c, bool blocked)
 
 bool aio_looks(const struct aio_context *c)
 {
-    return c->interleaved && c->handlers.count > 0 && !c->fdmon.haunted;
+    return c->interleaved && c->fds.count > 0 && !c->fdmon.haunted;
 }
 
-/* Calls io_poll of every pollable handler: 1 if one said true, 0, AIO_RAISED. */
-static int call_io_poll(struct aio_wait *w)
+/* Asks every pollable handler: 1 if one is ready, 0, AIO_RAISED. */
+static int poll_handlers(struct aio_wait *w)
 {
     int any = 0;
 
     for (int i = 0; w->pollable && w->pollable[i]; i++) {
-        int truth = handler_call(w->pollable[i], IO_POLL);
+        struct fd_handler *h = w->pollable[i];
+        int ready = h->ops->poll(h);
 
-        if (truth < 0) {
-            return AIO_RAISED;
+        if (ready < 0) {
+            return ready;
         }
-        w->pollable[i]->polled = truth ? w->poll : 0;
-        any |= truth;
+        h->polled = ready ? w->poll : 0;
+        any |= ready;
     }
     return any;
 }
 
-/* Calls io_poll_begin of every pollable handler, of *begun if one is fatal. */
+/* Has every pollable handler begin, of *begun where one raises. */
 static int poll_begin(struct aio_wait *w, int *begun)
 {
     int ret = 0;
 
-    for (*begun = 0; ret >= 0 && w->pollable && w->pollable[*begun];) {
-        ret = handler_call(w->pollable[(*begun)++], IO_POLL_BEGIN);
+    for (*begun = 0; ret == 0 && w->pollable && w->pollable[*begun];) {
+        struct fd_handler *h = w->pollable[(*begun)++];
+
+        ret = h->ops->poll_begin(h);
     }
-    return ret < 0 ? AIO_RAISED : 0;
+    return ret;
 }
 
-/* Calls io_poll_end where io_poll_begin was called, whatever is raised. */
+/* Has those end that have begun, whatever is raised. */
 static int poll_end(struct aio_wait *w, int begun, int hit)
 {
-    int ret = handlers_call_all(w->pollable, begun, IO_POLL_END,
-                                hit == AIO_RAISED);
+    for (int i = 0; i < begun; i++) {
+        struct fd_handler *h = w->pollable[i];
 
-    return ret < 0 ? AIO_RAISED : hit;
+        if (h->ops->poll_end(h) < 0) {
+            hit = AIO_RAISED;
+        }
+    }
+    return hit;
 }
 
 /* A phase cannot begin, beside the worker on one CPU; whether it is time to part. */
@@ -202,7 +209,7 @@ static int busy_wait(struct aio_context *c, struct aio_wait *w,
     do {
         until_ns = w->end_ns + (w->pollable ? IO_POLL_NS : SIGNAL_NS);
         until_ns = until_ns < deadline_ns ? until_ns : deadline_ns;
-        hit = call_io_poll(w);
+        hit = poll_handlers(w);
         if (hit) {
             return hit;
         }
@@ -296,7 +303,7 @@ int poll_phase_run(struct aio_context *c, struct aio_wait *w)
     hit = poll_end(w, begun, hit);
     if (hit == 0) {
         /* What came before io_poll_end turned notifications on again. */
-        hit = call_io_poll(w);
+        hit = poll_handlers(w);
     }
     trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c->name,
                   hit == 1, w->end_ns);

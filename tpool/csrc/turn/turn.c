@@ -15,23 +15,18 @@ static int dispatch(struct aio_context *c, struct aio_wait *w, bool for_loop,
     int ret = 0;
 
     if (c->fdmon.haunted) {
-        handlers_begin_anew(&c->handlers,
-                            &c->fdmon); /* there may be an fd now */
+        fds_begin_anew(&c->fds, &c->fdmon); /* there may be an fd now */
     }
     aio_absorb(c);
     if ((c->batch_head || c->idle_head) && !(for_loop && c->behind)) {
         ret = aio_dispatch_work(c, for_loop, progress);
     }
     if (ret == 0 && w->pollable) {
-        ret = handlers_dispatch_polled(w->pollable, w->poll, progress) < 0
-                  ? AIO_RAISED
-                  : 0;
+        ret = fds_dispatch_polled(w->pollable, w->poll, progress);
     }
     if (ret == 0 && w->n_events) {
-        ret = handlers_dispatch(&c->handlers, &c->fdmon, w->events, w->n_events,
-                                w->poll, w->removals, progress) < 0
-                  ? AIO_RAISED
-                  : 0;
+        ret = fds_dispatch(&c->fds, &c->fdmon, w->events, w->n_events, w->poll,
+                           w->removals, progress);
     }
     if (ret == 0 && c->timers.used) {
         ret = timers_dispatch(&c->timers, progress);
@@ -64,8 +59,8 @@ static int look_at_fds(struct aio_context *c, struct aio_wait *w, bool lets_go)
     if (lets_go) {
         aio_leave(c, OWNER_YIELDS, false);
     }
-    if (c->handlers.count) {
-        w->removals = c->handlers.removals;
+    if (c->fds.count) {
+        w->removals = c->fds.removals;
         w->n_events = fdmon_wait(&c->fdmon, 0, w->events);
         c->looked_ns = clock_now_ns();
     }
@@ -92,7 +87,7 @@ int aio_turn(struct aio_context *c, int64_t timeout_ns, bool for_loop,
         notify_raise(notify, NOTIFY_STEP);
     }
     aio_absorb(c);
-    w.removals = c->handlers.removals;
+    w.removals = c->fds.removals;
     timeout_ns = soonest_timeout_ns(timeout_ns, wait_due_ns(c));
     if (timeout_ns != 0) {
         ret = wait_for_work(c, &w, timeout_ns);
@@ -119,7 +114,7 @@ int aio_turn(struct aio_context *c, int64_t timeout_ns, bool for_loop,
         ret = dispatch(c, &w, for_loop, progress);
     }
     if (w.pollable) {
-        handlers_unref_all(w.pollable);
+        fds_unref_all(w.pollable);
     }
     if (!c->closed) { /* else a callback has forked: this is the child */
         aio_foreign_resume(c, foreign);

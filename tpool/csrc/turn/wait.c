@@ -114,7 +114,7 @@ static int block(struct aio_context *c, struct aio_wait *w)
 static bool polling_is_on(struct aio_context *c)
 {
     return c->params.max_ns > 0 &&
-           (c->interleaved || !counter_get(&c->handlers.blind));
+           (c->interleaved || !counter_get(&c->fds.blind));
 }
 
 void wait_begin(struct aio_context *c, struct aio_wait *w, int64_t timeout_ns)
@@ -162,8 +162,8 @@ int wait_for_work(struct aio_context *c, struct aio_wait *w, int64_t timeout_ns)
     int hit;
 
     wait_begin(c, w, timeout_ns);
-    if (polling_is_on(c) && c->handlers.pollable) {
-        w->pollable = handlers_pollable(&c->handlers);
+    if (polling_is_on(c) && c->fds.pollable) {
+        w->pollable = fds_pollable(&c->fds);
         if (!w->pollable) {
             return -ENOMEM;
         }
