@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * See pool.h.
+ * The type ThreadPool; see submit.h.
  */
 #include "pool/submit.h"
 #include "pool/worker.h"
