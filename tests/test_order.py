@@ -132,6 +132,51 @@ def test_all_that_a_thread_hands_over_comes_in_its_order(background, seed):
     assert came == expected
 
 
+def test_what_comes_while_a_post_waits_for_the_next_select_is_behind_it():
+    """P2 is handed to the loop behind B1, when the loop has selected already.
+
+    1. select() hands P1 over, and stops at B1;
+    2. the rest, behind P1, runs B1 and hands P2 over: ready for the next iteration;
+    3. a timer of this iteration posts B2: the next select() must not run it.
+    """
+
+    async def main():
+        loop, came, ended = asyncio.get_running_loop(), [], asyncio.Event()
+
+        def begin():
+            loop.call_soon_threadsafe(came.append, "P1")
+            loop.ctx.call_soon(came.append, "B1")
+            loop.call_soon_threadsafe(came.append, "P2")
+            loop.call_later(0, late)
+
+        def late():
+            loop.ctx.call_soon(came.append, "B2")
+            loop.call_soon_threadsafe(ended.set)
+
+        loop.call_soon(begin)
+        await asyncio.wait_for(ended.wait(), DEADLINE_S)
+        return came
+
+    assert tpool.run(main()) == ["P1", "B1", "P2", "B2"]
+
+
+def test_what_comes_behind_a_post_that_a_nested_poll_has_handed_over():
+    async def main():
+        loop, came, ended = asyncio.get_running_loop(), [], asyncio.Event()
+
+        def nest():
+            loop.call_soon_threadsafe(came.append, "P1")
+            loop.ctx.poll(False)
+            loop.ctx.call_soon(came.append, "B1")
+            loop.call_soon_threadsafe(ended.set)
+
+        loop.call_soon(nest)
+        await asyncio.wait_for(ended.wait(), DEADLINE_S)
+        return came
+
+    assert tpool.run(main()) == ["P1", "B1"]
+
+
 def test_callback_of_a_request_comes_behind_what_its_call_has_posted():
     async def main():
         loop, came = asyncio.get_running_loop(), []

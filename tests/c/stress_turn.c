@@ -142,19 +142,20 @@ static void turn(bool foreign)
         assert(ret == 0 || ret == AIO_RAISED);
         ret = aio_check(&ctx, &ready);
         assert(ret == 0);
-        ret = aio_turn(&ctx, 0, false, &progress);
+        ret = aio_turn(&ctx, 0, AIO_TURN, &progress);
     } else {
         int64_t begin_ns = clock_now_ns();
 
-        ret = aio_turn(&ctx,
-                       is_done() || !rng_below(&owner_rng, 4) ? 0 : LOST_NS,
-                       foreign && rng_below(&owner_rng, 2), &progress);
+        ret = aio_turn(
+            &ctx, is_done() || !rng_below(&owner_rng, 4) ? 0 : LOST_NS,
+            foreign && rng_below(&owner_rng, 2) ? AIO_SELECT : AIO_TURN,
+            &progress);
         assert(clock_now_ns() - begin_ns < LOST_NS);
     }
     assert(ret == 0 || ret == AIO_RAISED);
     if (ctx.behind) {
         ctx.behind = false;
-        ret = aio_dispatch_work(&ctx, true, &progress);
+        ret = aio_dispatch_work(&ctx, AIO_REST, &progress);
         assert(ret == 0);
     }
     ctx.poll_depth--;

@@ -180,8 +180,8 @@ int context_raised(int ret)
     return -1;
 }
 
-static int turn(AioContextObject *c, int64_t timeout_ns, bool for_loop,
-                bool *progress)
+static int turn(AioContextObject *c, int64_t timeout_ns,
+                enum aio_dispatcher who, bool *progress)
 {
     int ret;
 
@@ -189,7 +189,7 @@ static int turn(AioContextObject *c, int64_t timeout_ns, bool for_loop,
     if (begin(c) < 0) {
         return -1;
     }
-    ret = context_raised(aio_turn(&c->aio, timeout_ns, for_loop, progress));
+    ret = context_raised(aio_turn(&c->aio, timeout_ns, who, progress));
     if (ret == 0) {
         ret = context_check_open(c); /* a callback has forked: the child */
     }
@@ -199,13 +199,13 @@ static int turn(AioContextObject *c, int64_t timeout_ns, bool for_loop,
 
 int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress)
 {
-    return turn(c, timeout_ns, false, progress);
+    return turn(c, timeout_ns, AIO_TURN, progress);
 }
 
 int context_poll_for_loop(AioContextObject *c, int64_t timeout_ns, bool *behind)
 {
     bool progress;
-    int ret = turn(c, timeout_ns, true, &progress);
+    int ret = turn(c, timeout_ns, AIO_SELECT, &progress);
 
     /* Said again until it is done: an exception may come before it is heard. */
     *behind = c->aio.behind;
@@ -221,7 +221,7 @@ int context_dispatch_rest(AioContextObject *c, bool *behind)
         return -1;
     }
     c->aio.behind = false;
-    ret = context_raised(aio_dispatch_work(&c->aio, true, &progress));
+    ret = context_raised(aio_dispatch_work(&c->aio, AIO_REST, &progress));
     *behind = c->aio.behind;
     end(c);
     return ret;

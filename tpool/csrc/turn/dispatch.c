@@ -64,7 +64,8 @@ static int run_work(struct aio_context *c, struct work *w, bool *progress)
     return ret;
 }
 
-int aio_dispatch_work(struct aio_context *c, bool for_loop, bool *progress)
+int aio_dispatch_work(struct aio_context *c, enum aio_dispatcher who,
+                      bool *progress)
 {
     struct completion_node *last_idle = c->idle_tail;
     bool post, posted = false;
@@ -74,7 +75,8 @@ int aio_dispatch_work(struct aio_context *c, bool for_loop, bool *progress)
     for (int n = 0; n < DISPATCH_BATCH && c->batch_head && ret == 0;
          n += !post) {
         post = work_of(c->batch_head)->ops->is_post;
-        if (for_loop && posted && !post) {
+        /* A turn nested in this one may have posted, and sets it too. */
+        if (who != AIO_TURN && !post && (posted || c->behind)) {
             c->behind = true;
             return 0;
         }
@@ -82,6 +84,7 @@ int aio_dispatch_work(struct aio_context *c, bool for_loop, bool *progress)
             break; /* slow callbacks: the timer first */
         }
         posted |= post;
+        c->behind |= post && who != AIO_SELECT;
         ret = run_work(c, work_of(take_first(&c->batch_head)), progress);
     }
     /* A nested poll() may have taken the rest, and the idle ones. */

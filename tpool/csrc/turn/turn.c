@@ -9,8 +9,8 @@
  * The order is part of the interface: work, then fds, then timers.  What there is
  * none of is not asked: in most turns of an event loop each call is a cache miss.
  */
-static int dispatch(struct aio_context *c, struct aio_wait *w, bool for_loop,
-                    bool *progress)
+static int dispatch(struct aio_context *c, struct aio_wait *w,
+                    enum aio_dispatcher who, bool *progress)
 {
     int ret = 0;
 
@@ -18,8 +18,8 @@ static int dispatch(struct aio_context *c, struct aio_wait *w, bool for_loop,
         fds_begin_anew(&c->fds, &c->fdmon); /* there may be an fd now */
     }
     aio_absorb(c);
-    if ((c->batch_head || c->idle_head) && !(for_loop && c->behind)) {
-        ret = aio_dispatch_work(c, for_loop, progress);
+    if ((c->batch_head || c->idle_head) && !(who == AIO_SELECT && c->behind)) {
+        ret = aio_dispatch_work(c, who, progress);
     }
     if (ret == 0 && w->pollable) {
         ret = fds_dispatch_polled(w->pollable, w->poll, progress);
@@ -70,7 +70,7 @@ static int look_at_fds(struct aio_context *c, struct aio_wait *w, bool lets_go)
     return w->n_events < 0 ? w->n_events : 0;
 }
 
-int aio_turn(struct aio_context *c, int64_t timeout_ns, bool for_loop,
+int aio_turn(struct aio_context *c, int64_t timeout_ns, enum aio_dispatcher who,
              bool *progress)
 {
     struct notify *notify = &c->core->notify;
@@ -111,7 +111,7 @@ int aio_turn(struct aio_context *c, int64_t timeout_ns, bool for_loop,
     }
     if (ret == 0) {
         counter_add(&c->stats.turns, 1);
-        ret = dispatch(c, &w, for_loop, progress);
+        ret = dispatch(c, &w, who, progress);
     }
     if (w.pollable) {
         fds_unref_all(w.pollable);

@@ -6,15 +6,15 @@
 #ifndef TPOOL_TURN_TURN_H
 #define TPOOL_TURN_TURN_H
 
-#include "aio/context.h"
+#include "turn/dispatch.h"
 
 /*
  * Owner, context acquired and open.  One turn, waiting for timeout_ns at most (-1: for
- * ever, 0: not at all); for_loop: see aio_dispatch_work().  Sets *progress if there was
+ * ever, 0: not at all); who: AIO_TURN or AIO_SELECT.  Sets *progress if there was
  * any.  Returns 0, -errno or AIO_RAISED.  A callback may have closed the context: it
  * has forked, and this is the child.
  */
-int aio_turn(struct aio_context *c, int64_t timeout_ns, bool for_loop,
+int aio_turn(struct aio_context *c, int64_t timeout_ns, enum aio_dispatcher who,
              bool *progress);
 
 #endif
