@@ -316,14 +316,6 @@ UNIT_MUTANTS = {
             ("unit",),
         ),
         Mutant(
-            "a foreign wait goes on although something is due",
-            "turn/foreign.c",
-            "c->batch_head || waits_beyond(c->told_ns, wait_due_at_ns(c)) || "
-            "!notify_may_block(n, &c->core->list)",
-            "!notify_may_block(n, &c->core->list)",
-            ("unit",),
-        ),
-        Mutant(
             "a handler is freed while it is called",
             "aio/fd_table.c",
             "h->refs++; ret = dispatch_one",
