@@ -252,7 +252,7 @@ def test_f21_who_relied_on_a_thread_that_fails_gets_another_or_is_told(
 
 def test_f21_request_that_comes_while_a_thread_is_lost_gets_another(ctx, monkeypatch):
     """The lost one still counts when the request is queued."""
-    before = threading.active_count()
+    before, told = threading.active_count(), []
     lost, queued, failing = threading.Event(), threading.Event(), [1]
     bootstrap = threading.Thread._bootstrap_inner
     forget = tpool.worker_thread.WorkerThread._forget
@@ -270,7 +270,7 @@ def test_f21_request_that_comes_while_a_thread_is_lost_gets_another(ctx, monkeyp
         forget(self)
 
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    monkeypatch.setattr("sys.unraisablehook", lambda _: None)
+    monkeypatch.setattr("sys.unraisablehook", told.append)
     monkeypatch.setattr(threading.Thread, "_bootstrap_inner", fail)
     monkeypatch.setattr(tpool.worker_thread.WorkerThread, "_forget", forget_late)
     with tpool.ThreadPool(ctx) as pool:
@@ -281,18 +281,18 @@ def test_f21_request_that_comes_while_a_thread_is_lost_gets_another(ctx, monkeyp
         assert second.result() == 2
         assert first.result() == 1  # another thread came all the same
         assert pool.stats().spawn_failures == 1
-    assert threading.active_count() == before
+    wait_until(lambda: threading.active_count() == before and len(told) == 1)
 
 
 def test_f21_threads_that_never_run_are_tried_once_for_each_request(ctx, monkeypatch):
-    tried, before = [], threading.active_count()
+    tried, told, before = [], [], threading.active_count()
 
     def fail(self):
         tried.append(1)
         raise MemoryError
 
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    monkeypatch.setattr("sys.unraisablehook", lambda _: None)
+    monkeypatch.setattr("sys.unraisablehook", told.append)
     monkeypatch.setattr(threading.Thread, "_bootstrap_inner", fail)
     with tpool.ThreadPool(ctx) as pool:
         requests = [pool.submit(int) for _ in range(50)]
@@ -301,7 +301,7 @@ def test_f21_threads_that_never_run_are_tried_once_for_each_request(ctx, monkeyp
                 request.result()
         wait_until(lambda: pool.stats().threads == 0)
         assert 1 <= len(tried) <= 50
-    assert threading.active_count() == before
+    wait_until(lambda: threading.active_count() == before and len(told) == len(tried))
 
 
 def test_f21_system_out_of_threads_without_a_worker(isolated):
