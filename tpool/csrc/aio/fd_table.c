@@ -218,7 +218,7 @@ static int register_all(struct fd_table *t, struct fdmon *m)
 int fds_begin_anew(struct fd_table *t, struct fdmon *m)
 {
     struct fdmon anew;
-    int ret = fdmon_init(&anew);
+    int ret = fdmon_init_as(&anew, m->ops); /* it takes the place of m */
 
     if (ret < 0) {
         return ret;
