@@ -219,6 +219,7 @@ class Fuzz:
         self.log = log
         self.main = main
         self.steps = self.depth = 0
+        self.next_fork = FORK_EVERY
         self.kinds = {
             "AioContext": [], "ThreadPool": [], "Request": [], "BottomHalf": [],
             "Timer": [], "EventNotifier": [], "Worker": [], "AioSelector": [],
@@ -551,9 +552,8 @@ class Fuzz:
         values = [value for _, value in arguments]
         if name == "run" and kind == "Worker" and r.random() < 0.1:
             return threading.Thread(target=thing.run, daemon=True).start()
-        if name in WAITS and (
-            kind == "Worker" or self.looking or threading.current_thread() is not MAIN
-        ):
+        ended = self.main and threading.current_thread() is MAIN  # by watch()
+        if name in WAITS and (kind == "Worker" or self.looking or not ended):
             if WAITS[name] is None:
                 return None
             values, kwargs = WAITS[name], {}
@@ -571,8 +571,8 @@ class Fuzz:
     def release(self):
         """An exception of a signal handler may have come in between."""
         while self.acquired:
-            with contextlib.suppress(RuntimeError):
-                self.acquired[-1].release()
+            with contextlib.suppress(Exception):  # by its type: look() sets attributes
+                _core.AioContext.release(self.acquired[-1])
             self.acquired.pop()
 
     def take_in(self, result):
@@ -691,7 +691,7 @@ class Fuzz:
 
     def run(self, calls):
         """Call, until so many have been made."""
-        end, forks = self.steps + calls, self.steps + FORK_EVERY
+        end = self.steps + calls
         while self.steps < end:
             self.depth = 0
             if self.acquired:
@@ -702,18 +702,19 @@ class Fuzz:
                 self.step()
             except Unblock:
                 pass
-            if self.main and self.steps > forks:
-                forks += FORK_EVERY
+            if self.main and self.steps > self.next_fork:
+                self.next_fork += FORK_EVERY
                 self.fork()
 
     def fork(self):
         """The child calls what it has inherited."""
         self.note("fork")
+        faulthandler.cancel_dump_traceback_later()  # a child would wait for its thread
         child = os.fork()
+        faulthandler.dump_traceback_later(HANG_S, exit=True)
         if child == 0:
             status = 1
             try:
-                faulthandler.dump_traceback_later(HANG_S, exit=True)
                 self.main = False  # no signals: nobody is there to end a wait
                 signal.signal(signal.SIGALRM, signal.SIG_IGN)
                 self.in_child(FORK_CALLS)
@@ -833,11 +834,12 @@ def main(seed, calls, path, threads):
     for thread in others:
         thread.start()
     while first.steps < calls // threads:
+        before = first.steps
         try:
             faulthandler.dump_traceback_later(HANG_S, exit=True)
             first.run(min(5000, calls // threads - first.steps))
         except BaseException as error:  # a signal between two calls
-            if isinstance(error, AssertionError):
+            if isinstance(error, AssertionError) or first.steps == before:
                 raise
     end_of(first, fuzzes, others, stop, helper)
 
