@@ -220,6 +220,7 @@ class Fuzz:
         self.main = main
         self.steps = self.depth = 0
         self.next_fork = FORK_EVERY
+        self.pid = os.getpid()
         self.kinds = {
             "AioContext": [], "ThreadPool": [], "Request": [], "BottomHalf": [],
             "Timer": [], "EventNotifier": [], "Worker": [], "AioSelector": [],
@@ -681,12 +682,14 @@ class Fuzz:
                 coroutine.close()
 
     def on_signal(self, number, frame):
+        if os.getpid() != self.pid:  # of a child that has just been forked
+            return
         self.reenter("signal")
         if self.depth and self.random.random() < 0.1:
             raise Hostile
 
     def unblock(self, number, frame):
-        if self.depth:  # not between two calls
+        if self.depth and os.getpid() == self.pid:  # not between two calls
             raise Unblock
 
     def run(self, calls):
