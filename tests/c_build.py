@@ -36,6 +36,7 @@ PROGRAMS = {
     "stress_event_notifier": ("base/event_notifier",),
     "fdmon_calls": FDMON,
     "stress_fdmon": FDMON,
+    "stress_fd_table": ("aio/fd_table", *FDMON),
     "stress_notify": NOTIFY,
     "stress_parker": ("base/parker",),
     "stress_poll_tuner": TUNER,
@@ -55,7 +56,9 @@ PROGRAMS = {
 }
 
 # What a program has to be linked with besides.
+_FD_TABLE_REFUSED = ("malloc", "calloc", "realloc", "epoll_ctl", "epoll_create1")
 FLAGS = {
+    "stress_fd_table": tuple(f"-Wl,--wrap={name}" for name in _FD_TABLE_REFUSED),
     "stress_fdmon": ("-Wl,--wrap=epoll_create1",),
     "stress_timer_heap": ("-Wl,--wrap=realloc",),
 }
@@ -242,6 +245,120 @@ QUEUE_MUTANTS = (
 
 # Those of what one thread at a time does, by the program that must see them.
 UNIT_MUTANTS = {
+    "stress_fd_table": (
+        Mutant(
+            "an event of who had the number before",
+            "aio/fd_table.c",
+            "h && h->gen == events[i].gen",
+            "h",
+            ("unit",),
+        ),
+        Mutant(
+            "what was reported before the same events were asked for anew",
+            "aio/fd_table.c",
+            "h->served > poll || h->since > removals",
+            "h->served > poll",
+            ("unit",),
+        ),
+        Mutant(
+            "a removal is not counted",
+            "aio/fd_table.c",
+            "t->removals++; old->removed = true;",
+            "old->removed = true;",
+            ("unit",),
+        ),
+        Mutant(
+            "a number that is never asked whether it is open",
+            "aio/fd_table.c",
+            "check ? UNCHECKED_MAX : h->unchecked - 1",
+            "UNCHECKED_MAX",
+            ("unit",),
+        ),
+        Mutant(
+            "a closed number is not asked before the first event",
+            "aio/fd_table.c",
+            "vouched ? UNCHECKED_MAX : 0",
+            "UNCHECKED_MAX",
+            ("unit",),
+        ),
+        Mutant(
+            "a monitor of any kind takes the place",
+            "aio/fd_table.c",
+            "fdmon_init_as(&anew, m->ops)",
+            "fdmon_init(&anew)",
+            ("unit",),
+        ),
+        Mutant(
+            "a monitor without the second of its own",
+            "aio/fd_table.c",
+            "i < FDMON_OWN",
+            "i < 1",
+            ("unit",),
+        ),
+        Mutant(
+            "a closed number keeps the others from a new monitor",
+            "aio/fd_table.c",
+            "ret == -EBADF || ret == -EPERM",
+            "ret == -EPERM",
+            ("unit",),
+        ),
+        Mutant(
+            "a ghost that stays is not one that haunts",
+            "aio/fd_table.c",
+            "fdmon_haunt(m); t->lost(fd, ret);",
+            "t->lost(fd, ret);",
+            ("unit",),
+        ),
+        Mutant(
+            "a ghost is seen in what was removed in the batch",
+            "aio/fd_table.c",
+            "t->removals == removals && !dropped",
+            "!dropped",
+            ("unit",),
+        ),
+        Mutant(
+            "a lost handler is not said to be",
+            "aio/fd_table.c",
+            "fds_remove(t, m, fd); t->lost(fd, -EBADF);",
+            "fds_remove(t, m, fd);",
+            ("unit",),
+        ),
+        Mutant(
+            "watched without a place in the table",
+            "aio/fd_table.c",
+            "{ fdmon_set(m, h->fd, 0, 0); } if (ret < 0)",
+            "{ } if (ret < 0)",
+            ("unit",),
+        ),
+        Mutant(
+            "a handler that cannot be set is kept",
+            "aio/fd_table.c",
+            "if (ret < 0) { handler_unref(h); return ret; }",
+            "if (ret < 0) { return ret; }",
+            ("unit",),
+        ),
+        Mutant(
+            "a registration of number 0",
+            "aio/fd_table.c",
+            "++t->gen ? t->gen : ++t->gen",
+            "++t->gen",
+            ("unit",),
+        ),
+        Mutant(
+            "what io_poll has found is read too",
+            "aio/fd_table.c",
+            "h->served = poll; *progress = true; ret = h->ops->poll_ready",
+            "*progress = true; ret = h->ops->poll_ready",
+            ("unit",),
+        ),
+        Mutant(
+            "emptied when it is too late",
+            "aio/fd_table.c",
+            "fds_abandon(t); for (int fd = 0; fd < size; fd++)",
+            "for (int fd = 0; fd < size; fd++)",
+            ("unit",),
+        ),
+    ),
     "stress_timer_heap": (
         Mutant(
             "equal times in any order",
