@@ -261,6 +261,13 @@ UNIT_MUTANTS = {
             ("unit",),
         ),
         Mutant(
+            "what nobody has vouched for is taken for the same file",
+            "aio/fd_table.c",
+            "old && old->vouched && h->vouched",
+            "old && h->vouched",
+            ("unit",),
+        ),
+        Mutant(
             "a removal is not counted",
             "aio/fd_table.c",
             "t->removals++; old->removed = true;",

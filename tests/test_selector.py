@@ -233,6 +233,18 @@ def test_a_modify_that_fails_leaves_no_key(selector, pair):
     assert fd not in selector.get_map()
 
 
+def test_a_number_whose_file_was_closed_with_a_handler_is_heard_of(selector, pair):
+    """The handler's owner never promised to remove it first."""
+    fd = os.dup(pair[1].fileno())
+    selector.ctx.set_fd_handler(fd, int)
+    os.dup2(pair[0].fileno(), fd)
+    key = selector.register(fd, READ)
+    pair[1].send(b"x")
+    assert selector.select(0) == [(key, READ)]
+    selector.unregister(fd)
+    os.close(fd)
+
+
 def test_its_context_polls_longer_by_default_and_the_environment_still_rules(
     monkeypatch,
 ):

@@ -122,15 +122,15 @@ void fds_remove(struct fd_table *t, struct fdmon *m, int fd)
 }
 
 /*
- * Has epoll report fd as h's.  The same events of the same file again: nothing to
- * tell it, but what it has reported already is the predecessor's.
+ * Has epoll report fd as h's.  The same events of the same file again, as both have
+ * promised: nothing to tell it, but what it has reported already is the predecessor's.
  */
 static int watch(struct fd_table *t, struct fdmon *m, struct fd_handler *h,
-                 const struct fd_handler *old, bool vouched)
+                 const struct fd_handler *old)
 {
     int ret;
 
-    if (old && vouched && h->events == old->events) {
+    if (old && old->vouched && h->vouched && h->events == old->events) {
         h->gen = old->gen;
         h->since = t->removals + 1;
         return 0;
@@ -151,8 +151,9 @@ int fds_set(struct fd_table *t, struct fdmon *m, struct fd_handler *h,
     int ret;
 
     h->refs = 1;
+    h->vouched = vouched;
     h->unchecked = vouched ? UNCHECKED_MAX : 0;
-    ret = watch(t, m, h, old, vouched);
+    ret = watch(t, m, h, old);
     if (ret == 0 && (ret = make_room(t, h->fd)) < 0) {
         fdmon_set(m, h->fd, 0, 0);
     }

@@ -30,6 +30,7 @@ struct fd_handler {
     bool polled_only; /* it may be an fd that cannot be waited for */
     /* The table's. */
     bool removed;
+    bool vouched;      /* of fds_set() */
     uint8_t unchecked; /* events until the fd is asked whether it is open */
     int refs;
     uint32_t gen;
