@@ -24,7 +24,8 @@ import tpool
 
 DEADLINE_S = 30.0
 TERMINAL_S = 120.0  # until a child has written something
-ISOLATED = Path(__file__).parent / "isolated"
+ROOT = Path(__file__).parents[1]  # of the checkout
+ISOLATED = ROOT / "tests" / "isolated"
 FACTORIES = {"stock": asyncio.SelectorEventLoop, "tpool": tpool.new_event_loop}
 
 

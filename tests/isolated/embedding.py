@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Cases of tests/test_embedding.py: Python's main thread is what Python says."""
+"""Cases of test_embedding.py: Python's main thread is what Python says."""
 
 from __future__ import annotations
 

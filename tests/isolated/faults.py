@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Cases of tests/test_faults.py that need a process of their own."""
+"""Cases of test_faults.py that need a process of their own."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What tests/test_fd_calls.py counts: each step writes its name before it is made."""
+"""What test_fd_calls.py counts: each step writes its name before it is made."""
 
 from __future__ import annotations
 

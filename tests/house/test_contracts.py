@@ -15,15 +15,13 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from pathlib import Path
 
 import pytest
-from conftest import run_code
+from conftest import ROOT, run_code
 
 import tpool
 
 pytestmark = pytest.mark.timeout(300)
-ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tpool"
 CSRC = PACKAGE / "csrc"
 C_FILES = sorted(CSRC.rglob("*.[ch]"))

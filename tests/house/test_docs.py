@@ -11,12 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 import tpool
 
 pytestmark = pytest.mark.timeout(120)
-ROOT = Path(__file__).parents[1]
-
 
 PAGES = [
     *sorted(ROOT.glob("*.md")),

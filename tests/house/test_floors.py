@@ -13,11 +13,10 @@ import shutil
 import subprocess
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
-ROOT = Path(__file__).parents[1]
 CSRC = ROOT / "tpool" / "csrc"
 MAP = ROOT / "docs" / "architecture.md"
 MOST_FILES = 16

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 CSRC = TESTS.parent / "tpool" / "csrc"
 RELACY = Path("/usr/include/relacy/relacy.hpp")
 

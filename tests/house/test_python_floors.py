@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tpool"
 PAGE = ROOT / "docs" / "architecture.md"
 

@@ -7,14 +7,14 @@ import importlib.util
 import runpy
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 import tpool
 
 pytestmark = pytest.mark.timeout(120)
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = ROOT / "examples"
 # What each needs, and the arguments it is run with.
 NEEDS = {
     "anyio_loop": ("anyio", ["asyncio"]),

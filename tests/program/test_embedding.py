@@ -6,16 +6,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from conftest import run_code
+from conftest import ROOT, run_code
 
 pytestmark = [
     pytest.mark.timeout(60),
     pytest.mark.skipif(sys.platform != "linux", reason="the C library is glibc's"),
 ]
-SOURCE = Path(__file__).parent / "c" / "python_in_second_thread.c"
+SOURCE = ROOT / "tests" / "c" / "python_in_second_thread.c"
 
 WAITS = """
 import os, signal, sys, threading, tpool

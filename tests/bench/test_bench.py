@@ -6,13 +6,13 @@ import json
 import random
 import subprocess
 import sys
-from pathlib import Path
 
 import _page
 import pytest
 import tuner_traces
+from conftest import ROOT
 
-BENCH = Path(__file__).parents[1] / "bench"
+BENCH = ROOT / "bench"
 TIMEOUT_S = 300
 
 LATENCY = {
