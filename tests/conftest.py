@@ -7,6 +7,7 @@ Deadlines turn a hang into a failure; nothing is asserted on how long it took.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import gc
 import os
@@ -76,6 +77,18 @@ def task_state(native_id):
 
 def raiser(exc):
     raise exc
+
+
+async def hop(function, *args):
+    return await asyncio.get_running_loop().run_in_executor(None, function, *args)
+
+
+def have_one_thread(loop):
+    """Have the next call be in the thread of the last one."""
+    if isinstance(loop, tpool.EventLoop):
+        loop.pool.set_threads(0, 1)
+    else:
+        loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(1))
 
 
 class Background(threading.Thread):

@@ -118,7 +118,7 @@ class Bag:
         return self
 
     def __del__(self):
-        # From here on what is cleared can be reached: see fuzz.Fuzz.zombies.
+        # From here on what is cleared can be reached: see Fuzz.on_death().
         fuzz = self.fuzz
         holder = types.SimpleNamespace(things=self.things)
         self.holder = holder

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import threading
+import time
 
 import pytest
+from conftest import hop, wait_until
 
 import tpool
 
@@ -113,3 +116,64 @@ def test_to_thread_of_tpool_is_refused_after_the_shutdown_too(made):
         return await refused(lambda _: tpool.to_thread(int))
 
     assert tpool.run(main()) == "Executor shutdown has been called"
+
+
+def test_explicit_executor_is_used(run):
+    async def main():
+        with concurrent.futures.ThreadPoolExecutor(1, "mine") as executor:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(
+                executor, lambda: threading.current_thread().name
+            )
+
+    assert run(main()).startswith("mine")
+
+
+def test_default_executor_that_was_set_is_used(run):
+    async def main():
+        await hop(int)  # the loop's own is there already
+        executor = concurrent.futures.ThreadPoolExecutor(1, "mine")
+        asyncio.get_running_loop().set_default_executor(executor)
+        return await hop(lambda: threading.current_thread().name)
+
+    assert run(main()).startswith("mine")
+
+
+def test_the_loop_s_pool_can_be_named_as_executor_beside_another():
+    async def main():
+        loop = asyncio.get_running_loop()
+        pool = loop.pool
+        executor = concurrent.futures.ThreadPoolExecutor(1, "mine")
+        loop.set_default_executor(executor)
+        return (
+            await loop.run_in_executor(pool, lambda: threading.current_thread().name),
+            await hop(lambda: threading.current_thread().name),
+        )
+
+    ours, theirs = tpool.run(main())
+    assert ours.startswith("asyncio")
+    assert theirs.startswith("mine")
+    wait_until(lambda: threading.active_count() == 1)
+
+
+def test_after_shutdown_of_the_default_executor_calls_are_refused(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        await hop(int)
+        await loop.shutdown_default_executor()
+        with pytest.raises(RuntimeError, match="shutdown"):
+            await hop(int)
+
+    run(main())
+
+
+def test_shutdown_waits_for_the_call_that_runs(run):
+    done = []
+
+    async def main():
+        asyncio.get_running_loop().run_in_executor(
+            None, lambda: (time.sleep(0.05), done.append(1))
+        )
+
+    run(main())
+    assert done == [1]

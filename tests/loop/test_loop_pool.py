@@ -7,7 +7,6 @@ run_in_executor() calls in the thread's own context.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextvars
 import ctypes
 import decimal
@@ -17,25 +16,13 @@ import threading
 import weakref
 
 import pytest
-from conftest import FACTORIES, run_code, task_state, wait_until
+from conftest import FACTORIES, have_one_thread, hop, run_code, task_state, wait_until
 
 import tpool
 
 pytestmark = pytest.mark.timeout(120)
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
 local = threading.local()
-
-
-async def hop(function, *args):
-    return await asyncio.get_running_loop().run_in_executor(None, function, *args)
-
-
-def have_one_thread(loop):
-    """Have the next call be in the thread of the last one."""
-    if isinstance(loop, tpool.EventLoop):
-        loop.pool.set_threads(0, 1)
-    else:
-        loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(1))
 
 
 def precision(digits=None):

@@ -7,7 +7,10 @@ import contextlib
 import threading
 
 import pytest
-from conftest import DEADLINE_S, wait_until
+from conftest import (
+    DEADLINE_S,
+    wait_until,
+)
 
 import tpool
 
@@ -249,3 +252,46 @@ def test_iothread_in_a_worker_waits_for_its_calls(outer):
         return request.result()
 
     assert outer.submit(call).result() is False
+
+
+def test_shutdown_in_a_worker_ends(ctx):
+    pool = tpool.ThreadPool(ctx, max_threads=1)
+    assert pool.submit(pool.shutdown).result() is None
+    pool.shutdown()
+
+
+@pytest.mark.parametrize("what", ["pool", "other pool", "context"])
+def test_workers_that_shut_down_do_not_wait_for_each_other(what):
+    ctx = tpool.AioContext()
+    pools = [tpool.ThreadPool(ctx), tpool.ThreadPool(ctx)]
+    both = threading.Barrier(2)
+
+    def call(mine, other):
+        both.wait(DEADLINE_S)
+        if what == "context":
+            ctx.close()
+        else:
+            (other if what == "other pool" else mine).shutdown()
+
+    first = pools[0].submit(call, pools[0], pools[1])
+    second = pools[what != "pool"].submit(call, pools[1], pools[0])
+    if what == "context":
+        wait_until(lambda: ctx.closed)
+    else:
+        for request in (first, second):
+            assert request.exception() is None
+        ctx.close()
+
+
+def test_worker_that_owns_the_context_does_not_wait_for_its_own_call():
+    ctx = tpool.AioContext()
+    pool = tpool.ThreadPool(ctx)
+    over = threading.Event()
+
+    def call():
+        ctx.poll(False)
+        pool.shutdown()
+        over.set()
+
+    pool.submit(call)
+    assert over.wait(DEADLINE_S)

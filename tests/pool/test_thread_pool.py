@@ -13,7 +13,6 @@ from conftest import (
     poll_until,
     raiser,
     task_state,
-    wait_blocked,
     wait_until,
 )
 
@@ -309,75 +308,6 @@ def test_submit_many_whose_iterable_raises_submits_nothing(pool):
     assert (pool.stats().submitted, pool.stats().queued) == (0, 0)
 
 
-def test_shutdown_runs_what_is_queued_and_then_refuses_more(ctx):
-    ran = []
-    pool = tpool.ThreadPool(ctx, max_threads=2)
-    for i in range(100):
-        pool.submit(ran.append, i)
-    pool.shutdown()
-    pool.shutdown()
-    assert sorted(ran) == list(range(100))
-    assert pool.stats().threads == 0
-    for refused in (
-        lambda: pool.submit(int),
-        lambda: pool.submit_many(int, [()]),
-        lambda: pool.map(int, [1]),
-        lambda: pool.set_threads(1, 1),
-    ):
-        with pytest.raises(RuntimeError, match=r"cannot schedule new.*after shutdown"):
-            refused()
-
-
-def test_shutdown_without_wait_returns_while_calls_run(ctx, gate):
-    pool = tpool.ThreadPool(ctx)
-    req = pool.submit(gate.wait)
-    pool.shutdown(wait=False)
-    assert not req.done()
-    gate.set()
-    assert req.result() is True
-    pool.shutdown()
-
-
-def test_shutdown_with_cancel_futures_cancels_each_once(ctx, gate):
-    calls = []
-    pool = tpool.ThreadPool(ctx, max_threads=1)
-    running = pool.submit(gate.wait)
-    wait_until(lambda: pool.stats().running == 1)
-    queued = [pool.submit(int) for _ in range(10)]
-    for req in queued:
-        req.add_done_callback(calls.append)
-    ctx.call_soon(gate.set)
-    pool.shutdown(cancel_futures=True)
-    assert running.result() is True
-    assert calls == queued
-    assert all(req.cancelled() for req in queued)
-
-
-def test_shutdown_in_another_thread_waits_for_the_workers(ctx, gate, background):
-    pool = tpool.ThreadPool(ctx)
-    req = pool.submit(gate.wait)
-    ctx.poll(False)
-    stopper = background(pool.shutdown)
-    gate.set()
-    assert req.result() is True
-    stopper.finish()
-    assert pool.stats().threads == 0
-
-
-def test_shutdown_in_a_callback_of_the_pool_ends(ctx):
-    pool, ran = tpool.ThreadPool(ctx, max_threads=1), []
-    pool.submit(int).add_done_callback(lambda _: (pool.shutdown(), ran.append(1)))
-    pool.submit(int)
-    poll_until(ctx, lambda: ran)
-    assert pool.stats().threads == 0
-
-
-def test_shutdown_in_a_worker_ends(ctx):
-    pool = tpool.ThreadPool(ctx, max_threads=1)
-    assert pool.submit(pool.shutdown).result() is None
-    pool.shutdown()
-
-
 def test_submit_in_a_worker_is_as_good_as_any(ctx, pool):
     inner = pool.submit(pool.submit, int, "3").result()
     assert inner.result() == 3
@@ -393,79 +323,6 @@ def test_several_pools_share_one_context(ctx, pool, single):
     assert single.ctx is ctx
     requests = [p.submit(int, i) for i in range(50) for p in (pool, single)]
     assert [req.result() for req in requests] == [i for i in range(50) for _ in (0, 1)]
-
-
-def test_shut_down_pool_that_blocks_takes_no_more_of_submit_many(ctx):
-    pool = tpool.ThreadPool(ctx, max_pending=100, on_full="block")
-
-    def argtuples():
-        yield (1,)
-        pool.shutdown()
-        yield (2,)
-
-    with pytest.raises(RuntimeError, match="after shutdown"):
-        pool.submit_many(str, argtuples())
-    assert pool.stats().threads == 0
-
-
-def test_owner_that_shuts_down_hears_that_a_submit_was_taken_back(
-    ctx, background, monkeypatch
-):
-    spawning = threading.Event()
-
-    def spawn(*_):
-        spawning.set()
-        wait_blocked(ctx)
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(tpool.thread_pool, "spawn", spawn)
-    pool = tpool.ThreadPool(ctx)
-
-    def submit():
-        with pytest.raises(RuntimeError, match="can't start new thread"):
-            pool.submit(int)
-
-    submitter = background(submit)
-    assert spawning.wait(DEADLINE_S)
-    pool.shutdown()
-    submitter.finish()
-
-
-@pytest.mark.parametrize("what", ["pool", "other pool", "context"])
-def test_workers_that_shut_down_do_not_wait_for_each_other(what):
-    ctx = tpool.AioContext()
-    pools = [tpool.ThreadPool(ctx), tpool.ThreadPool(ctx)]
-    both = threading.Barrier(2)
-
-    def call(mine, other):
-        both.wait(DEADLINE_S)
-        if what == "context":
-            ctx.close()
-        else:
-            (other if what == "other pool" else mine).shutdown()
-
-    first = pools[0].submit(call, pools[0], pools[1])
-    second = pools[what != "pool"].submit(call, pools[1], pools[0])
-    if what == "context":
-        wait_until(lambda: ctx.closed)
-    else:
-        for request in (first, second):
-            assert request.exception() is None
-        ctx.close()
-
-
-def test_worker_that_owns_the_context_does_not_wait_for_its_own_call():
-    ctx = tpool.AioContext()
-    pool = tpool.ThreadPool(ctx)
-    over = threading.Event()
-
-    def call():
-        ctx.poll(False)
-        pool.shutdown()
-        over.set()
-
-    pool.submit(call)
-    assert over.wait(DEADLINE_S)
 
 
 def test_thread_that_started_a_worker_is_not_taken_to_start_one_for_ever(
@@ -500,26 +357,3 @@ def test_thread_that_started_a_worker_is_not_taken_to_start_one_for_ever(
         for request in [pool.submit(int) for _ in range(50)]:
             request.result()
     assert pool.stats().threads < 16
-
-
-def test_callbacks_are_added_while_another_thread_cancels(ctx, background):
-    for _ in range(5):
-        pool = tpool.ThreadPool(ctx, max_threads=1)
-        gate = threading.Event()
-        pool.submit(gate.wait)
-        queued = pool.submit_many(int, [()] * 5000)
-        ran, both = [], threading.Barrier(2)
-
-        def add(queued=queued, ran=ran, both=both):
-            both.wait(DEADLINE_S)
-            for number, request in enumerate(queued):
-                request.add_done_callback(lambda _, number=number: ran.append(number))
-
-        adder = background(add)
-        both.wait(DEADLINE_S)
-        pool.shutdown(wait=False, cancel_futures=True)
-        adder.finish()
-        gate.set()
-        poll_until(ctx, lambda ran=ran: len(ran) == 5000)
-        assert sorted(ran) == list(range(5000))
-        pool.shutdown()
