@@ -22,9 +22,10 @@ def test_ctrl_c_prints_complete_rounds_and_exits_130(terminal, options):
         # The third round: so two of each case are complete.
         terminal.read_until(b"round 3 of 1000000, no-op")
         child.send_signal(signal.SIGINT)
+        # First, or a full terminal would hold the child up.
+        terminal.read_until(None)
         out = child.stdout.read().decode()
         assert child.wait(TIMEOUT_S) == 130
-        terminal.read_until(None)
     assert b"Traceback" not in terminal.text
     if options:
         found = json.loads(out)

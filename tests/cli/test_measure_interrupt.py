@@ -38,9 +38,10 @@ def test_ctrl_c_prints_what_was_measured_and_exits_130(tree, terminal, mode, opt
         # The third round: so at least two of each are complete.
         terminal.read_until(f"round 3 of 1000000000, {mode}".encode())
         child.send_signal(signal.SIGINT)
+        # First, or a full terminal would hold the child up.
+        terminal.read_until(None)
         out = child.stdout.read().decode()
         assert child.wait(TIMEOUT_S) == 130
-        terminal.read_until(None)
     assert b"Traceback" not in terminal.text
     if options:
         found = json.loads(out)
