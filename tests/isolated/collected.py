@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import faulthandler
 import gc
 import sys
 import threading
 
-import tpool
+import cases
 
-faulthandler.dump_traceback_later(50, exit=True)
+import tpool
 
 closed = []
 
@@ -177,4 +176,4 @@ def pool_that_a_collection_has_left_alive_hears_of_parameters():
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[1]]()
+    cases.run(globals()[sys.argv[1]])

@@ -4,32 +4,16 @@
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import os
 import signal
 import sys
 import threading
 import time
 
+import cases
+from cases import is_blocked, skip, wait_until
+
 import tpool
-
-faulthandler.dump_traceback_later(50, exit=True)
-
-
-def wait_until(condition):
-    end = time.monotonic() + 30
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError("deadline")
-        time.sleep(0.0005)
-
-
-def asleep(ctx):
-    ctx.acquire()
-    try:
-        return ctx.notify_me >= 2
-    finally:
-        ctx.release()
 
 
 def interrupt(ready):
@@ -56,7 +40,7 @@ def check_interrupted(poll_max_ns):
         ready = (
             (lambda: time.monotonic() > started + 0.05)
             if polls
-            else lambda: asleep(ctx)
+            else lambda: is_blocked(ctx)
         )
         thread = interrupt(ready)
         try:
@@ -79,7 +63,7 @@ def loop():
 
     async def main():
         await asyncio.to_thread(int)
-        thread = interrupt(lambda: asleep(made.ctx))
+        thread = interrupt(lambda: is_blocked(made.ctx))
         try:
             await asyncio.Event().wait()
         finally:
@@ -133,6 +117,5 @@ def no_other():
 if __name__ == "__main__":
     second, case = sys.argv[1].split()
     if (threading.get_native_id() == os.getpid()) is (second == "second"):
-        print("main() runs in the first thread")
-        sys.exit(77)
-    globals()[case]()
+        skip("main() runs in the first thread")
+    cases.run(globals()[case])

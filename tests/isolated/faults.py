@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import faulthandler
 import gc
 import os
 import resource
@@ -15,29 +14,10 @@ import threading
 import time
 import weakref
 
+import cases
+from cases import is_blocked, skip, spin_until
+
 import tpool
-
-faulthandler.dump_traceback_later(50, exit=True)
-
-
-def skip(reason):
-    print(reason)
-    sys.exit(77)
-
-
-def spin_until(condition):
-    end = time.monotonic() + 30
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError("deadline")
-
-
-def blocked(ctx):
-    ctx.acquire()
-    try:
-        return ctx.notify_me >= 2
-    finally:
-        ctx.release()
 
 
 def signal_while_blocked():
@@ -47,7 +27,7 @@ def signal_while_blocked():
         req = pool.submit(gate.wait)
 
         def interrupt():
-            spin_until(lambda: blocked(ctx))
+            spin_until(lambda: is_blocked(ctx))
             os.kill(os.getpid(), signal.SIGINT)
 
         thread = threading.Thread(target=interrupt)
@@ -354,4 +334,4 @@ def pollers_and_writes():
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[1]]()
+    cases.run(globals()[sys.argv[1]])

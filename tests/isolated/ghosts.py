@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import faulthandler
 import os
 import resource
 import select
@@ -13,9 +12,9 @@ import sys
 import threading
 import time
 
-import tpool
+import cases
 
-faulthandler.dump_traceback_later(50, exit=True)
+import tpool
 
 LOOK_NS = 10_000_000  # FDMON_HAUNTED_NS
 SPAN_NS = 100_000_000
@@ -202,6 +201,6 @@ if __name__ == "__main__":
         kind
     ]()
     if rest == ["vanish"]:
-        vanish(made)
+        cases.run(vanish, made)
     else:
-        haunt(made, rest[0], rest[1] == "removed")
+        cases.run(haunt, made, rest[0], rest[1] == "removed")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The same for processes that fork."""
+"""Programs that no one should write, in processes that fork."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import sys
 import threading
 import warnings
 
-from hostile import spin_until
+import cases
+from cases import is_blocked, spin_until
 
 import tpool
 
@@ -164,7 +165,7 @@ def child_has_no_wakeup_fd_of_its_parent():
             assert signal.set_wakeup_fd(-1) == -1
 
         def fork():
-            spin_until(lambda: blocked(ctx))
+            spin_until(lambda: is_blocked(ctx))
             statuses.append(in_child(child))
             ctx.notify()
 
@@ -224,13 +225,5 @@ def status_of(pid):
     return ended[1]
 
 
-def blocked(ctx):
-    ctx.acquire()
-    try:
-        return ctx.notify_me >= 2
-    finally:
-        ctx.release()
-
-
 if __name__ == "__main__":
-    globals()[sys.argv[1]]()
+    cases.run(globals()[sys.argv[1]])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The same for event loops, ours and those that it is a guest of."""
+"""Programs that no one should write, with event loops: ours, and as a guest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import sys
 import threading
 import time
 
-from hostile import skip, spin_until
+import cases
+from cases import skip, spin_until
 from hostile_fork import in_child
 
 import tpool
@@ -325,4 +326,4 @@ def collection_asks_for_the_pool_that_is_being_made():
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[1]]()
+    cases.run(globals()[sys.argv[1]])

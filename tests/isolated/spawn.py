@@ -3,18 +3,13 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import resource
 import sys
 import threading
 
-faulthandler.dump_traceback_later(50, exit=True)
-
-
-def skip(reason):
-    print(reason)
-    sys.exit(77)
+import cases
+from cases import skip
 
 
 def no_more_threads():
@@ -75,4 +70,4 @@ def one():
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[1]]()
+    cases.run(globals()[sys.argv[1]])

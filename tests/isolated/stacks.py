@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import faulthandler
 import re
 import socket
 import sys
 import threading
 
-import tpool
+import cases
 
-faulthandler.dump_traceback_later(50, exit=True)
+import tpool
 
 
 class Nest:
@@ -109,4 +108,4 @@ def main(way):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    cases.run(main, sys.argv[1])

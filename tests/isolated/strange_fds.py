@@ -7,7 +7,6 @@ What the numbers stand for now is nobody else's to write to, read from or close.
 from __future__ import annotations
 
 import errno
-import faulthandler
 import gc
 import os
 import select
@@ -17,25 +16,12 @@ import time
 from contextlib import suppress
 from functools import partial
 
+import cases
+from cases import is_blocked, wait_until
+
 import tpool
 
-faulthandler.dump_traceback_later(50, exit=True)
 FDS = 24
-
-
-def wait_until(condition):
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
-
-
-def blocked(ctx):
-    ctx.acquire()
-    try:
-        return ctx.notify_me >= 2
-    finally:
-        ctx.release()
 
 
 def close_all():
@@ -93,7 +79,7 @@ class Fds:
 
 def sleeping_iothread_is_told(kind):
     io = tpool.IOThread()
-    wait_until(lambda: blocked(io.ctx))
+    wait_until(lambda: is_blocked(io.ctx))
     strange = kind()
     for tell in (partial(io.ctx.call_soon, int), io.ctx.notify):
         with suppress(RuntimeError):  # it may have woken, and be closed
@@ -219,4 +205,4 @@ def closed_loop_leaves_others_alone(kind):
 
 if __name__ == "__main__":
     case, kind = sys.argv[1].rsplit("-", 1)
-    globals()[case]({"files": Files, "fds": Fds}[kind])
+    cases.run(globals()[case], {"files": Files, "fds": Fds}[kind])

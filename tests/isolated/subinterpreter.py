@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import signal
 import sys
 import threading
 
-faulthandler.dump_traceback_later(50, exit=True)
+import cases
+from cases import skip
 
 CODE = """
 import tpool
@@ -31,8 +31,7 @@ def interpreters():
         try:
             import _xxsubinterpreters as module
         except ImportError:
-            print("no module for interpreters")
-            sys.exit(77)
+            skip("no module for interpreters")
     return module
 
 
@@ -92,4 +91,4 @@ def at_the_same_time():
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[1]]()
+    cases.run(globals()[sys.argv[1]])

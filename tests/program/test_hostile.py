@@ -21,9 +21,10 @@ def cases(script):
 CASES = [
     case
     for script in (
-        "hostile.py",
+        "hostile_context.py",
         "hostile_fork.py",
         "hostile_loop.py",
+        "hostile_pool.py",
         "collector.py",
         "collected.py",
     )
