@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Compile the C floors with the stress programs, as they are or mutated.
 
 The programs of ``tests/c`` and the relacy harnesses of ``tests/models`` need no

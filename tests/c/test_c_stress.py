@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The C floors under ThreadSanitizer, AddressSanitizer and UBSan, without Python."""
 
 from __future__ import annotations

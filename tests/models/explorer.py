@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Explore every interleaving of a few threads under total store order (x86, SPARC).
 
 Every thread has a FIFO store buffer: a plain store waits in it until some later

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """prepare(), check() and dispatch() of ``notify.h`` as a model, and its mutants.
 
 Thread 0 is a foreign loop: it prepares, does something else, waits on the fd for as
@@ -19,8 +20,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.explorer import BLOCKED, DONE, Program, Thread, View, explore
-from models.notify_model import AWAY, BARE, WRITTEN, poster
+from models.explorer import BLOCKED, DONE, Program, Thread, View
+from models.notify_model import (
+    AWAY,
+    BARE,
+    WRITTEN,
+    at_rest,
+    bits_of,
+    explore_with_posters,
+)
 
 FOREIGN = 1
 FOREVER = 3  # later than every timer
@@ -331,22 +339,12 @@ def _owner(scenario: Scenario, mutant: str | None, everything: int) -> Program:
 
 
 def _wrong(view: View) -> str | None:
-    at_rest = all(
-        label not in ("W", "N", "leave") and not buffer
-        for label, buffer in zip(view.labels[1:], view.buffers[1:], strict=True)
-    )
     owner, buffer = view.labels[0], view.buffers[0]
-    if owner in ("drain", "write N") or buffer or not at_rest:
+    if owner in ("drain", "write N") or buffer or not at_rest(view):
         return None
     if view.memory["fd"] and not view.memory["notified"] & WRITTEN:
         return "W: readable, and nobody says so"
     return None
-
-
-def _unfinished(view: View) -> str | None:
-    if all(label is DONE for label in view.labels):
-        return None
-    return "L: stuck in " + ", ".join(view.labels)
 
 
 def run(scenario: Scenario, mutant: str | None = None) -> int:
@@ -362,21 +360,11 @@ def run(scenario: Scenario, mutant: str | None = None) -> int:
     Raises:
         Violation: An invariant does not hold; it says which, and how it came to that.
     """
-    bits = [1 if kind == "bare" else 2 << i for i, kind in enumerate(scenario.posters)]
     set_last = [op for op in scenario.first if op.startswith(("set", "cancel"))]
     timer = TIMER if set_last and set_last[-1] != "cancel" else 0
-    memory = dict.fromkeys(("state", "notified", "list", "fd", "context", "claimed"), 0)
     names = """pc then depth raised waits told before fired got due now
         found/0 found/1 told/0 told/1 goes/by may/block told/before"""
     registers = {name.replace("/", " "): 0 for name in names.split()}
-    posters = [
-        poster(kind, bit, None)
-        for kind, bit in zip(scenario.posters, bits, strict=True)
-    ]
-    return explore(
-        [_owner(scenario, mutant, sum(bits) | timer), *posters],
-        memory,
-        [registers, *({"seen": 0} for _ in posters)],
-        always=_wrong,
-        at_end=_unfinished,
-    )
+    everything = sum(bits_of(scenario.posters)) | timer
+    owner = _owner(scenario, mutant, everything)
+    return explore_with_posters(owner, registers, scenario.posters, _wrong)

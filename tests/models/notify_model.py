@@ -1,9 +1,10 @@
+# SPDX-License-Identifier: MIT
 """The notify_me / notified handshake of ``notify.h`` as a model, and its mutants.
 
 Thread 0 is the owner, which polls until it has everything; the others post a node or a
 bare notification each. The letters of the steps are those of ``notify.h``.
 
-Invariants, as in ``design.md`` section 3:
+Invariants, as in ``notify.h``:
 
 - L, no lost wake-up: nobody is stuck before the owner has everything.
 - B, no needless write: a poster claims the write only between A and U, once for each A.
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.explorer import BLOCKED, DONE, Program, Thread, View, explore
+from models.explorer import BLOCKED, DONE, Check, Program, Thread, View, explore
 
 BARE, WRITTEN = 1, 2  # bits of `notified`
 AWAY = 1 << 10  # BLOCKED of `state`, beside notify_me
@@ -287,14 +288,18 @@ def _owner(scenario: Scenario, mutant: str | None, everything: int) -> Program:
     }
 
 
-def _wrong(view: View) -> str | None:
-    memory, owner = view.memory, view.labels[0]
-    at_rest = all(
+def at_rest(view: View) -> bool:
+    """Whether no poster is at work, nor is anything of theirs on its way."""
+    return all(
         label not in ("W", "N", "leave") and not buffer
         for label, buffer in zip(view.labels[1:], view.buffers[1:], strict=True)
     )
+
+
+def _wrong(view: View) -> str | None:
+    memory, owner = view.memory, view.labels[0]
     announced = memory["notified"] & WRITTEN or owner == "drain"
-    if at_rest and memory["fd"] and not announced:
+    if at_rest(view) and memory["fd"] and not announced:
         return "W: readable, and nobody says so"
     asleep = owner in ("blocked", "U", "re-acquire")
     if memory["context"] == OTHER and asleep and not memory["state"] & ~AWAY:
@@ -306,6 +311,32 @@ def _unfinished(view: View) -> str | None:
     if all(label is DONE for label in view.labels):
         return None
     return "L: stuck in " + ", ".join(view.labels)
+
+
+def bits_of(kinds: tuple[str, ...]) -> list[int]:
+    """Bit 0 is the bare notification; each node has a bit of its own."""
+    return [1 if kind == "bare" else 2 << i for i, kind in enumerate(kinds)]
+
+
+def explore_with_posters(
+    owner: Program,
+    registers: dict[str, int],
+    kinds: tuple[str, ...],
+    always: Check,
+    mutant: str | None = None,
+) -> int:
+    """Explore an owner, with registers of its own, and a poster of each kind."""
+    posters = [
+        poster(kind, bit, mutant)
+        for kind, bit in zip(kinds, bits_of(kinds), strict=True)
+    ]
+    return explore(
+        [owner, *posters],
+        dict.fromkeys(("state", "notified", "list", "fd", "context", "claimed"), 0),
+        [registers, *({"seen": 0} for _ in posters)],
+        always=always,
+        at_end=_unfinished,
+    )
 
 
 def run(scenario: Scenario, mutant: str | None = None) -> int:
@@ -321,18 +352,9 @@ def run(scenario: Scenario, mutant: str | None = None) -> int:
     Raises:
         Violation: An invariant does not hold; it says which, and how it came to that.
     """
-    # Bit 0 is the bare notification; each node has a bit of its own.
-    bits = [1 if kind == "bare" else 2 << i for i, kind in enumerate(scenario.posters)]
-    memory = dict.fromkeys(("state", "notified", "list", "fd", "context", "claimed"), 0)
-    owner = dict.fromkeys(("got", "batch", "raised", "list", "notified", "fired"), 0)
-    posters = [
-        poster(kind, bit, mutant)
-        for kind, bit in zip(scenario.posters, bits, strict=True)
-    ]
-    return explore(
-        [_owner(scenario, mutant, sum(bits)), *posters],
-        memory,
-        [owner, *({"seen": 0} for _ in posters)],
-        always=_wrong,
-        at_end=_unfinished,
+    kinds = scenario.posters
+    registers = ("got", "batch", "raised", "list", "notified", "fired")
+    owner = _owner(scenario, mutant, sum(bits_of(kinds)))
+    return explore_with_posters(
+        owner, dict.fromkeys(registers, 0), kinds, _wrong, mutant
     )

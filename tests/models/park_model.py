@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How workers park: protocol Q of ``request_queue.h`` as a model, and its mutants.
 
 Two submitters push one request each; two workers take, run and park. The letters of

@@ -4,7 +4,7 @@
  * floors: <stdatomic.h> becomes rl::atomic, the kernel becomes an rl event.
  *
  * Stands in for osdep.h, clock.h, event_notifier.h and parker.h, whose guards
- * it takes.  `_Atomic` is rewritten by tests/c_build.py: no macro can.
+ * it takes.  `_Atomic` is rewritten by tests/c/c_build.py: no macro can.
  */
 #ifndef TPOOL_RELACY_HARNESS_H
 #define TPOOL_RELACY_HARNESS_H

@@ -24,7 +24,7 @@ static struct {
                        {"one bare", 0, 1, false},
                        {"two nodes", 2, 0, false},
                        {"node and bare, timers", 1, 1, true},
-                   };
+};
 
 struct notify_suite : rl::test_suite<notify_suite, 1 + POSTERS> {
     struct item {

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The two wake-up protocols, proved three ways, each with faults that it must find.
 
 The models explore every interleaving under total store order. relacy compiles the real
