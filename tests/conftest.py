@@ -6,6 +6,7 @@ Deadlines turn a hang into a failure; nothing is asserted on how long it took.
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import concurrent.futures
 import contextlib
@@ -77,6 +78,15 @@ def task_state(native_id):
 
 def raiser(exc):
     raise exc
+
+
+def refuse_threads(patch):
+    """Have a MonkeyPatch refuse to start any thread, as a system may."""
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    patch.setattr(threading.Thread, "start", refuse)
 
 
 async def hop(function, *args):
@@ -219,6 +229,17 @@ def run_python(*arguments, prefix=(), env=None, status=0, timeout=60):
         pytest.skip(result.stdout.strip())
     assert result.returncode == status, said
     return result
+
+
+def cases_of(script, *parameters):
+    """Return the functions of a script of tests/isolated with those parameters."""
+    tree = ast.parse((ISOLATED / script).read_text(encoding="utf-8"))
+    return [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+        and [argument.arg for argument in node.args.args] == [*parameters]
+    ]
 
 
 @pytest.fixture

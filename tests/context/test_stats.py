@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import poll_until, task_state, wait_blocked, wait_until
+from conftest import poll_until, refuse_threads, task_state, wait_blocked, wait_until
 
 import tpool
 
@@ -101,11 +101,8 @@ def test_every_request_is_completed_or_cancelled_in_the_end(ctx, single, gate):
 
 
 def test_thread_that_could_not_be_started_is_counted(ctx, monkeypatch):
-    def refuse(self):
-        raise RuntimeError("can't start new thread")
-
     with tpool.ThreadPool(ctx) as pool:
-        monkeypatch.setattr("threading.Thread.start", refuse)
+        refuse_threads(monkeypatch)
         with pytest.raises(RuntimeError, match="can't start new thread"):
             pool.submit(int)
         assert pool.stats().spawn_failures == 1

@@ -3,26 +3,19 @@
 
 from __future__ import annotations
 
-import ast
 import os
 
 import pytest
-from conftest import ISOLATED
+from conftest import cases_of
 
 pytestmark = [
     pytest.mark.timeout(60),
     pytest.mark.skipif(not hasattr(os, "eventfd"), reason="the system has no eventfd"),
 ]
 SCRIPT = "strange_fds.py"
-CASES = [
-    node.name
-    for node in ast.parse((ISOLATED / SCRIPT).read_text(encoding="utf-8")).body
-    if isinstance(node, ast.FunctionDef)
-    and [arg.arg for arg in node.args.args] == ["kind"]
-]
 
 
 @pytest.mark.parametrize("kind", ["files", "fds"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", cases_of(SCRIPT, "kind"))
 def test_nothing_is_done_to_what_the_numbers_stand_for_now(isolated, case, kind):
     isolated(SCRIPT, f"{case}-{kind}")

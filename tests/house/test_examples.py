@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import importlib.util
 import runpy
-import subprocess
-import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_python
 
 import tpool
 
@@ -36,14 +34,8 @@ def load(name):
 
 
 def run(name, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-X", "dev", EXAMPLES / f"{name}.py", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (0, "45\n"), done.stderr
+    said = run_python("-X", "dev", EXAMPLES / f"{name}.py", *arguments)
+    assert said.stdout == "45\n", said.stderr
 
 
 def test_every_example_is_run():

@@ -9,7 +9,6 @@ import gc
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from contextlib import closing
@@ -194,13 +193,7 @@ def test_debug_mode_by_the_environment_is_that_of_the_stock_loop():
     )
     said = []
     for name in FACTORIES:
-        done = subprocess.run(
-            [sys.executable, "-c", code, name],
-            capture_output=True,
-            text=True,
-            check=True,
-            env={**os.environ, "PYTHONASYNCIODEBUG": "1"},
-        )
+        done = run_code(code, name, env={"PYTHONASYNCIODEBUG": "1"})
         assert "was never awaited" in done.stderr
         said.append(done.stdout)
     assert said[0].startswith("True 0\nNon-thread-safe operation")

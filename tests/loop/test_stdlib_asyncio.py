@@ -4,11 +4,8 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
-import sys
 
 import pytest
-from conftest import ISOLATED
 
 pytestmark = pytest.mark.timeout(120)
 # Modules of test.test_asyncio that run on the loop they find; test_tasks and
@@ -43,13 +40,7 @@ STDLIB_TESTS = [
     reason="this Python has no test.test_asyncio",
 )
 @pytest.mark.parametrize("module", STDLIB_TESTS)
-def test_the_standard_library_s_own_tests_pass(module):
+def test_the_standard_library_s_own_tests_pass(isolated, module):
     if importlib.util.find_spec(f"test.test_asyncio.test_{module}") is None:
         pytest.skip("this Python has no such module")
-    done = subprocess.run(
-        [sys.executable, ISOLATED / "stdlib_asyncio.py", f"test_{module}"],
-        capture_output=True,
-        text=True,
-        timeout=110,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    isolated("stdlib_asyncio.py", f"test_{module}", timeout=110)

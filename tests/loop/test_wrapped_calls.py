@@ -12,7 +12,15 @@ import weakref
 from contextlib import closing
 
 import pytest
-from conftest import DEADLINE_S, FACTORIES, have_one_thread, hop, raiser, wait_until
+from conftest import (
+    DEADLINE_S,
+    FACTORIES,
+    have_one_thread,
+    hop,
+    raiser,
+    refuse_threads,
+    wait_until,
+)
 from wrapping import span, wrapping
 
 import tpool
@@ -179,12 +187,9 @@ def test_storm_of_cancellations_loses_nothing(run, wrap):
 def test_a_thread_that_cannot_be_started_is_said_at_once(run, wrap, monkeypatch):
     wrap()
 
-    def refuse(thread):
-        raise RuntimeError("can't start new thread")
-
     async def main():
         with monkeypatch.context() as patch:
-            patch.setattr(threading.Thread, "start", refuse)
+            refuse_threads(patch)
             with pytest.raises(RuntimeError, match="start new thread"):
                 await hop(int)
         return await hop(str, 7)

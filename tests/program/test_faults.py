@@ -17,6 +17,7 @@ import pytest
 from conftest import (
     DEADLINE_S,
     poll_until,
+    refuse_threads,
     spin,
     traced,
     wait_blocked,
@@ -161,20 +162,12 @@ def test_f18_context_collected_while_workers_run_leaves_nothing(isolated, case):
     isolated("faults.py", case)
 
 
-@pytest.fixture
-def no_threads(monkeypatch):
-    def refuse(self):
-        raise RuntimeError("can't start new thread")
-
-    return lambda: monkeypatch.setattr("threading.Thread.start", refuse)
-
-
-def test_f20_no_new_thread_but_one_there_runs_all(ctx, no_threads, gate):
+def test_f20_no_new_thread_but_one_there_runs_all(ctx, monkeypatch, gate):
     with tpool.ThreadPool(ctx) as pool:
         started, ran = threading.Event(), []
         first = pool.submit(lambda: (started.set(), gate.wait())[1])
         started.wait()
-        no_threads()
+        refuse_threads(monkeypatch)
         requests = [pool.submit(ran.append, i) for i in range(5)]
         requests += pool.submit_many(ran.append, [(5,), (6,)])
         assert pool.stats().spawn_failures > 0
@@ -190,10 +183,10 @@ def test_f20_system_out_of_threads_with_one_worker(isolated):
     isolated("spawn.py", "one")
 
 
-def test_f21_no_thread_at_all_takes_the_request_back(ctx, no_threads):
+def test_f21_no_thread_at_all_takes_the_request_back(ctx, monkeypatch):
     ran = []
     with tpool.ThreadPool(ctx, min_threads=0) as pool:
-        no_threads()
+        refuse_threads(monkeypatch)
         for call in (
             lambda: pool.submit(ran.append, 1),
             lambda: pool.submit_many(ran.append, [(1,), (2,)]),

@@ -3,23 +3,12 @@
 
 from __future__ import annotations
 
-import ast
-
 import pytest
-from conftest import ISOLATED
+from conftest import cases_of
 
 pytestmark = pytest.mark.timeout(120)
-
-
-def cases(script):
-    tree = ast.parse((ISOLATED / script).read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and not node.args.args:
-            yield script, node.name
-
-
 CASES = [
-    case
+    (script, case)
     for script in (
         "hostile_context.py",
         "hostile_fork.py",
@@ -28,7 +17,7 @@ CASES = [
         "collector.py",
         "collected.py",
     )
-    for case in cases(script)
+    for case in cases_of(script)
 ]
 
 

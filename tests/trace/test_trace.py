@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from conftest import run_code, wait_blocked, wait_until
+from conftest import refuse_threads, run_code, wait_blocked, wait_until
 
 import tpool
 from tpool import trace
@@ -333,10 +333,7 @@ def test_a_thread_records_until_it_ends_and_a_ctrl_c_loses_nothing(tmp_path):
 
 
 def test_a_reader_that_cannot_be_started_leaves_tracing_off(tmp_path, monkeypatch):
-    def fail(_):
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", fail)
+    refuse_threads(monkeypatch)
     with pytest.raises(RuntimeError, match="start"):
         trace.record(tmp_path / "trace.json").__enter__()
     assert not trace.enabled()
