@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""Each benchmark runs, and prints and writes what it promises."""
+
 from __future__ import annotations
 
 import importlib.util

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""Which way `tpool bench` recommends, with limits and without."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""The cases and the ways that `tpool bench` measures."""
+
 from __future__ import annotations
 
 from time import perf_counter_ns

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""`tpool info`: what it says of the machine and of the tuning."""
+
 from __future__ import annotations
 
 import dataclasses

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""The picture that `tpool bench --plot` draws."""
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""What becomes of the calls that were measured: a point a case and way."""
+
 from __future__ import annotations
 
 import sys

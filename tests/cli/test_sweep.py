@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""The order in which `tpool bench` measures, and how long."""
+
 from __future__ import annotations
 
 import dataclasses

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""AioContext: its parameters, its turns, its owner and its end."""
+
 from __future__ import annotations
 
 import gc

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""Bottom halves: when they run, how often, and whose order they keep."""
+
 from __future__ import annotations
 
 import gc

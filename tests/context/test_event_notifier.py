@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""EventNotifier: what it says to another thread, and its fd."""
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""Handlers of fds: what is called for which event, and what they may do."""
+
 from __future__ import annotations
 
 import gc

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""IOThread: a context that has a thread of its own."""
+
 from __future__ import annotations
 
 import threading

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""What contexts and pools count."""
+
 from __future__ import annotations
 
 import dataclasses

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""Timers: never early, in their order, and moved or cancelled in time."""
+
 from __future__ import annotations
 
 import random

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""Request: its states, its result, its callbacks and its cancellation."""
+
 from __future__ import annotations
 
 import concurrent.futures

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""ThreadPool: how calls are made, and in which threads."""
+
 from __future__ import annotations
 
 import contextvars

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""Contexts and pools in interpreters with a GIL of their own."""
+
 from __future__ import annotations
 
 import sys

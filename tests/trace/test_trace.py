@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+"""What tracing records, and how it is read, lost and written."""
+
 from __future__ import annotations
 
 import itertools
