@@ -13,6 +13,7 @@ import contextlib
 import gc
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ import _tuner
 import pytest
 
 import tpool
+from tpool.loop.selector import AioSelector
 
 DEADLINE_S = 30.0
 TERMINAL_S = 120.0  # until a child has written something
@@ -159,6 +161,20 @@ def single(ctx):
     """Return a pool of one worker at most."""
     with tpool.ThreadPool(ctx, max_threads=1) as threads:
         yield threads
+
+
+@pytest.fixture
+def selector():
+    with AioSelector() as made:
+        yield made
+
+
+@pytest.fixture
+def pair():
+    """Return two sockets, each the other's end."""
+    left, right = socket.socketpair()
+    with left, right:
+        yield left, right
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,6 @@ import c_build
 import pytest
 from conftest import poll_until, traced
 
-from tpool.loop.selector import AioSelector
-
 pytestmark = pytest.mark.timeout(120)
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 # Whatever tells something about an fd, or asks it; a wait asks for its own besides.
@@ -65,12 +63,6 @@ def test_each_change_costs_one_call_at_most(tmp_path, flags):
         assert seen[name].total() <= 1, seen
     for name in ("add anew", "set anew"):  # the number stands for something else
         assert seen[name].total() <= 2, seen
-
-
-@pytest.fixture
-def selector():
-    with AioSelector() as made:
-        yield made
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import resource
 import selectors
-import socket
 import threading
 import time
 
@@ -16,19 +15,6 @@ from conftest import spin
 from tpool.loop.selector import AioSelector
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
-
-
-@pytest.fixture
-def selector():
-    with AioSelector() as made:
-        yield made
-
-
-@pytest.fixture
-def pair():
-    left, right = socket.socketpair()
-    with left, right:
-        yield left, right
 
 
 def test_select_returns_the_key_and_the_event_of_what_is_ready(selector, pair):

@@ -254,19 +254,6 @@ def test_the_same_as_the_stock_selector(case, tmp_path):
 
 
 @pytest.fixture
-def pair():
-    left, right = socket.socketpair()
-    with left, right:
-        yield left, right
-
-
-@pytest.fixture
-def selector():
-    with AioSelector() as made:
-        yield made
-
-
-@pytest.fixture
 def watch(selector, monkeypatch):
     """Return the list of what _watch_fd() raises, in turn, instead of anything."""
 
