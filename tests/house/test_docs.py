@@ -51,7 +51,9 @@ def test_code_of_a_page_runs_and_prints_what_it_says(code, tmp_path):
         timeout=60,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    # Of asyncio, by -X dev; on a busy machine anything takes long.
+    errors = re.sub(r"^Executing .* took .* seconds\n", "", done.stderr, flags=re.M)
+    assert (done.returncode, errors) == (0, "")
     said = done.stdout.splitlines()
     for expected in re.findall(r"^ *print\(.*\)  # (.*)$", code, re.M):
         assert expected in said
