@@ -13,7 +13,7 @@ from pathlib import Path
 CSRC = Path(__file__).parents[1] / "tpool" / "csrc"
 FILES = ("poll_tuner", "poll_history", "poll_source", "call_source")
 KEEP, GROW, SHRINK = range(3)  # enum poll_verdict
-BLOCK, POLL, NAP, HOPELESS = range(4)  # enum call_choice
+QUIET, BLOCK, HOPELESS, NAP, POLL = range(5)  # enum wait_choice
 
 _ns = ctypes.c_int64
 
@@ -66,7 +66,7 @@ class SleepCosts(ctypes.Structure):
 
 
 class Plan(ctypes.Structure):
-    """struct call_plan."""
+    """struct wait_plan."""
 
     _fields_ = (("choice", ctypes.c_int), ("window_ns", _ns), ("nap_ns", _ns))
 

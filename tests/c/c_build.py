@@ -49,7 +49,8 @@ PROGRAMS = {
     "stress_trace_ring": ("base/trace_ring",),
     "stress_turn": (
         *("turn/turn", "turn/foreign", "turn/wait", "turn/poll_phase"),
-        *("turn/poll_tune", "turn/dispatch", "aio/fd_table", "aio/timer_heap"),
+        *("turn/dispatch", "source/bare_notify", "source/calls", "source/fds"),
+        *("aio/source", "aio/fd_table", "aio/timer_heap"),
         *("aio/core", "aio/handoff", "base/cpu", "base/trace_ring", *CALLS, *NOTIFY),
     ),
     "notify_lockstep": NOTIFY,
@@ -438,6 +439,20 @@ UNIT_MUTANTS = {
             "turn/foreign.c",
             "hit > 0 || !notify_may_block(notify, &c->core->list)",
             "hit > 0",
+            ("unit",),
+        ),
+        Mutant(
+            "a word of a source is not looked at",
+            "turn/poll_phase.c",
+            "all->peeks[all->n++] = s->peek;",
+            "(void)all;",
+            ("unit",),
+        ),
+        Mutant(
+            "the sources are not dispatched",
+            "turn/turn.c",
+            "s->ops->dispatch ? s->ops->dispatch(s, c, w, progress) : 0;",
+            "0;",
             ("unit",),
         ),
         Mutant(

@@ -11,6 +11,7 @@
 static struct aio_core *core;
 static struct trace trace; /* off */
 static struct fdmon monitor;
+static const struct aio_peeks none;
 static uint64_t rounds = 10000;
 
 struct item {
@@ -48,7 +49,7 @@ static uint64_t turn(struct rng *r, uint64_t expected[POSTERS])
     bool fired = false;
 
     notify_raise(&core->notify, NOTIFY_STEP);
-    if (!aio_poll_phase(core, clock_now_ns() + poll_ns) &&
+    if (!aio_poll_phase(core, clock_now_ns() + poll_ns, &none) &&
         notify_may_block(&core->notify, &core->list)) {
         fired = aio_poll_block(core, &monitor, STRESS_DEADLINE_NS, events) == 1;
         assert(fired);
@@ -77,20 +78,27 @@ static void test_bounds(void)
     int64_t begin_ns = clock_now_ns();
     struct completion_node node;
     pthread_t thread;
+    _Atomic uint32_t word = 2;
+    struct aio_peeks words = {2, {{&word, 2, 2}, {&word, 1, 0}}};
 
     /* Only ever busy-waits for a partner on another CPU. */
     atomic_store_explicit(&core->cpus.single, false, memory_order_relaxed);
     assert(!aio_poll_progress(core));
-    assert(!aio_poll_phase(core, begin_ns + NS_PER_MS));
+    assert(!aio_poll_phase(core, begin_ns + NS_PER_MS, &none));
     assert(clock_now_ns() - begin_ns >= NS_PER_MS);
     atomic_store_explicit(&core->cpus.single, true, memory_order_relaxed);
-    assert(!aio_poll_phase(core, INT64_MAX));
+    assert(!aio_poll_phase(core, INT64_MAX, &none));
     aio_core_post(core, &node);
-    assert(aio_poll_progress(core) && aio_poll_phase(core, INT64_MAX));
+    assert(aio_poll_progress(core) && aio_poll_phase(core, INT64_MAX, &none));
     assert(completion_list_take(&core->list) == &node);
     notify_bare(&core->notify);
-    assert(aio_poll_phase(core, 0));
+    assert(aio_poll_phase(core, 0, &none));
     notify_accept(&core->notify, false);
+    assert(!aio_poll_phase(core, 0, &words));
+    atomic_store_explicit(&word, 6, memory_order_relaxed);
+    assert(!aio_poll_phase(core, 0, &words)); /* not of the mask */
+    atomic_store_explicit(&word, 7, memory_order_relaxed);
+    assert(aio_poll_phase(core, INT64_MAX, &words));
     /* The hand-overs return although the other side never answers ... */
     atomic_store_explicit(&core->cpus.single, false, memory_order_relaxed);
     begin_ns = clock_now_ns();

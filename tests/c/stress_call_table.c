@@ -50,7 +50,7 @@ static void test_fast_beside_slow(void)
     static struct call_table t;
     struct sleep_costs costs;
     struct call_place *fast, *slow;
-    struct call_plan plan;
+    struct wait_plan plan;
 
     sleep_costs_init(&costs);
     call_table_init(&t);
@@ -70,9 +70,9 @@ static void test_fast_beside_slow(void)
         call_table_tune(&t, &params, fast, 10000);
         call_place_done(fast, 10000);
     }
-    assert(plan.choice == CALL_POLL && plan.window_ns == params.max_ns);
+    assert(plan.choice == WAIT_POLL && plan.window_ns == params.max_ns);
     /* What is left is the slow one. */
-    assert(call_table_plan(&t, &params, &costs, 1, 0, 0).choice == CALL_BLOCK);
+    assert(call_table_plan(&t, &params, &costs, 1, 0, 0).choice == WAIT_BLOCK);
     /* Nothing is known of a place that another callable has taken. */
     call_table_reset(&t);
     assert(call_table_plan(&t, &params, &costs, 1, 0, 0).window_ns == 0);
@@ -119,7 +119,7 @@ int main(int argc, char **argv)
         uint32_t k = rng_below(&r, SUBMITTERS);
         struct call_place *p = atomic_load_explicit(&handed[k],
                                                     memory_order_acquire);
-        struct call_plan plan = call_table_plan(&table, &params, &costs,
+        struct wait_plan plan = call_table_plan(&table, &params, &costs,
                                                 1 + rng_below(&r, 3), 0, 1000);
 
         assert(plan.window_ns >= 0 && plan.window_ns <= params.max_ns);

@@ -4,6 +4,9 @@
  * notifications of other threads in lock-step, nested turns, foreign waits, errors that
  * the host raises, and a close while others still post.
  */
+#include "source/bare_notify.h"
+#include "source/calls.h"
+#include "source/fds.h"
 #include "stress.h"
 #include "turn/foreign.h"
 #include "turn/turn.h"
@@ -33,7 +36,17 @@ struct reader {
     atomic_bool free;
 };
 
+/* A source of its own: a word that others set, and wake nobody. */
+struct doorbell {
+    struct aio_source source;
+    _Atomic uint32_t word;
+    uint64_t seen;
+};
+
 static struct aio_context ctx;
+static struct aio_source calls, fds;
+static struct bare_notify bare;
+static struct doorbell doorbell;
 static struct trace trace; /* off */
 static const struct event_notifier no_pipe = {.rfd = -1, .wfd = -1};
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the language */
@@ -44,6 +57,17 @@ static uint64_t rounds = 3000, ticks, raised, nested;
 static atomic_bool closing;
 static struct rng owner_rng;
 
+/* How a context is used. */
+struct way {
+    int64_t poll_max_ns;
+    int posters; /* one alone: nobody else's wake-up hides a lost one */
+    bool fds, timers;
+    bool interleaved; /* it is an event loop's */
+    bool doorbell;    /* polled for, for as long as it takes */
+    bool close; /* while the posters go on: what they deliver then is dropped */
+};
+
+static const struct way *way;
 /* The host: a lock that is taken by others too, and signal handlers that raise. */
 
 static void leave(struct aio_context *c, bool blocks)
@@ -77,7 +101,8 @@ static void unguard(struct aio_context *c)
 static int signals(struct aio_context *c)
 {
     (void)c;
-    if (rng_below(&owner_rng, 64) == 0) {
+    /* Not where that would end a wait for what wakes nobody. */
+    if (!way->doorbell && rng_below(&owner_rng, 64) == 0) {
         raised++;
         return AIO_RAISED;
     }
@@ -94,21 +119,13 @@ static const struct aio_host host = {
     .pass_on = unguard,
 };
 
-/* How a context is used. */
-struct way {
-    int64_t poll_max_ns;
-    int posters; /* one alone: nobody else's wake-up hides a lost one */
-    bool fds, timers;
-    bool close; /* while the posters go on: what they deliver then is dropped */
-};
-
-static const struct way *way;
 static uint64_t until_ticks;
 
 /* Whether nothing is on its way any more. */
 static bool is_done(void)
 {
     bool done = (!way->fds || reader.seen >= rounds) &&
+                (!way->doorbell || doorbell.seen >= rounds) &&
                 (!way->timers || ticks >= until_ticks);
 
     for (int i = 0; i < way->posters; i++) {
@@ -252,6 +269,38 @@ static const struct fd_handler_ops reader_ops = {
     .free = free_nothing,
 };
 
+static int plan_doorbell(struct aio_source *s, struct aio_context *c,
+                         struct aio_wait *w, struct wait_plan *out)
+{
+    (void)s;
+    (void)c;
+    (void)w;
+    if (!is_done()) {
+        *out = (struct wait_plan){WAIT_POLL, LOST_NS, 0};
+    }
+    return 0;
+}
+
+static int answer_doorbell(struct aio_source *s, struct aio_context *c,
+                           struct aio_wait *w, bool *progress)
+{
+    struct doorbell *d = container_of(s, struct doorbell, source);
+
+    (void)c;
+    (void)w;
+    if (atomic_exchange_explicit(&d->word, 0, memory_order_acq_rel)) {
+        d->seen++;
+        *progress = true;
+        nest(true);
+    }
+    return 0;
+}
+
+static const struct aio_source_ops doorbell_ops = {
+    .plan = plan_doorbell,
+    .dispatch = answer_doorbell,
+};
+
 static void lost(int fd, int err)
 {
     fprintf(stderr, "lost fd %d: %d\n", fd, err);
@@ -322,9 +371,42 @@ static void *write_often(void *arg)
     return arg;
 }
 
+static void *ring_often(void *arg)
+{
+    struct rng r;
+
+    rng_init(&r, POSTERS + 1);
+    for (uint64_t i = 0; i < rounds; i++) {
+        WAIT_UNTIL(!atomic_load_explicit(&doorbell.word, memory_order_acquire));
+        random_delay(&r);
+        atomic_store_explicit(&doorbell.word, 1, memory_order_release);
+    }
+    return arg;
+}
+
+static void add_sources(void)
+{
+    memset(&doorbell, 0, sizeof(doorbell));
+    fds_init(&fds);
+    aio_source_add(&ctx, &fds);
+    calls_init(&calls);
+    aio_source_add(&ctx, &calls);
+    if (way->interleaved) {
+        ctx.interleaved = true;
+        fds.look_ns = FD_LOOK_NS;
+        bare_notify_init(&bare);
+        aio_source_add(&ctx, &bare.source);
+    }
+    if (way->doorbell) {
+        doorbell.source.ops = &doorbell_ops;
+        doorbell.source.peek = (struct aio_peek){&doorbell.word, UINT32_MAX, 0};
+        aio_source_add(&ctx, &doorbell.source);
+    }
+}
+
 static void open_context(int64_t poll_max_ns, bool ticks_too)
 {
-    int fds[2];
+    int ends[2];
 
     memset(&ctx, 0, sizeof(ctx));
     ctx.host = &host;
@@ -336,14 +418,17 @@ static void open_context(int64_t poll_max_ns, bool ticks_too)
     ctx.fds.own[0] = &ctx.core->notify.notifier;
     ctx.fds.lost = lost;
     assert(fdmon_add_own(&ctx.fdmon, ctx.fds.own[0]) == 0);
+    add_sources();
     /* As if calls were in flight, or nothing is polled for. */
     atomic_store_explicit(&ctx.core->in_flight, 1, memory_order_relaxed);
-    assert(pipe2(fds, O_NONBLOCK) == 0);
+    assert(pipe2(ends, O_NONBLOCK) == 0);
     reader = (struct reader){
-        .base = {.ops = &reader_ops, .fd = fds[0], .events = FDMON_READ},
-        .write_fd = fds[1]};
+        .base = {.ops = &reader_ops, .fd = ends[0], .events = FDMON_READ},
+        .write_fd = ends[1]};
     atomic_init(&reader.free, true);
-    assert(fds_set(&ctx.fds, &ctx.fdmon, &reader.base, false) == 0);
+    if (way->fds) { /* it is blind: nothing is polled for, but by an event loop */
+        assert(fds_set(&ctx.fds, &ctx.fdmon, &reader.base, false) == 0);
+    }
     timer_init(&ticker, &ticker_ops);
     if (ticks_too) {
         assert(timers_mod(&ctx.timers, &ticker, clock_now_ns(), false) == 1);
@@ -358,7 +443,7 @@ static void close_context(void)
     ctx.closed = true;
     aio_core_close(ctx.core);
     fds_cleanup(&ctx.fds);
-    assert(reader.base.refs == -1);
+    assert(!way->fds || reader.base.refs == -1);
     timers_cleanup(&ctx.timers);
     for (int i = 0; i < 2; i++) {
         for (struct completion_node *n = lists[i], *next; n; n = next) {
@@ -373,7 +458,7 @@ static void close_context(void)
 
 static void use(void)
 {
-    pthread_t posters[POSTERS], writer = 0;
+    pthread_t posters[POSTERS], writer = 0, ringer = 0;
 
     until_ticks = ticks + rounds / 4;
     open_context(way->poll_max_ns, way->timers);
@@ -390,6 +475,9 @@ static void use(void)
     if (way->fds) {
         writer = thread_start(write_often, NULL);
     }
+    if (way->doorbell) {
+        ringer = thread_start(ring_often, NULL);
+    }
     pthread_mutex_lock(&lock);
     while (!is_done()) {
         turn(true);
@@ -401,6 +489,9 @@ static void use(void)
     pthread_mutex_unlock(&lock);
     if (way->fds) {
         thread_join(writer);
+    }
+    if (way->doorbell) {
+        thread_join(ringer);
     }
     for (int i = 0; i < way->posters; i++) {
         void *posted;
@@ -424,13 +515,17 @@ int main(int argc, char **argv)
         {0, .posters = POSTERS, .fds = true, .timers = true},
         {100000, .posters = POSTERS, .fds = true, .timers = true},
         {100000, .posters = POSTERS, .fds = true, .close = true},
+        {100000, .posters = 1, .fds = true, .interleaved = true},
+        {100000, .doorbell = true},
     };
 
     rounds = count_arg(argc, argv, rounds);
     rng_init(&owner_rng, 100 + seed_arg(argc, argv));
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         way = &ways[i];
-        use();
+        if (!way->doorbell || cpu_usable() > 1) {
+            use(); /* nobody polls for a doorbell where there is one CPU */
+        }
     }
     assert(ticks && raised && nested);
     printf("turn: %llu ticks, %llu nested turns, %llu raised\n",

@@ -93,7 +93,7 @@ static struct call_source *source_of(struct call_place *p, int64_t poll_ns)
     return &p->source;
 }
 
-struct call_plan call_table_plan(struct call_table *t,
+struct wait_plan call_table_plan(struct call_table *t,
                                  const struct poll_params *params,
                                  const struct sleep_costs *costs,
                                  uint32_t in_flight, int64_t poll_ns,
@@ -101,7 +101,7 @@ struct call_plan call_table_plan(struct call_table *t,
 {
     struct call_place *last = atomic_load_explicit(&t->last,
                                                    memory_order_relaxed);
-    struct call_plan best = {.choice = CALL_BLOCK};
+    struct wait_plan best = {.choice = WAIT_BLOCK};
 
     if (last && in_flight_at(last) == in_flight) {
         int64_t age_ns = now_ns - atomic_load_explicit(&last->submit_ns,
@@ -112,7 +112,7 @@ struct call_plan call_table_plan(struct call_table *t,
     }
     for (int i = 0; i < CALL_PLACES; i++) {
         struct call_place *p = &t->places[i];
-        struct call_plan plan;
+        struct wait_plan plan;
 
         if (in_flight_at(p)) {
             plan = call_source_plan(source_of(p, poll_ns), params, costs, -1);

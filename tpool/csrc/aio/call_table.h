@@ -45,7 +45,7 @@ void call_place_done(struct call_place *place, int64_t took_ns);
  * Owner, in_flight calls in flight.  What to do about them; poll_ns: the window
  * to start with for a callable that nothing is known of.
  */
-struct call_plan call_table_plan(struct call_table *t,
+struct wait_plan call_table_plan(struct call_table *t,
                                  const struct poll_params *params,
                                  const struct sleep_costs *costs,
                                  uint32_t in_flight, int64_t poll_ns,

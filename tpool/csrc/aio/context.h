@@ -8,10 +8,14 @@
 
 #include "aio/core.h"
 #include "aio/fd_table.h"
+#include "aio/source.h"
 #include "aio/timer_heap.h"
-#include "tune/poll_tuner.h"
 
-struct aio_context;
+/*
+ * Between two looks at the fds of an interleaved context: a look costs about
+ * 0.3 us, and a socket waits no longer than this for a poll phase.
+ */
+#define FD_LOOK_NS 10000
 
 /* Owner.  Those that return an int: 0, or AIO_RAISED. */
 struct aio_host {
@@ -35,6 +39,7 @@ struct aio_stats {
     counter64 wake_ns; /* what a wake-up takes: the last value, no sum */
 };
 
+/* One wait of a turn, and what its sources keep of it. */
 struct aio_wait {
     uint64_t
         poll; /* which one: aio_context.polls, unless one was nested in it */
@@ -44,11 +49,15 @@ struct aio_wait {
     int64_t nap_ns;      /* until then it sleeps, and polls after; 0: none */
     int64_t polled_ns;   /* how long, in the block that is being ended */
     int64_t polled_from_ns;
+    bool foreign; /* a foreign loop's */
     bool work;    /* completions are expected: requests are in flight */
     bool arrived; /* work came, whatever became of it */
-    bool looks;   /* at fds while it polls, now and then */
-    struct call_plan plan;        /* what to do about the calls in flight */
-    struct fd_handler **pollable; /* ended by NULL, or NULL */
+    struct wait_plan plan; /* of all sources */
+    struct aio_peeks peeks;
+    int64_t look_ns, host_look_ns; /* until the next; 0: nobody does */
+    void *
+        host_state; /* what the source asks that looks with the host, or NULL */
+    int begun;      /* of that, by begin() */
     struct fdmon_event events[FDMON_BATCH];
     int n_events;
     uint64_t removals; /* of the handler table when events was filled */
@@ -70,7 +79,7 @@ struct aio_context {
     int poll_depth; /* polls inside each other */
     uint64_t polls; /* ever begun */
     struct poll_params params;
-    int64_t poll_ns;   /* window of the calls that were waited for last */
+    struct aio_source *sources;
     int64_t looked_ns; /* when the fds were looked at last */
     int64_t cpus_ns;   /* when the usable CPUs were counted last */
     int64_t shown_ns;  /* when its fds were seen to be its own */
@@ -78,12 +87,10 @@ struct aio_context {
     struct fd_table fds;
     struct timer_heap timers;
     /*
-     * A foreign loop's own: its poll phase looks at the fds too, so a handler
+     * An event loop's own: its poll phase looks at the fds too, so a handler
      * without io_poll does not turn polling off.
      */
     bool interleaved;
-    int64_t notify_poll_ns;  /* window of notify(), if interleaved */
-    uint32_t notify_missed;  /* waits in a row without one */
     int64_t told_ns;         /* until then a foreign loop waits; -1: for ever */
     int64_t foreign_wait_ns; /* a foreign loop's wait began so; 0: none did */
     struct cpu_parting parting;

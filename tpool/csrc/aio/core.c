@@ -102,11 +102,12 @@ bool aio_poll_progress(struct aio_core *core)
            notify_is_notified(&core->notify);
 }
 
-bool aio_poll_phase(struct aio_core *core, int64_t deadline_ns)
+bool aio_poll_phase(struct aio_core *core, int64_t deadline_ns,
+                    const struct aio_peeks *peeks)
 {
     do {
         for (int i = 0; i < SPINS_PER_CLOCK; i++) {
-            if (aio_poll_progress(core)) {
+            if (aio_poll_progress(core) || aio_peek_any(peeks)) {
                 return true;
             }
             cpu_relax();

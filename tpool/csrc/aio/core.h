@@ -8,6 +8,7 @@
 #include "aio/call_table.h"
 #include "aio/fdmon.h"
 #include "aio/notify.h"
+#include "aio/peek.h"
 #include "base/cpu.h"
 #include "base/trace_ring.h"
 #include "queue/work.h"
@@ -113,10 +114,12 @@ void aio_core_post(struct aio_core *core, struct completion_node *node);
 bool aio_poll_progress(struct aio_core *core);
 
 /*
- * Owner, GIL released, notify_me raised.  Busy-waits until there is progress;
- * false at the deadline, or where the worker is seen to need this CPU.
+ * Owner, GIL released, notify_me raised.  Busy-waits until there is progress, or one
+ * of peeks tells of work; false at the deadline, or where the worker is seen to need
+ * this CPU.
  */
-bool aio_poll_phase(struct aio_core *core, int64_t deadline_ns);
+bool aio_poll_phase(struct aio_core *core, int64_t deadline_ns,
+                    const struct aio_peeks *peeks);
 
 /*
  * Owner, GIL and context released, after notify_may_block().  Waits for fds and

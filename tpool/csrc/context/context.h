@@ -13,6 +13,7 @@
 #include "queue/work.h"
 #include "py/owner.h"
 #include "py/signals.h"
+#include "source/bare_notify.h"
 
 typedef struct {
     PyObject_HEAD
@@ -29,6 +30,9 @@ typedef struct {
     struct lock_hold hold; /* of the owner, while it blocks */
     PyThreadState *thread; /* the same, while it is without the GIL */
     struct aio_context aio;
+    /* What it waits for. */
+    struct aio_source calls, io_poll, fds;
+    struct bare_notify bare_notify;
 } AioContextObject;
 
 /* Context acquired and not closed: 0, or -1 with an exception and released. */

@@ -66,18 +66,13 @@ static PyObject *get_poll_hybrid(AioContextObject *c, void *Py_UNUSED(closure))
 
 static PyObject *get_poll_ns(AioContextObject *c, void *Py_UNUSED(closure))
 {
-    int64_t poll_ns;
+    int64_t poll_ns = 0;
 
     if (owner_acquire(&c->owner) < 0) {
         return NULL;
     }
-    poll_ns = c->aio.poll_ns;
-    for (int fd = 0; fd < c->aio.fds.size; fd++) {
-        struct fd_handler *h = c->aio.fds.by_fd[fd];
-
-        if (h && h->poll_ns > poll_ns) {
-            poll_ns = h->poll_ns;
-        }
+    for (struct aio_source *s = c->aio.sources; s; s = s->next) {
+        poll_ns = s->poll_ns > poll_ns ? s->poll_ns : poll_ns;
     }
     owner_release(&c->owner);
     return PyLong_FromLongLong(poll_ns);

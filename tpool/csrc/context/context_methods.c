@@ -85,11 +85,9 @@ static PyObject *context_set_poll_params_args(AioContextObject *c,
     Py_BEGIN_CRITICAL_SECTION(c); /* for the attributes, which do not acquire */
     c->aio.params = params;
     Py_END_CRITICAL_SECTION();
-    c->aio.poll_ns = c->aio.notify_poll_ns = 0;
-    call_table_reset(&c->aio.core->calls);
-    for (int fd = 0; fd < c->aio.fds.size; fd++) {
-        if (c->aio.fds.by_fd[fd]) {
-            c->aio.fds.by_fd[fd]->poll_ns = 0;
+    for (struct aio_source *s = c->aio.sources; s; s = s->next) {
+        if (s->ops->forget) {
+            s->ops->forget(s, &c->aio);
         }
     }
     context_changed(c);

@@ -7,6 +7,8 @@
 #include "context/timer.h"
 #include "py/args.h"
 #include "py/work_object.h"
+#include "source/calls.h"
+#include "source/fds.h"
 
 #include <structmember.h>
 
@@ -101,6 +103,10 @@ static PyObject *context_make(PyTypeObject *type,
     sleep_costs_init(&c->aio.sleep);
     cpu_parting_init(&c->aio.parting);
     c->aio.cpus_ns = clock_now_ns();
+    fds_init(&c->fds);
+    aio_source_add(&c->aio, &c->fds);
+    calls_init(&c->calls);
+    aio_source_add(&c->aio, &c->calls);
     owner_set(&c->owner); /* for now: the first that polls */
     if (context_open(c) < 0) {
         Py_DECREF(c);

@@ -3,6 +3,7 @@
  * The methods of AioContext that set fd handlers.
  */
 #include "py/args.h"
+#include "source/io_poll.h"
 #include "context/context.h"
 #include "context/fd_handlers.h"
 
@@ -63,6 +64,10 @@ static PyObject *set_handler(AioContextObject *c, int fd,
     } else {
         ret = handlers_set(&c->aio.fds, &c->aio.fdmon, fd, callbacks, keep,
                            vouched);
+        if (c->aio.fds.pollable && !c->io_poll.ops) {
+            io_poll_init(&c->io_poll);
+            aio_source_add(&c->aio, &c->io_poll);
+        }
     }
     context_changed(c);
     owner_release(&c->owner);

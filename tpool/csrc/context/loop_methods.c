@@ -131,7 +131,12 @@ PyObject *context_interleave(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     if (context_enter(c) < 0) {
         return NULL;
     }
-    c->aio.interleaved = true;
+    if (!c->aio.interleaved) {
+        c->aio.interleaved = true;
+        c->fds.look_ns = FD_LOOK_NS;
+        bare_notify_init(&c->bare_notify);
+        aio_source_add(&c->aio, &c->bare_notify.source);
+    }
     owner_release(&c->owner);
     Py_RETURN_NONE;
 }

@@ -81,48 +81,48 @@ static int64_t lead_ns(const struct call_source *s,
     return costs->late.mean_ns + margin_ns;
 }
 
-/* left_ns: until the expected end.  Chooses CALL_BLOCK where no nap fits. */
-static struct call_plan plan_nap(const struct call_source *s,
+/* left_ns: until the expected end.  Chooses WAIT_BLOCK where no nap fits. */
+static struct wait_plan plan_nap(const struct call_source *s,
                                  const struct poll_params *params,
                                  const struct sleep_costs *costs,
                                  int64_t left_ns)
 {
-    struct call_plan plan = {.choice = CALL_BLOCK};
+    struct wait_plan plan = {.choice = WAIT_BLOCK};
     int64_t window_ns = params->max_ns < NAP_POLL_MAX_NS ? params->max_ns
                                                          : NAP_POLL_MAX_NS;
     int64_t nap_ns = left_ns - lead_ns(s, costs, window_ns);
 
     if (nap_ns >= NAP_MIN_NS) {
-        plan = (struct call_plan){CALL_NAP, window_ns, nap_ns};
+        plan = (struct wait_plan){WAIT_NAP, window_ns, nap_ns};
     } else if (left_ns <= params->max_ns) { /* it has come late to the wait */
-        plan = (struct call_plan){CALL_POLL, params->max_ns, 0};
+        plan = (struct wait_plan){WAIT_POLL, params->max_ns, 0};
     }
     return plan;
 }
 
-struct call_plan call_source_plan(struct call_source *s,
+struct wait_plan call_source_plan(struct call_source *s,
                                   const struct poll_params *params,
                                   const struct sleep_costs *costs,
                                   int64_t age_ns)
 {
     /* First: it says of each wait whether the source is tried again by it. */
     int64_t window_ns = poll_source_window_ns(&s->poll, params, costs->wake_ns);
-    struct call_plan plan = {.choice = CALL_BLOCK};
+    struct wait_plan plan = {.choice = WAIT_BLOCK};
     int64_t left_ns = s->took.mean_ns - age_ns;
     bool known = age_ns >= 0 && s->took.mean_ns;
 
     if (known && left_ns > 0 && params->hybrid && !s->poll.poll_ns &&
         is_regular(s, params, costs->wake_ns)) {
         plan = plan_nap(s, params, costs, left_ns);
-        if (plan.choice != CALL_BLOCK) {
+        if (plan.choice != WAIT_BLOCK) {
             return plan;
         }
     }
     plan.window_ns = window_ns;
     if (plan.window_ns) {
-        plan.choice = CALL_POLL;
+        plan.choice = WAIT_POLL;
         if (known && left_ns - 2 * s->took.dev_ns > plan.window_ns) {
-            plan = (struct call_plan){.choice = CALL_HOPELESS};
+            plan = (struct wait_plan){.choice = WAIT_HOPELESS};
         }
     }
     return plan;

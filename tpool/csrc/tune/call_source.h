@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "tune/poll_source.h"
+#include "tune/wait_plan.h"
 
 /* The phase after a nap is not longer: who polls looks for signals as often. */
 #define NAP_POLL_MAX_NS (1 * NS_PER_MS)
@@ -35,18 +36,6 @@ struct sleep_costs {
     struct moving late; /* by how much a sleep is too long */
 };
 
-enum call_choice {
-    CALL_BLOCK,    /* the window is nothing */
-    CALL_POLL,     /* poll for window_ns, then block */
-    CALL_NAP,      /* sleep for nap_ns, then the same */
-    CALL_HOPELESS, /* block: the call takes longer than the window */
-};
-
-struct call_plan {
-    enum call_choice choice;
-    int64_t window_ns, nap_ns; /* 0 where there is none */
-};
-
 void sleep_costs_init(struct sleep_costs *costs);
 
 /*
@@ -61,7 +50,7 @@ void call_source_init(struct call_source *s, int64_t poll_ns);
  * age_ns: how long ago the only call in flight was submitted; -1: there are
  * others too, and when the next one ends cannot be told.
  */
-struct call_plan call_source_plan(struct call_source *s,
+struct wait_plan call_source_plan(struct call_source *s,
                                   const struct poll_params *params,
                                   const struct sleep_costs *costs,
                                   int64_t age_ns);

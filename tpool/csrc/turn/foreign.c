@@ -58,17 +58,15 @@ void aio_foreign_resume(struct aio_context *c, struct foreign_wait found)
  */
 static int foreign_poll(struct aio_context *c, int64_t timeout_ns)
 {
-    struct aio_wait w = {.poll = c->polls};
-    int hit;
+    struct aio_wait w = {.poll = c->polls, .foreign = true};
+    int hit = wait_begin(c, &w, timeout_ns);
 
-    wait_begin(c, &w, timeout_ns);
-    if (!w.work) {
-        return 0;
+    if (hit < 0 || w.plan.choice == WAIT_QUIET) {
+        return hit;
     }
-    poll_phase_plan(c, &w);
     hit = poll_phase_run(c, &w);
     if (hit > 0) {
-        poll_phase_tune(c, &w);
+        poll_phase_learn(c, &w);
     } else {
         c->foreign_wait_ns = w.start_ns;
     }
@@ -83,7 +81,7 @@ static void foreign_tune(struct aio_context *c)
                              .end_ns = clock_now_ns(),
                              .work = true};
 
-        poll_phase_tune(c, &w);
+        poll_phase_learn(c, &w);
         c->foreign_wait_ns = 0;
     }
 }

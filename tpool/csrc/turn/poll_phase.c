@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The poll phase of a turn: how long it may last, the busy wait, self-tuning.
+ * See poll_phase.h.
  */
 #include "aio/handoff.h"
 #include "turn/poll_phase.h"
@@ -9,8 +9,6 @@
 #define SIGNAL_NS (1 * NS_PER_MS)
 /* After the owner has left the CPU: the worker there is only being woken. */
 #define PARTED_NS 100000
-/* Between two looks at Python's io_poll callbacks. */
-#define IO_POLL_NS 2000
 
 void aio_leave(struct aio_context *c, uint32_t what_for, bool blocks)
 {
@@ -28,51 +26,46 @@ void aio_enter(struct aio_context *c, bool blocked)
     c->host->enter(c, blocked);
 }
 
-bool aio_looks(const struct aio_context *c)
-{
-    return c->interleaved && c->fds.count > 0 && !c->fdmon.haunted;
-}
-
-/* Asks every pollable handler: 1 if one is ready, 0, AIO_RAISED. */
-static int poll_handlers(struct aio_wait *w)
+/* 1 if something has come, 0, or the first error. */
+static int look(struct aio_context *c, struct aio_wait *w, bool with_host)
 {
     int any = 0;
 
-    for (int i = 0; w->pollable && w->pollable[i]; i++) {
-        struct fd_handler *h = w->pollable[i];
-        int ready = h->ops->poll(h);
+    for (struct aio_source *s = c->sources; s; s = s->next) {
+        if (s->look_ns && s->with_host == with_host) {
+            int ret = s->ops->look(s, c, w);
 
-        if (ready < 0) {
-            return ready;
+            if (ret < 0) {
+                return ret;
+            }
+            any |= ret;
         }
-        h->polled = ready ? w->poll : 0;
-        any |= ready;
     }
     return any;
 }
 
-/* Has every pollable handler begin, of *begun where one raises. */
-static int poll_begin(struct aio_wait *w, int *begun)
+static int look_with_host(struct aio_context *c, struct aio_wait *w)
+{
+    return w->host_state ? look(c, w, true) : 0;
+}
+
+static int begin(struct aio_context *c, struct aio_wait *w)
 {
     int ret = 0;
 
-    for (*begun = 0; ret == 0 && w->pollable && w->pollable[*begun];) {
-        struct fd_handler *h = w->pollable[(*begun)++];
-
-        ret = h->ops->poll_begin(h);
+    for (struct aio_source *s = c->sources; s && ret == 0; s = s->next) {
+        ret = s->ops->begin ? s->ops->begin(s, c, w) : 0;
     }
     return ret;
 }
 
-/* Has those end that have begun, whatever is raised. */
-static int poll_end(struct aio_wait *w, int begun, int hit)
+/* Whatever is raised, all of them; hit: what the phase was, if nothing is. */
+static int end(struct aio_context *c, struct aio_wait *w, int hit)
 {
-    for (int i = 0; i < begun; i++) {
-        struct fd_handler *h = w->pollable[i];
+    for (struct aio_source *s = c->sources; s; s = s->next) {
+        int ret = s->ops->end ? s->ops->end(s, c, w) : 0;
 
-        if (h->ops->poll_end(h) < 0) {
-            hit = AIO_RAISED;
-        }
+        hit = ret < 0 ? ret : hit;
     }
     return hit;
 }
@@ -106,27 +99,44 @@ static int64_t unshared_window_ns(struct aio_context *c, struct aio_wait *w,
     return window_ns > PARTED_NS ? window_ns : PARTED_NS;
 }
 
-void poll_phase_plan(struct aio_context *c, struct aio_wait *w)
+/* How one source is looked for while the others are. */
+static void add_looks(struct aio_wait *w, const struct aio_source *s,
+                      const struct wait_plan *plan)
 {
-    struct aio_core *core = c->core;
+    struct aio_peeks *all = &w->peeks;
 
-    w->plan = (struct call_plan){.choice = CALL_BLOCK};
-    if (!w->work || cpu_pair_is_single(&core->cpus)) {
-        return;
+    if (s->peek.word && plan->choice != WAIT_QUIET && all->n < AIO_PEEKS_MAX) {
+        all->peeks[all->n++] = s->peek;
     }
-    w->plan = call_table_plan(
-        &core->calls, &c->params, &c->sleep,
-        atomic_load_explicit(&core->in_flight, memory_order_relaxed),
-        c->poll_ns, w->start_ns);
+    if (s->with_host) {
+        w->host_look_ns = s->look_ns;
+    } else if (s->look_ns && (!w->look_ns || s->look_ns < w->look_ns)) {
+        w->look_ns = s->look_ns;
+    }
+}
+
+int poll_phase_plan(struct aio_context *c, struct aio_wait *w)
+{
+    for (struct aio_source *s = c->sources; s; s = s->next) {
+        struct wait_plan plan = {.choice = WAIT_QUIET};
+        int ret = s->ops->plan ? s->ops->plan(s, c, w, &plan) : 0;
+
+        if (ret < 0) {
+            return ret;
+        }
+        wait_plan_add(&w->plan, plan);
+        add_looks(w, s, &plan);
+    }
+    return 0;
 }
 
 /* No poll phase is begun: why. */
 static void count_none(struct aio_context *c, const struct aio_wait *w)
 {
-    if (w->work && w->plan.choice == CALL_BLOCK) {
+    if (w->plan.choice == WAIT_BLOCK) {
         counter_add(&c->stats.polls_skipped, 1);
         trace_emit(c->core->trace, TRACE_POLL_SKIPPED, c->name, 0);
-    } else if (w->work && w->plan.choice != CALL_POLL) {
+    } else {
         /* A nap that cannot be, for a timer or a foreign loop, too. */
         counter_add(&c->stats.polls_hopeless, 1);
         trace_emit(c->core->trace, TRACE_POLL_HOPELESS, c->name, 0);
@@ -136,53 +146,35 @@ static void count_none(struct aio_context *c, const struct aio_wait *w)
 /* How long this turn may poll: 0 where polling is off or does not pay. */
 static int64_t poll_window_ns(struct aio_context *c, struct aio_wait *w)
 {
-    int64_t window_ns = 0, notify_ns = 0;
-
-    if (cpu_pair_is_single(&c->core->cpus)) {
-        if (w->work || w->pollable) {
-            refuse(c, c->params.max_ns);
-        }
+    if (w->plan.choice == WAIT_QUIET) {
         return 0;
     }
-    if (poll_phase_for_notify(c) && c->notify_poll_ns) {
-        notify_ns = c->notify_poll_ns + c->sleep.wake_ns;
+    if (cpu_pair_is_single(&c->core->cpus)) {
+        refuse(c, c->params.max_ns);
+        return 0;
     }
-    for (int i = 0; w->pollable && w->pollable[i]; i++) {
-        if (w->pollable[i]->poll_ns > window_ns) {
-            window_ns = w->pollable[i]->poll_ns;
-        }
-    }
-    window_ns = poll_tuner_window_ns(&c->params, window_ns, c->sleep.wake_ns);
-    if (w->plan.choice == CALL_POLL && w->plan.window_ns > window_ns) {
-        window_ns = w->plan.window_ns;
-    }
-    window_ns = window_ns > notify_ns ? window_ns : notify_ns;
-    if (!window_ns) {
+    if (w->plan.choice != WAIT_POLL) {
         count_none(c, w);
+        return 0;
     }
-    return unshared_window_ns(c, w, window_ns);
+    return unshared_window_ns(c, w, w->plan.window_ns);
 }
 
 /* GIL released.  1: there is progress, 0: none, else -errno. */
 static int busy_slice(struct aio_context *c, struct aio_wait *w,
                       int64_t deadline_ns)
 {
-    if (aio_poll_phase(c->core, deadline_ns)) {
+    if (aio_poll_phase(c->core, deadline_ns, &w->peeks)) {
         w->end_ns = clock_now_ns();
         return 1;
     }
     w->end_ns = clock_now_ns();
-    if (!w->looks) {
-        return 0;
-    }
-    c->looked_ns = w->end_ns;
-    w->n_events = fdmon_wait(&c->fdmon, 0, w->events);
-    return w->n_events > 0 ? 1 : w->n_events;
+    return w->look_ns ? look(c, w, false) : 0;
 }
 
 /*
- * The same, looking at the fds now and then: not once with the GIL, for which it
- * would have to sleep while the call that it waits for runs Python.
+ * The same, looking now and then where a word in memory does not tell: not once with
+ * the GIL, for which it would have to sleep while the call that it waits for runs Python.
  */
 static int busy_slices(struct aio_context *c, struct aio_wait *w,
                        int64_t deadline_ns)
@@ -191,7 +183,7 @@ static int busy_slices(struct aio_context *c, struct aio_wait *w,
     int hit;
 
     do {
-        slice_ns = w->looks ? w->end_ns + FD_LOOK_NS : deadline_ns;
+        slice_ns = w->look_ns ? w->end_ns + w->look_ns : deadline_ns;
         slice_ns = slice_ns < deadline_ns ? slice_ns : deadline_ns;
         hit = busy_slice(c, w, slice_ns);
         /* An early end means that the partner needs this CPU. */
@@ -207,21 +199,17 @@ static int busy_wait(struct aio_context *c, struct aio_wait *w,
     int hit;
 
     do {
-        until_ns = w->end_ns + (w->pollable ? IO_POLL_NS : SIGNAL_NS);
+        until_ns = w->end_ns + (w->host_state ? w->host_look_ns : SIGNAL_NS);
         until_ns = until_ns < deadline_ns ? until_ns : deadline_ns;
-        hit = poll_handlers(w);
+        hit = look_with_host(c, w);
         if (hit) {
             return hit;
         }
         aio_leave(c, OWNER_WAITS, false);
         hit = busy_slices(c, w, until_ns);
         aio_enter(c, false);
-        if (hit < 0) {
-            w->n_events = 0;
-            return hit;
-        }
         if (hit) {
-            return 1;
+            return hit;
         }
         hit = c->host->signals(c);
         if (hit < 0) {
@@ -230,7 +218,6 @@ static int busy_wait(struct aio_context *c, struct aio_wait *w,
         if (c->polls != w->poll) {
             return 0; /* a nested poll(): block() looks anew */
         }
-        w->looks = aio_looks(c); /* a signal handler may have added one */
     } while (w->end_ns >= until_ns && w->end_ns < deadline_ns);
     return 0;
 }
@@ -284,7 +271,7 @@ int poll_phase_after_nap(struct aio_context *c, struct aio_wait *w)
 int poll_phase_run(struct aio_context *c, struct aio_wait *w)
 {
     int64_t window_ns = poll_window_ns(c, w), begin_ns = w->end_ns, deadline_ns;
-    int hit, begun;
+    int hit;
 
     if (!window_ns) {
         return 0;
@@ -296,17 +283,54 @@ int poll_phase_run(struct aio_context *c, struct aio_wait *w)
     }
     trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_BEGIN, c->name,
                   window_ns, begin_ns);
-    hit = poll_begin(w, &begun);
+    hit = begin(c, w);
     if (hit == 0) {
         hit = busy_wait(c, w, deadline_ns);
     }
-    hit = poll_end(w, begun, hit);
+    hit = end(c, w, hit);
     if (hit == 0) {
-        /* What came before io_poll_end turned notifications on again. */
-        hit = poll_handlers(w);
+        /* What came before end() turned notifications on again. */
+        hit = look_with_host(c, w);
     }
     trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c->name,
                   hit == 1, w->end_ns);
     count_phase(c, begin_ns, w->end_ns, hit == 1);
+    w->arrived = hit == 1;
     return hit;
+}
+
+/* What the wake-up that has ended the wait has taken, if there was one. */
+static void learn_wake(struct aio_context *c, struct aio_wait *w,
+                       int64_t wake_ns)
+{
+    cpu_publish_lag(&c->core->cpus.owner_lag_ns, w->end_ns - wake_ns);
+    if (w->end_ns > wake_ns) {
+        c->sleep.wake_ns = poll_tuner_wake_ns(c->sleep.wake_ns,
+                                              w->end_ns - wake_ns);
+        atomic_store_explicit(&c->stats.wake_ns, (uint64_t)c->sleep.wake_ns,
+                              memory_order_relaxed);
+    }
+}
+
+void poll_phase_learn(struct aio_context *c, struct aio_wait *w)
+{
+    struct aio_core *core = c->core;
+    int64_t wake_ns = atomic_load_explicit(&core->notify.wake_ns,
+                                           memory_order_relaxed);
+
+    w->arrived |= aio_poll_progress(core);
+    aio_absorb(c);
+    /* Woken: the work arrived when the poster said so, not when we came to. */
+    if (wake_ns < w->start_ns) {
+        wake_ns = w->end_ns;
+    }
+    learn_wake(c, w, wake_ns);
+    if (c->params.max_ns == 0) {
+        return; /* polling is off */
+    }
+    for (struct aio_source *s = c->sources; s; s = s->next) {
+        if (s->ops->learn) {
+            s->ops->learn(s, c, w, wake_ns - w->start_ns);
+        }
+    }
 }

@@ -6,7 +6,7 @@
 #include "turn/foreign.h"
 
 /*
- * The order is part of the interface: work, then fds, then timers.  What there is
+ * The order is part of the interface: work, then sources, then timers.  What there is
  * none of is not asked: in most turns of an event loop each call is a cache miss.
  */
 static int dispatch(struct aio_context *c, struct aio_wait *w,
@@ -14,24 +14,26 @@ static int dispatch(struct aio_context *c, struct aio_wait *w,
 {
     int ret = 0;
 
-    if (c->fdmon.haunted) {
-        fds_begin_anew(&c->fds, &c->fdmon); /* there may be an fd now */
-    }
     aio_absorb(c);
     if ((c->batch_head || c->idle_head) && !(who == AIO_SELECT && c->behind)) {
         ret = aio_dispatch_work(c, who, progress);
     }
-    if (ret == 0 && w->pollable) {
-        ret = fds_dispatch_polled(w->pollable, w->poll, progress);
-    }
-    if (ret == 0 && w->n_events) {
-        ret = fds_dispatch(&c->fds, &c->fdmon, w->events, w->n_events, w->poll,
-                           w->removals, progress);
+    for (struct aio_source *s = c->sources; s && ret == 0; s = s->next) {
+        ret = s->ops->dispatch ? s->ops->dispatch(s, c, w, progress) : 0;
     }
     if (ret == 0 && c->timers.used) {
         ret = timers_dispatch(&c->timers, progress);
     }
     return ret;
+}
+
+static void finish(struct aio_context *c, struct aio_wait *w)
+{
+    for (struct aio_source *s = c->sources; s; s = s->next) {
+        if (s->ops->finish) {
+            s->ops->finish(s, w);
+        }
+    }
 }
 
 static bool nothing_happened(struct aio_context *c, const struct aio_wait *w)
@@ -80,7 +82,8 @@ int aio_turn(struct aio_context *c, int64_t timeout_ns, enum aio_dispatcher who,
     int ret = 0;
 
     w.poll = c->polls;
-    w.pollable = NULL;
+    w.foreign = false;
+    w.host_state = NULL;
     w.n_events = 0;
     foreign = aio_foreign_suspend(c);
     if (blocking) {
@@ -113,8 +116,8 @@ int aio_turn(struct aio_context *c, int64_t timeout_ns, enum aio_dispatcher who,
         counter_add(&c->stats.turns, 1);
         ret = dispatch(c, &w, who, progress);
     }
-    if (w.pollable) {
-        fds_unref_all(w.pollable);
+    if (w.host_state) {
+        finish(c, &w);
     }
     if (!c->closed) { /* else a callback has forked: this is the child */
         aio_foreign_resume(c, foreign);

@@ -117,25 +117,22 @@ static bool polling_is_on(struct aio_context *c)
            (c->interleaved || !counter_get(&c->fds.blind));
 }
 
-void wait_begin(struct aio_context *c, struct aio_wait *w, int64_t timeout_ns)
+int wait_begin(struct aio_context *c, struct aio_wait *w, int64_t timeout_ns)
 {
-    struct aio_core *core = c->core;
-
     w->start_ns = w->end_ns = clock_now_ns();
-    w->nap_ns = w->polled_ns = 0;
+    w->nap_ns = w->polled_ns = w->look_ns = 0;
     w->deadline_ns = deadline_after_ns(w->start_ns, timeout_ns);
-    /* Relaxed: the owner's own submits are in; others come with a node. */
-    w->work = polling_is_on(c) &&
-              atomic_load_explicit(&core->in_flight, memory_order_relaxed) != 0;
-    w->arrived = false;
-    w->looks = aio_looks(c);
-    cpu_publish(&core->cpus.owner);
+    w->work = w->arrived = false;
+    w->peeks.n = w->begun = 0;
+    w->plan = (struct wait_plan){.choice = WAIT_QUIET};
+    cpu_publish(&c->core->cpus.owner);
+    return polling_is_on(c) ? poll_phase_plan(c, w) : 0;
 }
 
-/* Whether the calls in flight are waited for by a nap, and then polling. */
-static bool naps(struct aio_context *c, const struct aio_wait *w)
+/* Whether what is waited for is slept through, and then polled for. */
+static bool naps(const struct aio_wait *w)
 {
-    return w->plan.choice == CALL_NAP && !w->pollable && !c->notify_poll_ns &&
+    return w->plan.choice == WAIT_NAP &&
            remaining_ns(w->start_ns + w->plan.nap_ns, w->deadline_ns) != 0;
 }
 
@@ -159,22 +156,16 @@ static int nap(struct aio_context *c, struct aio_wait *w)
 
 int wait_for_work(struct aio_context *c, struct aio_wait *w, int64_t timeout_ns)
 {
-    int hit;
+    int hit = wait_begin(c, w, timeout_ns);
 
-    wait_begin(c, w, timeout_ns);
-    if (polling_is_on(c) && c->fds.pollable) {
-        w->pollable = fds_pollable(&c->fds);
-        if (!w->pollable) {
-            return -ENOMEM;
-        }
+    if (hit == 0) {
+        hit = naps(w) ? nap(c, w) : poll_phase_run(c, w);
     }
-    poll_phase_plan(c, w);
-    hit = naps(c, w) ? nap(c, w) : poll_phase_run(c, w);
     if (hit == 0) {
         hit = block(c, w);
     }
     if (hit >= 0) {
-        poll_phase_tune(c, w);
+        poll_phase_learn(c, w);
     }
     return hit < 0 ? hit : 0;
 }

@@ -16,8 +16,11 @@ int64_t wait_due_ns(struct aio_context *c);
 /* When something is due next that no fd tells of; -1: there is nothing. */
 int64_t wait_due_at_ns(struct aio_context *c);
 
-/* Owner, context acquired.  A wait of timeout_ns at most begins, -1: no bound. */
-void wait_begin(struct aio_context *c, struct aio_wait *w, int64_t timeout_ns);
+/*
+ * Owner, context acquired.  A wait of timeout_ns at most begins, -1: no bound.
+ * w->foreign and what the turn keeps in it is set.  Returns 0 or -errno.
+ */
+int wait_begin(struct aio_context *c, struct aio_wait *w, int64_t timeout_ns);
 
 /*
  * Owner, context acquired, nothing is due.  Waits until something comes, or for

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See source.h.
+ */
+#include "aio/context.h"
+
+void aio_source_add(struct aio_context *c, struct aio_source *s)
+{
+    s->next = c->sources;
+    c->sources = s;
+}
+
+void aio_source_trace(struct aio_context *c, enum poll_verdict verdict,
+                      int64_t next_ns)
+{
+    if (verdict != POLL_KEEP) {
+        trace_emit(c->core->trace,
+                   verdict == POLL_GROW ? TRACE_POLL_GROW : TRACE_POLL_SHRINK,
+                   c->name, next_ns);
+    }
+}
+
+int64_t aio_source_tune(struct aio_context *c, int64_t poll_ns,
+                        int64_t block_ns, bool fired)
+{
+    enum poll_verdict verdict;
+    int64_t next_ns;
+
+    if (!fired && block_ns <= c->params.max_ns) {
+        return poll_ns; /* another came first: nothing is learned */
+    }
+    next_ns = poll_tuner_next_ns(&c->params, poll_ns, block_ns, &verdict);
+    aio_source_trace(c, verdict, next_ns);
+    return next_ns;
+}

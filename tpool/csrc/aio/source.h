@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A source: something that a context waits for.  It says how long it pays to poll for
+ * it, how to look for it meanwhile, and what a wait teaches.  How it wakes an owner that
+ * sleeps is its own affair: by an fd of the context's, a post, or notify_bare().
+ */
+#ifndef TPOOL_AIO_SOURCE_H
+#define TPOOL_AIO_SOURCE_H
+
+#include "aio/peek.h"
+#include "tune/poll_tuner.h"
+#include "tune/wait_plan.h"
+
+struct aio_context;
+struct aio_wait;
+struct aio_source;
+
+/*
+ * Owner, context acquired.  NULL: there is nothing to be done.  Those that return an
+ * int: 0, -errno or AIO_RAISED.  A turn may be nested in any that runs the host's
+ * language: what belongs to one wait is kept in the wait.
+ */
+struct aio_source_ops {
+    /* A wait begins: what to do about the source in it. */
+    int (*plan)(struct aio_source *s, struct aio_context *c, struct aio_wait *w,
+                struct wait_plan *out);
+    /* A poll phase begins, and ends: that too where begin() has failed. */
+    int (*begin)(struct aio_source *s, struct aio_context *c,
+                 struct aio_wait *w);
+    int (*end)(struct aio_source *s, struct aio_context *c, struct aio_wait *w);
+    /* Each look_ns of a poll phase: 1 if something has come. */
+    int (*look)(struct aio_source *s, struct aio_context *c,
+                struct aio_wait *w);
+    /* The wait is over, block_ns after it began. */
+    void (*learn)(struct aio_source *s, struct aio_context *c,
+                  struct aio_wait *w, int64_t block_ns);
+    /* In each turn: has what has come dispatched. */
+    int (*dispatch)(struct aio_source *s, struct aio_context *c,
+                    struct aio_wait *w, bool *progress);
+    /* The turn is over: lets go of host_state. */
+    void (*finish)(struct aio_source *s, struct aio_wait *w);
+    /* The parameters are new: nothing is known any more. */
+    void (*forget)(struct aio_source *s, struct aio_context *c);
+};
+
+struct aio_source {
+    const struct aio_source_ops *ops;
+    struct aio_source *next; /* in order of dispatch */
+    struct aio_peek peek;    /* where a poll phase looks all the time */
+    int64_t look_ns;         /* 0: look() is not called */
+    /* look() runs the host's language: only while host_state is set.  One at most. */
+    bool with_host;
+    int64_t poll_ns; /* window, learned: the longest where it has several */
+};
+
+/* Owner, context acquired.  It is waited for, and dispatched before all others. */
+void aio_source_add(struct aio_context *c, struct aio_source *s);
+
+/*
+ * The window of a source after a wait, by QEMU's rule; fired: it has ended the wait.
+ * poll_ns: the window before.
+ */
+int64_t aio_source_tune(struct aio_context *c, int64_t poll_ns,
+                        int64_t block_ns, bool fired);
+
+/* So the trace tells that a window has changed to next_ns. */
+void aio_source_trace(struct aio_context *c, enum poll_verdict verdict,
+                      int64_t next_ns);
+
+#endif

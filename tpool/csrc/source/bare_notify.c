@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See bare_notify.h.
+ */
+#include "source/bare_notify.h"
+#include "aio/context.h"
+
+/* Waits in a row without one until none is polled for. */
+#define MISSED_MAX 16
+
+static int plan(struct aio_source *s, struct aio_context *c, struct aio_wait *w,
+                struct wait_plan *out)
+{
+    (void)w;
+    if (s->poll_ns && !cpu_pair_is_single(&c->core->cpus)) {
+        out->choice = WAIT_POLL;
+        out->window_ns = s->poll_ns + c->sleep.wake_ns;
+    }
+    return 0;
+}
+
+/*
+ * Nobody says whether a thread of others is at work: after some waits that fds,
+ * or calls, have ended none is expected any more.
+ */
+static void learn(struct aio_source *s, struct aio_context *c,
+                  struct aio_wait *w, int64_t block_ns)
+{
+    struct bare_notify *b = container_of(s, struct bare_notify, source);
+    bool fired = notify_is_notified(&c->core->notify) ||
+                 (c->batch_head && work_of(c->batch_head)->ops->is_post);
+
+    (void)w;
+    block_ns -= c->sleep.wake_ns;
+    b->missed = fired ? 0 : b->missed + 1;
+    s->poll_ns = b->missed >= MISSED_MAX
+                     ? 0
+                     : aio_source_tune(c, s->poll_ns,
+                                       block_ns > 0 ? block_ns : 1, fired);
+}
+
+static void forget(struct aio_source *s, struct aio_context *c)
+{
+    (void)c;
+    s->poll_ns = 0;
+}
+
+static const struct aio_source_ops bare_notify_ops = {
+    .plan = plan,
+    .learn = learn,
+    .forget = forget,
+};
+
+void bare_notify_init(struct bare_notify *b)
+{
+    b->source.ops = &bare_notify_ops;
+}
