@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import c_build
+import planted
 import pytest
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ BUILDS = [
     *((program, ()) for program in c_build.PROGRAMS),
     *VARIANTS.items(),
 ]
-MUTANTS = (*c_build.NOTIFY_MUTANTS, *c_build.QUEUE_MUTANTS)
+MUTANTS = (*planted.NOTIFY_MUTANTS, *planted.QUEUE_MUTANTS)
 
 
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
@@ -41,10 +42,10 @@ def test_program_is_clean_under_sanitizer(
 
 
 @pytest.mark.parametrize(
-    "mutant", c_build.seen_by(MUTANTS, "tsan"), ids=lambda m: m.name
+    "mutant", planted.seen_by(MUTANTS, "tsan"), ids=lambda m: m.name
 )
 def test_data_race_is_reported_when_list_does_not_publish(
-    mutant: c_build.Mutant, tmp_path: Path
+    mutant: planted.Mutant, tmp_path: Path
 ) -> None:
     exe = c_build.build_c(
         tmp_path,
@@ -59,10 +60,10 @@ def test_data_race_is_reported_when_list_does_not_publish(
 
 
 @pytest.mark.parametrize(
-    "mutant", c_build.seen_by(MUTANTS, "unit"), ids=lambda m: m.name
+    "mutant", planted.seen_by(MUTANTS, "unit"), ids=lambda m: m.name
 )
 def test_needless_write_is_found_when_planted(
-    mutant: c_build.Mutant, tmp_path: Path
+    mutant: planted.Mutant, tmp_path: Path
 ) -> None:
     csrc = c_build.mutated_csrc(tmp_path, mutant)
     exe = c_build.build_c(tmp_path, "stress_notify", "-O1", csrc=csrc)
@@ -73,11 +74,11 @@ def test_needless_write_is_found_when_planted(
 
 @pytest.mark.parametrize(
     ("program", "mutant"),
-    [(name, m) for name, mutants in c_build.UNIT_MUTANTS.items() for m in mutants],
+    [(name, m) for name, mutants in planted.UNIT_MUTANTS.items() for m in mutants],
     ids=lambda what: getattr(what, "name", what),
 )
 def test_planted_fault_is_found(
-    program: str, mutant: c_build.Mutant, tmp_path: Path
+    program: str, mutant: planted.Mutant, tmp_path: Path
 ) -> None:
     csrc = c_build.mutated_csrc(tmp_path, mutant)
     exe = c_build.build_c(tmp_path, program, "-O1", "-fsanitize=address", csrc=csrc)

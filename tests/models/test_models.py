@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 import c_build
+import planted
 import pytest
 from models import foreign_model, notify_model, park_model
 from models.explorer import DONE, Thread, Violation, explore
@@ -32,22 +33,22 @@ MUTANT_OPERATIONS = 50_000
 # Where the moment lies is up to the machine: so many attempts, a seed each.
 MUTANT_ATTEMPTS = 20
 LOCKSTEP = {
-    "notify_lockstep": c_build.NOTIFY_MUTANTS,
-    "queue_lockstep": c_build.QUEUE_MUTANTS,
+    "notify_lockstep": planted.NOTIFY_MUTANTS,
+    "queue_lockstep": planted.QUEUE_MUTANTS,
 }
 RELACY = {
-    "relacy_notify": c_build.NOTIFY_MUTANTS,
-    "relacy_queue": c_build.QUEUE_MUTANTS,
+    "relacy_notify": planted.NOTIFY_MUTANTS,
+    "relacy_queue": planted.QUEUE_MUTANTS,
 }
 
 
 def _pairs(
-    programs: dict[str, tuple[c_build.Mutant, ...]], tool: str
+    programs: dict[str, tuple[planted.Mutant, ...]], tool: str
 ) -> list[pytest.ParameterSet]:
     return [
         pytest.param(program, mutant, id=f"{program}-{mutant.name}")
         for program, mutants in programs.items()
-        for mutant in c_build.seen_by(mutants, tool)
+        for mutant in planted.seen_by(mutants, tool)
     ]
 
 
@@ -123,7 +124,7 @@ def test_real_code_holds_under_relacy(harness: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("harness", "mutant"), _pairs(RELACY, "relacy"))
 def test_relacy_finds_mutant(
-    harness: str, mutant: c_build.Mutant, tmp_path: Path
+    harness: str, mutant: planted.Mutant, tmp_path: Path
 ) -> None:
     done = c_build.run(c_build.build_relacy(tmp_path, harness, mutant))
     assert done.returncode == 1, done.stdout + done.stderr
@@ -142,7 +143,7 @@ def test_no_wake_up_is_lost_in_ten_million(program: str, tmp_path: Path) -> None
 @pytest.mark.skipif(cpus() < 2, reason="one CPU: nothing happens at the same time")
 @pytest.mark.parametrize(("program", "mutant"), _pairs(LOCKSTEP, "lockstep"))
 def test_lockstep_finds_mutant_within_50_000_operations(
-    program: str, mutant: c_build.Mutant, tmp_path: Path
+    program: str, mutant: planted.Mutant, tmp_path: Path
 ) -> None:
     csrc = c_build.mutated_csrc(tmp_path, mutant)
     exe = c_build.build_c(tmp_path, program, "-O2", csrc=csrc)
