@@ -129,7 +129,7 @@ class AioContext(_core.AioContext):
 
         Context: Any thread.
         """
-        return AioStats(*self._stats())
+        return AioStats(**self._stats())
 
     def close(self) -> None:
         """Shut the pools down, dispatch what has arrived, and let go of all fds.

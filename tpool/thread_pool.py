@@ -158,7 +158,7 @@ class ThreadPool(_core.ThreadPool):
 
         Context: Any thread.
         """
-        return PoolStats(*self._stats())
+        return PoolStats(**self._stats())
 
     def shutdown(self, wait: bool = True, cancel_futures: bool = False) -> None:
         """Accept no more requests; run those that are queued, or cancel them.

@@ -84,7 +84,7 @@ int main(int argc, char **argv)
         wait_for(&first, op);
     }
     request_queue_get_stats(&pool.queue, &stats);
-    wakes = stats.wakes;
+    wakes = stats.wakeups;
     pool_end(&pool);
     printf("queue_lockstep: %llu requests, %llu wakes\n",
            (unsigned long long)ops, (unsigned long long)wakes);

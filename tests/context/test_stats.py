@@ -25,8 +25,8 @@ def test_stats_are_frozen_and_have_no_other_fields(ctx, pool):
 
 
 def test_new_context_and_pool_have_counted_nothing(ctx, pool):
-    assert dataclasses.astuple(ctx.stats()) == (0,) * 15
-    assert dataclasses.astuple(pool.stats()) == (0,) * 21
+    assert not any(dataclasses.astuple(ctx.stats()))
+    assert not any(dataclasses.astuple(pool.stats()))
 
 
 def test_turns_and_what_they_dispatched_are_counted(ctx):

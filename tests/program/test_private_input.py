@@ -119,10 +119,10 @@ def test_worker_that_is_run_again_or_lost_late_does_nothing(ctx):
         None,
     ]
     pool._close(0, False)
-    wait_until(lambda: pool._stats()[0] == 0)
+    wait_until(lambda: pool._stats()["threads"] == 0)
     workers[0].run()
     workers[0].lost()
-    assert pool._stats()[0] == 0
+    assert pool._stats()["threads"] == 0
 
 
 def test_worker_that_is_run_by_who_submits_does_its_work_there(ctx):

@@ -32,11 +32,18 @@ struct aio_host {
     void (*pass_on)(struct aio_context *c);
 };
 
+/* What a context counts, with the names that AioStats has; wake_ns is no sum. */
+/* clang-format off */
+#define AIO_COUNTERS(X) \
+    X(turns) X(dispatched) \
+    X(polls_hit) X(polls_missed) X(polls_refused) X(polls_skipped) X(polls_hopeless) \
+    X(naps) X(polled_ns) X(missed_ns) X(blocked_ns) X(spurious_wakeups) X(wake_ns)
+/* clang-format on */
+
 struct aio_stats {
-    counter64 turns, dispatched, polls_hit, polls_missed, polls_refused,
-        polls_skipped, polls_hopeless, naps;
-    counter64 polled_ns, missed_ns, blocked_ns, spurious_wakeups;
-    counter64 wake_ns; /* what a wake-up takes: the last value, no sum */
+#define AIO_COUNTER(name) counter64 name;
+    AIO_COUNTERS(AIO_COUNTER)
+#undef AIO_COUNTER
 };
 
 /* One wait of a turn, and what its sources keep of it. */

@@ -298,6 +298,6 @@ PyDoc_STRVAR(interleave_doc,
              "polled for as completions are.");
 
 PyDoc_STRVAR(stats_doc, "_stats($self, /)\n--\n\n"
-                        "The fields of AioStats, in its order.");
+                        "The fields of AioStats, by name.");
 
 #endif

@@ -3,31 +3,31 @@
  * What can be read off an AioContext: its attributes and statistics.
  */
 #include "context/context.h"
+#include "py/stats.h"
 
 PyObject *context_stats(AioContextObject *c, PyObject *Py_UNUSED(ignored))
 {
     struct aio_stats *s = &c->aio.stats;
-    unsigned long long writes = 0, dispatched = counter_get(&s->dispatched);
+    uint64_t writes, dispatched = counter_get(&s->dispatched);
+    PyObject *stats;
+    int ret = 0;
 
     if (context_check_open(c) < 0) {
         return NULL;
     }
     writes = atomic_load_explicit(&c->aio.core->notify.writes,
                                   memory_order_relaxed);
-    return Py_BuildValue("(KKKKKKKKKKKKKKL)",
-                         (unsigned long long)counter_get(&s->turns), dispatched,
-                         (unsigned long long)counter_get(&s->polls_hit),
-                         (unsigned long long)counter_get(&s->polls_missed),
-                         (unsigned long long)counter_get(&s->polls_refused),
-                         (unsigned long long)counter_get(&s->polls_skipped),
-                         (unsigned long long)counter_get(&s->polls_hopeless),
-                         (unsigned long long)counter_get(&s->naps),
-                         (unsigned long long)counter_get(&s->polled_ns),
-                         (unsigned long long)counter_get(&s->missed_ns),
-                         (unsigned long long)counter_get(&s->blocked_ns),
-                         writes, dispatched > writes ? dispatched - writes : 0,
-                         (unsigned long long)counter_get(&s->spurious_wakeups),
-                         (long long)counter_get(&s->wake_ns));
+    stats = PyDict_New();
+#define PUT(name)                                                              \
+    ret = ret ? ret : stats_put(stats, #name, counter_get(&s->name));
+    AIO_COUNTERS(PUT)
+#undef PUT
+    if (ret || stats_put(stats, "notifier_writes", writes) < 0 ||
+        stats_put(stats, "notifier_writes_saved",
+                  dispatched > writes ? dispatched - writes : 0) < 0) {
+        Py_CLEAR(stats);
+    }
+    return stats;
 }
 
 /*

@@ -5,6 +5,7 @@
 #include "pool/submit.h"
 #include "pool/worker.h"
 #include "py/args.h"
+#include "py/stats.h"
 #include "pool/pools.h"
 
 #include <structmember.h>
@@ -193,33 +194,35 @@ static PyObject *pool_outstanding(PoolObject *self,
 }
 
 PyDoc_STRVAR(stats_doc, "_stats($self, /)\n--\n\n"
-                        "The fields of PoolStats, in its order.");
+                        "The fields of PoolStats, by name.");
 
 static PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))
 {
     struct pool_core *pool = self->pool;
     struct queue_stats s;
+    PyObject *stats;
+    int ret = 0;
 
     if (pool_check_here(pool) < 0) {
         return NULL;
     }
     get_stats(pool, &s);
-    return Py_BuildValue(
-        "(IIKIKKKKKKKKKKKKKKKLL)", s.threads, s.idle,
-        (unsigned long long)s.queued, s.running,
-        (unsigned long long)s.submitted, (unsigned long long)s.completed,
-        (unsigned long long)atomic_load_explicit(&pool->cancelled,
-                                                 memory_order_relaxed),
-        (unsigned long long)s.wakes,
-        (unsigned long long)(s.submitted > s.wakes ? s.submitted - s.wakes : 0),
-        (unsigned long long)atomic_load_explicit(&pool->spawn_failures,
-                                                 memory_order_relaxed),
-        (unsigned long long)s.poll_hits, (unsigned long long)s.poll_misses,
-        (unsigned long long)s.poll_refused, (unsigned long long)s.poll_skipped,
-        (unsigned long long)s.polled_ns, (unsigned long long)s.missed_ns,
-        (unsigned long long)s.parked_ns, (unsigned long long)s.wait_ns,
-        (unsigned long long)s.run_ns, (long long)s.poll_ns,
-        (long long)s.wake_ns);
+    stats = PyDict_New();
+#define PUT(name) ret = ret ? ret : stats_put(stats, #name, s.name);
+    QUEUE_COUNTERS(PUT)
+#undef PUT
+    if (ret ||
+        stats_put(
+            stats, "cancelled",
+            atomic_load_explicit(&pool->cancelled, memory_order_relaxed)) < 0 ||
+        stats_put(stats, "spawn_failures",
+                  atomic_load_explicit(&pool->spawn_failures,
+                                       memory_order_relaxed)) < 0 ||
+        stats_put(stats, "wakeups_saved",
+                  s.submitted > s.wakeups ? s.submitted - s.wakeups : 0) < 0) {
+        Py_CLEAR(stats);
+    }
+    return stats;
 }
 
 static PyObject *pool_get_context(PoolObject *self, void *Py_UNUSED(closure))

@@ -118,7 +118,7 @@ enum queue_need queue_find_looker(struct request_queue *q,
     if (*wake) {
         queue_unpark(q, *wake);
         queue_start_looking(q, *wake);
-        q->stats.wakes++;
+        q->stats.wakeups++;
         cpu_pair_set_worker_comes(q->cpus, true);
         return QUEUE_WOKEN;
     }

@@ -130,18 +130,18 @@ static bool try_poll(struct request_queue *q, struct queue_worker *w)
     }
     w->polled = true; /* once for each wait */
     if (cpu_pair_is_single(q->cpus)) {
-        q->stats.poll_refused += q->params.max_ns > 0;
+        q->stats.polls_refused += q->params.max_ns > 0;
         return false;
     }
     poll_ns = poll_source_window_ns(&q->poll, &q->params, q->wake_ns);
     if (!poll_ns || w->run_ns / POLL_PAYS_BOUNDS > q->params.max_ns ||
         is_to_measure(q)) {
-        q->stats.poll_skipped += q->params.max_ns > 0;
+        q->stats.polls_skipped += q->params.max_ns > 0;
         return false;
     }
     cpu_publish(&q->cpus->worker);
     if (cpu_pair_is_shared(q->cpus)) {
-        q->stats.poll_refused++;
+        q->stats.polls_refused++;
         return false;
     }
     q->polling = true;
@@ -154,10 +154,10 @@ static bool try_poll(struct request_queue *q, struct queue_worker *w)
     q->polled_ns = w->poll_end_ns - begin_ns;
     q->stats.polled_ns += (uint64_t)q->polled_ns;
     if (hit) {
-        q->stats.poll_hits++;
+        q->stats.polls_hit++;
     } else {
         q->stats.missed_ns += (uint64_t)(w->poll_end_ns - begin_ns);
-        q->stats.poll_misses++;
+        q->stats.polls_missed++;
     }
     return true;
 }

@@ -274,8 +274,8 @@ void request_queue_get_stats(struct request_queue *q, struct queue_stats *out)
     out->threads = q->threads;
     out->running = q->active;
     out->idle = q->threads - q->active;
-    out->poll_ns = q->poll.poll_ns;
-    out->wake_ns = q->wake_ns;
+    out->poll_ns = (uint64_t)q->poll.poll_ns;
+    out->wake_ns = (uint64_t)q->wake_ns;
     pthread_mutex_unlock(&q->lock);
     out->submitted = atomic_load_explicit(&q->reserved, memory_order_relaxed);
     out->queued = queued(q, out->submitted);

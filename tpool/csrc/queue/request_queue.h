@@ -80,20 +80,23 @@ struct call_times {
     int64_t run_ns;  /* -1: it was cancelled, and did not run */
 };
 
+/*
+ * What a queue has now, and has counted, with the names that PoolStats has: completed are
+ * calls that have ended, wait_ns and run_ns are of these, all together; poll_ns is the
+ * window now, wake_ns what it costs to wake a worker.
+ */
+/* clang-format off */
+#define QUEUE_COUNTERS(X) \
+    X(threads) X(idle) X(running) X(submitted) X(queued) X(completed) \
+    X(wait_ns) X(run_ns) X(wakeups) \
+    X(polls_hit) X(polls_missed) X(polls_skipped) X(polls_refused) \
+    X(polled_ns) X(missed_ns) X(parked_ns) X(poll_ns) X(wake_ns)
+/* clang-format on */
+
 struct queue_stats {
-    uint32_t threads, idle, running;
-    uint64_t submitted, queued;
-    uint64_t completed;       /* calls that have ended */
-    uint64_t wait_ns, run_ns; /* of these, all together */
-    uint64_t wakes;           /* parked workers woken */
-    uint64_t poll_hits;       /* poll phases that found a request */
-    uint64_t poll_misses;
-    /* The window is nothing, the last call was long, or it parks to measure. */
-    uint64_t poll_skipped;
-    uint64_t poll_refused; /* partner on the same CPU, or one usable CPU */
-    uint64_t polled_ns, missed_ns, parked_ns;
-    int64_t poll_ns; /* the window now */
-    int64_t wake_ns; /* what it costs to wake a worker */
+#define QUEUE_COUNTER(name) uint64_t name;
+    QUEUE_COUNTERS(QUEUE_COUNTER)
+#undef QUEUE_COUNTER
 };
 
 struct request_queue {
