@@ -11,9 +11,19 @@ typedef struct {
     PyObject *keep;                         /* whatever owns the fd, or NULL */
 } Handler;
 
+static const struct fd_handler_ops handler_ops;
+
 static Handler *handler_of(struct fd_handler *h)
 {
     return container_of(h, Handler, base);
+}
+
+/* The handler of fd, if it is one of Python's: a source may have one in C. */
+static Handler *find_handler(const struct fd_table *t, int fd)
+{
+    struct fd_handler *h = fds_find(t, fd);
+
+    return h && h->ops == &handler_ops ? handler_of(h) : NULL;
 }
 
 /* Calls one callback, if there is one: 1 true, 0 false, AIO_RAISED. */
@@ -130,7 +140,7 @@ void handlers_lost(int fd, int err)
 int handlers_traverse(struct fd_table *t, visitproc visit, void *arg)
 {
     for (int fd = 0; fd < t->size; fd++) {
-        Handler *h = t->by_fd[fd] ? handler_of(t->by_fd[fd]) : NULL;
+        Handler *h = find_handler(t, fd);
 
         /* One that a dispatch holds too is not garbage: it is on a stack. */
         for (int i = 0; h && h->base.refs == 1 && i < HANDLER_CALLBACKS; i++) {
@@ -146,7 +156,9 @@ int handlers_traverse(struct fd_table *t, visitproc visit, void *arg)
 int handlers_fd_of(const struct fd_table *t, const PyObject *keep)
 {
     for (int fd = 0; fd < t->size; fd++) {
-        if (t->by_fd[fd] && handler_of(t->by_fd[fd])->keep == keep) {
+        Handler *h = find_handler(t, fd);
+
+        if (h && h->keep == keep) {
             return fd;
         }
     }
@@ -177,8 +189,7 @@ int handlers_set(struct fd_table *t, struct fdmon *m, int fd,
                  PyObject *const callbacks[HANDLER_CALLBACKS], PyObject *keep,
                  bool vouched)
 {
-    struct fd_handler *old = fds_find(t, fd);
-    Handler *h;
+    Handler *old = find_handler(t, fd), *h;
 
     if (!events_of(callbacks)) {
         fds_remove(t, m, fd);
@@ -190,7 +201,7 @@ int handlers_set(struct fd_table *t, struct fdmon *m, int fd,
     }
     for (int i = IO_POLL_BEGIN; old && i <= IO_POLL_END; i++) {
         /* The same source with other callbacks: these stay. */
-        h->callbacks[i] = Py_XNewRef(handler_of(old)->callbacks[i]);
+        h->callbacks[i] = Py_XNewRef(old->callbacks[i]);
     }
     return fds_set(t, m, &h->base, vouched);
 }
@@ -198,14 +209,12 @@ int handlers_set(struct fd_table *t, struct fdmon *m, int fd,
 int handlers_set_poll(struct fd_table *t, int fd, PyObject *begin,
                       PyObject *end)
 {
-    struct fd_handler *base = fds_find(t, fd);
+    Handler *h = find_handler(t, fd);
     PyObject *old_begin, *old_end;
-    Handler *h;
 
-    if (!base) {
+    if (!h) {
         return -ENOENT;
     }
-    h = handler_of(base);
     old_begin = h->callbacks[IO_POLL_BEGIN];
     old_end = h->callbacks[IO_POLL_END];
     h->callbacks[IO_POLL_BEGIN] = Py_XNewRef(begin);
