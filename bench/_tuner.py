@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 CSRC = Path(__file__).parents[1] / "tpool" / "csrc"
-FILES = ("poll_tuner", "poll_history", "poll_source", "call_source")
+FILES = ("poll_tuner", "poll_history", "poll_window", "call_plan")
 KEEP, GROW, SHRINK = range(3)  # enum poll_verdict
 QUIET, BLOCK, HOPELESS, NAP, POLL = range(5)  # enum wait_choice
 
@@ -41,8 +41,8 @@ class History(ctypes.Structure):
     _fields_ = (("waits", ctypes.c_uint32), ("share", ctypes.c_int32 * 5))
 
 
-class PollSource(ctypes.Structure):
-    """struct poll_source."""
+class PollWindow(ctypes.Structure):
+    """struct poll_window."""
 
     _fields_ = (
         ("poll_ns", _ns),
@@ -53,10 +53,10 @@ class PollSource(ctypes.Structure):
     )
 
 
-class CallSource(ctypes.Structure):
-    """struct call_source."""
+class CallHistory(ctypes.Structure):
+    """struct call_history."""
 
-    _fields_ = (("poll", PollSource), ("took", Moving))
+    _fields_ = (("poll", PollWindow), ("took", Moving))
 
 
 class SleepCosts(ctypes.Structure):
@@ -78,12 +78,12 @@ _PROTOTYPES = {
     "poll_tuner_wake_ns": (_ns, _ns, _ns),
     "poll_history_add": (None, _pointer(History), _ns, _ns),
     "poll_history_window_ns": (_ns, _pointer(History), _ns, _ns),
-    "poll_source_init": (None, _pointer(PollSource), _ns),
-    "poll_source_window_ns": (_ns, _pointer(PollSource), _pointer(Params), _ns),
-    "poll_source_tune": (ctypes.c_int, _pointer(PollSource), _pointer(Params), _ns),
-    "call_source_init": (None, _pointer(CallSource), _ns),
-    "call_source_plan": (
-        *(Plan, _pointer(CallSource), _pointer(Params)),
+    "poll_window_init": (None, _pointer(PollWindow), _ns),
+    "poll_window_next_ns": (_ns, _pointer(PollWindow), _pointer(Params), _ns),
+    "poll_window_tune": (ctypes.c_int, _pointer(PollWindow), _pointer(Params), _ns),
+    "call_history_init": (None, _pointer(CallHistory), _ns),
+    "call_plan": (
+        *(Plan, _pointer(CallHistory), _pointer(Params)),
         *(_pointer(SleepCosts), _ns),
     ),
     "sleep_costs_init": (None, _pointer(SleepCosts)),

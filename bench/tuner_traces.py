@@ -119,14 +119,14 @@ class SelfTuned(Policy):
         super().__init__(max_ns, machine)
         self._c = _tuner.load()
         self._params = _tuner.Params(max_ns, 0, 0, self.hybrid)
-        self._source, self._costs = _tuner.CallSource(), _tuner.SleepCosts()
-        self._c.call_source_init(self._source, 0)
+        self._source, self._costs = _tuner.CallHistory(), _tuner.SleepCosts()
+        self._c.call_history_init(self._source, 0)
         self._c.sleep_costs_init(self._costs)
         self._rng = random.Random(0)
 
     def wait(self, gap_ns: int) -> Cost:
         """Do what is planned, and learn from it."""
-        plan = self._c.call_source_plan(self._source, self._params, self._costs, 0)
+        plan = self._c.call_plan(self._source, self._params, self._costs, 0)
         if plan.choice == _tuner.NAP:
             cost = self._nap(gap_ns, plan)
         else:
@@ -136,7 +136,7 @@ class SelfTuned(Policy):
             self._costs.wake_ns = self._c.poll_tuner_wake_ns(
                 self._costs.wake_ns, cost.latency_ns
             )
-        self._c.poll_source_tune(self._source.poll, self._params, gap_ns)
+        self._c.poll_window_tune(self._source.poll, self._params, gap_ns)
         self._c.moving_add(self._source.took, gap_ns)
         return cost
 

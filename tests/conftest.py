@@ -188,11 +188,11 @@ def tuner():
 
 def tuned(tuner, waits, max_ns=32768):
     """Return a source that has seen waits, and its parameters."""
-    params, source = _tuner.Params(max_ns, 0, 0, True), _tuner.PollSource()
-    tuner.poll_source_init(source, 0)
+    params, source = _tuner.Params(max_ns, 0, 0, True), _tuner.PollWindow()
+    tuner.poll_window_init(source, 0)
     for wait_ns in waits:
-        tuner.poll_source_window_ns(source, params, 45_000)
-        tuner.poll_source_tune(source, params, wait_ns)
+        tuner.poll_window_next_ns(source, params, 45_000)
+        tuner.poll_window_tune(source, params, wait_ns)
     return source, params
 
 

@@ -26,8 +26,8 @@ RELACY = Path("/usr/include/relacy/relacy.hpp")
 # What each program links, from the ground floor up.
 FDMON = ("aio/fdmon", "aio/fdmon_epoll", "aio/fdmon_poll", "base/event_notifier")
 NOTIFY = ("aio/notify", "queue/completion_list", *FDMON)
-TUNER = ("tune/poll_tuner", "tune/poll_history", "tune/poll_source")
-CALLS = (*TUNER, "tune/call_source", "aio/call_table")
+TUNER = ("tune/poll_tuner", "tune/poll_history", "tune/poll_window")
+CALLS = (*TUNER, "tune/call_plan", "aio/call_table")
 QUEUE = (
     *("queue/request_queue", "queue/queue_worker", "queue/queue_lookers"),
     *("queue/completion_list", "base/parker", "base/cpu", *TUNER),

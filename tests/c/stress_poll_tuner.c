@@ -4,7 +4,7 @@
  * fixed cases, then the bounds on random ones, up to the largest numbers there are.
  */
 #include "stress.h"
-#include "tune/poll_source.h"
+#include "tune/poll_window.h"
 
 static int64_t next(int64_t max, int64_t grow, int64_t shrink, int64_t poll_ns,
                     int64_t block_ns, enum poll_verdict expected)
@@ -66,14 +66,14 @@ static int64_t any_ns(struct rng *r)
 static void test_source(struct rng *r)
 {
     struct poll_params params = {.max_ns = any_ns(r)};
-    struct poll_source s;
+    struct poll_window s;
 
-    poll_source_init(&s, 0);
+    poll_window_init(&s, 0);
     for (int i = 0; i < 40; i++) {
-        int64_t ns = poll_source_window_ns(&s, &params, any_ns(r));
+        int64_t ns = poll_window_next_ns(&s, &params, any_ns(r));
 
         assert(ns >= 0 && ns <= params.max_ns);
-        poll_source_tune(&s, &params, any_ns(r));
+        poll_window_tune(&s, &params, any_ns(r));
         assert(s.poll_ns >= 0 && s.poll_ns <= params.max_ns);
     }
 }

@@ -6,6 +6,7 @@
 #ifndef TPOOL_TESTS_TURN_THINGS_H
 #define TPOOL_TESTS_TURN_THINGS_H
 
+#include "aio/context.h"
 #include "source/bare_notify.h"
 #include "stress.h"
 

@@ -6,7 +6,7 @@
 #include "relacy_harness.h"
 
 #include "tune/poll_history.c"
-#include "tune/poll_source.c"
+#include "tune/poll_window.c"
 #include "tune/poll_tuner.c"
 #include "queue/completion_list.c"
 #include "base/cpu.c"

@@ -195,12 +195,12 @@ def test_history_s_window_is_none_where_to_be_woken_is_cheaper(
 @settings(max_examples=200, deadline=None)
 @given(max_ns=st.integers(8, 2**40), wait_ns=NS, wake_ns=st.integers(0, 2**30))
 def test_source_s_equal_waits_do_not_swing_the_window(tuner, max_ns, wait_ns, wake_ns):
-    params, source = _tuner.Params(max_ns, 0, 0, True), _tuner.PollSource()
-    tuner.poll_source_init(source, 0)
+    params, source = _tuner.Params(max_ns, 0, 0, True), _tuner.PollWindow()
+    tuner.poll_window_init(source, 0)
     windows = []
     for _ in range(200):  # less than it takes to try again what was given up
-        windows.append(tuner.poll_source_window_ns(source, params, wake_ns))
-        tuner.poll_source_tune(source, params, wait_ns)
+        windows.append(tuner.poll_window_next_ns(source, params, wake_ns))
+        tuner.poll_window_tune(source, params, wait_ns)
     assert windows[0] == 0
     assert len(set(windows[8:])) == 1
     window = windows[-1]
@@ -217,11 +217,11 @@ def test_source_obeys_slopes_that_are_set_to_the_letter(
 ):
     if not grow and not shrink:
         grow = 3
-    params, source = _tuner.Params(max_ns, grow, shrink, True), _tuner.PollSource()
-    tuner.poll_source_init(source, 0)
+    params, source = _tuner.Params(max_ns, grow, shrink, True), _tuner.PollWindow()
+    tuner.poll_window_init(source, 0)
     poll_ns = 0
     for wait_ns in waits:
-        verdict = tuner.poll_source_tune(source, params, wait_ns)
+        verdict = tuner.poll_window_tune(source, params, wait_ns)
         poll_ns, want = rule(max_ns, grow, shrink, poll_ns, wait_ns)
         assert (source.poll_ns, verdict) == (poll_ns, want)
 
@@ -247,8 +247,8 @@ def test_source_that_was_given_up_is_tried_again_and_may_come_back(tuner):
     source, params = tuned(tuner, [60_000] * 20)
     windows = []
     for _ in range(600):
-        windows.append(tuner.poll_source_window_ns(source, params, 45_000))
-        tuner.poll_source_tune(source, params, 5000 if windows[-1] else 60_000)
+        windows.append(tuner.poll_window_next_ns(source, params, 45_000))
+        tuner.poll_window_tune(source, params, 5000 if windows[-1] else 60_000)
         if source.poll_ns:
             break
     assert windows.count(0) == len(windows) - 1 < 256

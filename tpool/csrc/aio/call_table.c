@@ -20,8 +20,8 @@ void call_table_init(struct call_table *t)
 void call_table_reset(struct call_table *t)
 {
     for (int i = 0; i < CALL_PLACES; i++) {
-        call_source_init(&t->places[i].source, 0);
-        t->places[i].source_key = 0;
+        call_history_init(&t->places[i].known, 0);
+        t->places[i].known_key = 0;
     }
 }
 
@@ -77,20 +77,20 @@ void call_place_forget(struct call_place *place)
 void call_place_done(struct call_place *place, int64_t took_ns)
 {
     call_place_forget(place);
-    if (took_ns >= 0 && place->source_key) {
-        moving_add(&place->source.took, took_ns);
+    if (took_ns >= 0 && place->known_key) {
+        moving_add(&place->known.took, took_ns);
     }
 }
 
-static struct call_source *source_of(struct call_place *p, int64_t poll_ns)
+static struct call_history *known_of(struct call_place *p, int64_t poll_ns)
 {
     uintptr_t key = atomic_load_explicit(&p->key, memory_order_relaxed);
 
-    if (p->source_key != key) {
-        call_source_init(&p->source, poll_ns);
-        p->source_key = key;
+    if (p->known_key != key) {
+        call_history_init(&p->known, poll_ns);
+        p->known_key = key;
     }
-    return &p->source;
+    return &p->known;
 }
 
 struct wait_plan call_table_plan(struct call_table *t,
@@ -107,15 +107,15 @@ struct wait_plan call_table_plan(struct call_table *t,
         int64_t age_ns = now_ns - atomic_load_explicit(&last->submit_ns,
                                                        memory_order_relaxed);
 
-        return call_source_plan(source_of(last, poll_ns), params, costs,
-                                in_flight == 1 ? age_ns : -1);
+        return call_plan(known_of(last, poll_ns), params, costs,
+                         in_flight == 1 ? age_ns : -1);
     }
     for (int i = 0; i < CALL_PLACES; i++) {
         struct call_place *p = &t->places[i];
         struct wait_plan plan;
 
         if (in_flight_at(p)) {
-            plan = call_source_plan(source_of(p, poll_ns), params, costs, -1);
+            plan = call_plan(known_of(p, poll_ns), params, costs, -1);
             best = plan.window_ns > best.window_ns ? plan : best;
         }
     }
@@ -128,14 +128,14 @@ enum poll_verdict call_table_tune(struct call_table *t,
 {
     enum poll_verdict verdict = POLL_KEEP;
 
-    if (place && place->source_key) {
-        verdict = poll_source_tune(&place->source.poll, params, block_ns);
+    if (place && place->known_key) {
+        verdict = poll_window_tune(&place->known.poll, params, block_ns);
     }
     for (int i = 0; i < CALL_PLACES && block_ns > params->max_ns; i++) {
         struct call_place *p = &t->places[i];
 
-        if (p != place && p->source_key && in_flight_at(p)) {
-            poll_source_tune(&p->source.poll, params, block_ns);
+        if (p != place && p->known_key && in_flight_at(p)) {
+            poll_window_tune(&p->known.poll, params, block_ns);
         }
     }
     return verdict;

@@ -7,7 +7,7 @@
 #ifndef TPOOL_AIO_CALL_TABLE_H
 #define TPOOL_AIO_CALL_TABLE_H
 
-#include "tune/call_source.h"
+#include "tune/call_plan.h"
 
 /* Callables that are told apart; a power of two. */
 #define CALL_PLACES 32
@@ -18,8 +18,8 @@ struct call_place {
     _Atomic uint32_t in_flight;                 /* submitted, not dispatched */
     _Atomic int64_t submit_ns;                  /* the last */
     /* Owner only. */
-    _Alignas(CACHE_LINE) struct call_source source;
-    uintptr_t source_key; /* what source is about */
+    _Alignas(CACHE_LINE) struct call_history known;
+    uintptr_t known_key; /* what that is about */
 };
 
 struct call_table {

@@ -133,7 +133,7 @@ static bool try_poll(struct request_queue *q, struct queue_worker *w)
         q->stats.polls_refused += q->params.max_ns > 0;
         return false;
     }
-    poll_ns = poll_source_window_ns(&q->poll, &q->params, q->wake_ns);
+    poll_ns = poll_window_next_ns(&q->poll, &q->params, q->wake_ns);
     if (!poll_ns || w->run_ns / POLL_PAYS_BOUNDS > q->params.max_ns ||
         is_to_measure(q)) {
         q->stats.polls_skipped += q->params.max_ns > 0;
@@ -277,7 +277,7 @@ static void tune(struct request_queue *q, struct queue_worker *w)
         q->wake_ns);
     if (q->params.max_ns > 0 && q->sentry == w &&
         !cpu_pair_is_single(q->cpus)) {
-        poll_source_tune(&q->poll, &q->params, wait_ns);
+        poll_window_tune(&q->poll, &q->params, wait_ns);
     }
 }
 

@@ -256,7 +256,7 @@ void request_queue_set_params(struct request_queue *q,
 {
     pthread_mutex_lock(&q->lock);
     q->params = *params;
-    poll_source_init(&q->poll, 0);
+    poll_window_init(&q->poll, 0);
     q->stale = q->polling;
     queue_update_interrupt(q);
     pthread_mutex_unlock(&q->lock);

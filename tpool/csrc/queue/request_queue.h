@@ -39,7 +39,7 @@
 #include "base/cpu.h"
 #include "base/parker.h"
 #include "queue/work.h"
-#include "tune/poll_source.h"
+#include "tune/poll_window.h"
 #include <pthread.h>
 
 /* A call this short is done sooner than another worker could be woken. */
@@ -127,7 +127,7 @@ struct request_queue {
     uint32_t asked;  /* workers asked for, ever; may wrap */
     int64_t call_ns; /* how long calls take, a moving average */
     struct poll_params params;
-    struct poll_source poll;
+    struct poll_window poll;
     int64_t wake_ns;     /* what it costs to wake a worker */
     uint32_t unmeasured; /* long poll phases since one was woken */
     int64_t polled_ns;   /* how long the last poll phase was */

@@ -44,8 +44,8 @@ static void learn(struct aio_source *s, struct aio_context *c,
         place = first->ops->place ? first->ops->place(first) : NULL;
     }
     verdict = call_table_tune(&c->core->calls, &c->params, place, block_ns);
-    if (place && place->source_key) {
-        s->poll_ns = place->source.poll.poll_ns;
+    if (place && place->known_key) {
+        s->poll_ns = place->known.poll.poll_ns;
         aio_source_trace(c, verdict, s->poll_ns);
     }
 }

@@ -18,7 +18,7 @@ struct poll_params {
     int64_t max_ns; /* bound of the window; 0: polling off */
     int64_t grow;   /* factor; 0: 2 */
     int64_t shrink; /* divisor; 0: straight to 0 */
-    bool hybrid;    /* naps before long regular calls, see call_source.h */
+    bool hybrid;    /* naps before long regular calls, see call_plan.h */
 };
 
 /* Slopes that somebody has set are obeyed to the letter: nothing is learned. */

@@ -20,13 +20,13 @@ def planned(
     """Return what is planned for a call of known times, in flight since age_ns."""
     poll, params = tuned(tuner, waits or took)
     params.hybrid = hybrid
-    source, costs = _tuner.CallSource(), _tuner.SleepCosts()
-    tuner.call_source_init(source, 0)
+    source, costs = _tuner.CallHistory(), _tuner.SleepCosts()
+    tuner.call_history_init(source, 0)
     source.poll = poll
     for ns in took:
         tuner.moving_add(source.took, ns)
     costs.wake_ns, costs.late = wake_ns, _tuner.Moving(*late)
-    return tuner.call_source_plan(source, params, costs, age_ns)
+    return tuner.call_plan(source, params, costs, age_ns)
 
 
 REGULAR = [300_000, 301_000, 299_000] * 8
@@ -82,19 +82,19 @@ def test_first_nap_allows_for_a_sleep_that_is_longer_than_it_should_be(tuner):
 @pytest.mark.parametrize("base_ns", [20_000, 60_000, 130_000])
 def test_naps_come_to_be_in_time_however_late_sleeps_are(tuner, base_ns):
     """Those that are not in time tell so: else what was learned were the best cases."""
-    params, source = _tuner.Params(32768, 0, 0, True), _tuner.CallSource()
+    params, source = _tuner.Params(32768, 0, 0, True), _tuner.CallHistory()
     costs, rng, hits = _tuner.SleepCosts(45_000), random.Random(1), 0
-    tuner.call_source_init(source, 0)
+    tuner.call_history_init(source, 0)
     tuner.sleep_costs_init(costs)
     for number in range(2000):
-        plan = tuner.call_source_plan(source, params, costs, 0)
+        plan = tuner.call_plan(source, params, costs, 0)
         if plan.choice == _tuner.NAP:
             late_ns = base_ns + rng.randrange(10_000)
             in_time = plan.nap_ns + late_ns < 300_000
             hits += in_time and number >= 1000
             woken_ns = min(plan.nap_ns + late_ns, 300_000 + 45_000)
             tuner.sleep_costs_late(costs, woken_ns - plan.nap_ns, in_time)
-        tuner.poll_source_tune(source.poll, params, 300_000)
+        tuner.poll_window_tune(source.poll, params, 300_000)
         tuner.moving_add(source.took, 300_000)
     assert hits > 900
 
@@ -102,34 +102,32 @@ def test_naps_come_to_be_in_time_however_late_sleeps_are(tuner, base_ns):
 def test_try_that_is_not_one_is_forgotten(tuner):
     """It fell on a call that could not end in time: the next short one is no sign."""
     poll, params = tuned(tuner, [60_000] * 20)
-    source, costs = _tuner.CallSource(), _tuner.SleepCosts(45_000)
-    tuner.call_source_init(source, 0)
+    source, costs = _tuner.CallHistory(), _tuner.SleepCosts(45_000)
+    tuner.call_history_init(source, 0)
     tuner.sleep_costs_init(costs)
     source.poll = poll
     for ns in REGULAR:
         tuner.moving_add(source.took, ns)
     for _ in range(256):
-        plan = tuner.call_source_plan(source, params, costs, 240_000)
+        plan = tuner.call_plan(source, params, costs, 240_000)
         if plan.choice != _tuner.BLOCK:
             break
     assert plan.choice == _tuner.HOPELESS
-    plan = tuner.call_source_plan(source, params, costs, 290_000)
+    plan = tuner.call_plan(source, params, costs, 290_000)
     assert plan.choice == _tuner.POLL
-    tuner.poll_source_tune(source.poll, params, 5000)
+    tuner.poll_window_tune(source.poll, params, 5000)
     assert source.poll.history.waits > 1
 
 
 def test_regular_calls_that_are_too_short_for_a_nap_are_tried_again_too(tuner):
     poll, params = tuned(tuner, [45_000] * 20)
-    source, costs = _tuner.CallSource(), _tuner.SleepCosts()
-    tuner.call_source_init(source, 0)
+    source, costs = _tuner.CallHistory(), _tuner.SleepCosts()
+    tuner.call_history_init(source, 0)
     tuner.sleep_costs_init(costs)
     source.poll = poll
     for ns in [35_000, 45_000] * 20:
         tuner.moving_add(source.took, ns)
-    choices = [
-        tuner.call_source_plan(source, params, costs, 0).choice for _ in range(256)
-    ]
+    choices = [tuner.call_plan(source, params, costs, 0).choice for _ in range(256)]
     assert sorted(choices) == [_tuner.BLOCK] * 255 + [_tuner.POLL]
 
 
@@ -141,13 +139,13 @@ def test_regular_calls_that_are_too_short_for_a_nap_are_tried_again_too(tuner):
     late=st.tuples(st.integers(0, 2**30), st.integers(0, 2**30)),
 )
 def test_plan_stays_in_its_bounds(tuner, max_ns, took, age_ns, late):
-    source, costs = _tuner.CallSource(), _tuner.SleepCosts()
-    tuner.call_source_init(source, 0)
+    source, costs = _tuner.CallHistory(), _tuner.SleepCosts()
+    tuner.call_history_init(source, 0)
     costs.late = _tuner.Moving(*late)
     for ns in took:
         tuner.moving_add(source.took, ns)
     params = _tuner.Params(max_ns, 0, 0, True)
-    plan = tuner.call_source_plan(source, params, costs, age_ns)
+    plan = tuner.call_plan(source, params, costs, age_ns)
     assert 0 <= plan.window_ns <= max_ns
     assert 0 <= plan.nap_ns <= max(source.took.mean_ns - age_ns, 0)
     assert (plan.nap_ns > 0) == (plan.choice == _tuner.NAP)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * See call_source.h.
+ * See call_plan.h.
  */
-#include "tune/call_source.h"
+#include "tune/call_plan.h"
 
 /* Weights of the newest value: 1/16, half of what RFC 6298 has, so that values
  * that drift are seen to be off, and 1/4. */
@@ -49,9 +49,9 @@ void sleep_costs_late(struct sleep_costs *costs, int64_t late_ns, bool over)
     }
 }
 
-void call_source_init(struct call_source *s, int64_t poll_ns)
+void call_history_init(struct call_history *s, int64_t poll_ns)
 {
-    poll_source_init(&s->poll, poll_ns);
+    poll_window_init(&s->poll, poll_ns);
     s->took = (struct moving){0, 0};
 }
 
@@ -60,7 +60,7 @@ void call_source_init(struct call_source *s, int64_t poll_ns)
  * hit most ends, and what is polled for one, about two deviations and what sleeps
  * vary by, is less than the wake-up that it saves is worth.
  */
-static bool is_regular(const struct call_source *s,
+static bool is_regular(const struct call_history *s,
                        const struct poll_params *params, int64_t wake_ns)
 {
     int64_t worth_ns = poll_history_worth_ns(params->max_ns, wake_ns);
@@ -71,7 +71,7 @@ static bool is_regular(const struct call_source *s,
 }
 
 /* How long before its expected end the nap before a call's end must be over. */
-static int64_t lead_ns(const struct call_source *s,
+static int64_t lead_ns(const struct call_history *s,
                        const struct sleep_costs *costs, int64_t window_ns)
 {
     int64_t margin_ns = 2 * (s->took.dev_ns + costs->late.dev_ns);
@@ -82,7 +82,7 @@ static int64_t lead_ns(const struct call_source *s,
 }
 
 /* left_ns: until the expected end.  Chooses WAIT_BLOCK where no nap fits. */
-static struct wait_plan plan_nap(const struct call_source *s,
+static struct wait_plan plan_nap(const struct call_history *s,
                                  const struct poll_params *params,
                                  const struct sleep_costs *costs,
                                  int64_t left_ns)
@@ -100,13 +100,12 @@ static struct wait_plan plan_nap(const struct call_source *s,
     return plan;
 }
 
-struct wait_plan call_source_plan(struct call_source *s,
-                                  const struct poll_params *params,
-                                  const struct sleep_costs *costs,
-                                  int64_t age_ns)
+struct wait_plan call_plan(struct call_history *s,
+                           const struct poll_params *params,
+                           const struct sleep_costs *costs, int64_t age_ns)
 {
     /* First: it says of each wait whether the source is tried again by it. */
-    int64_t window_ns = poll_source_window_ns(&s->poll, params, costs->wake_ns);
+    int64_t window_ns = poll_window_next_ns(&s->poll, params, costs->wake_ns);
     struct wait_plan plan = {.choice = WAIT_BLOCK};
     int64_t left_ns = s->took.mean_ns - age_ns;
     bool known = age_ns >= 0 && s->took.mean_ns;

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * See poll_source.h.
+ * See poll_window.h.
  */
-#include "tune/poll_source.h"
+#include "tune/poll_window.h"
 
-void poll_source_init(struct poll_source *s, int64_t poll_ns)
+void poll_window_init(struct poll_window *s, int64_t poll_ns)
 {
-    *s = (struct poll_source){.poll_ns = poll_ns};
+    *s = (struct poll_window){.poll_ns = poll_ns};
 }
 
-static bool learns(const struct poll_source *s,
+static bool learns(const struct poll_window *s,
                    const struct poll_params *params)
 {
     return !poll_slopes_are_set(params) && s->history.waits >= POLL_HISTORY_MIN;
 }
 
-int64_t poll_source_window_ns(struct poll_source *s,
-                              const struct poll_params *params, int64_t wake_ns)
+int64_t poll_window_next_ns(struct poll_window *s,
+                            const struct poll_params *params, int64_t wake_ns)
 {
     s->retried = false;
     s->wake_ns = wake_ns;
@@ -35,7 +35,7 @@ int64_t poll_source_window_ns(struct poll_source *s,
     return params->max_ns;
 }
 
-enum poll_verdict poll_source_tune(struct poll_source *s,
+enum poll_verdict poll_window_tune(struct poll_window *s,
                                    const struct poll_params *params,
                                    int64_t block_ns)
 {

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * Call source: what is known of the calls of one callable, and what the owner
+ * Call plan: what is known of the calls of one callable, and what the owner
  * does about it when it waits for one.  Arithmetic only: no clock, no threads.
  *
  * Source: how long calls take is learned as TCP learns its round trips (RFC
  * 6298); to sleep for most of a call and poll for its end is the hybrid polling
  * of Linux's block layer (2016).
  */
-#ifndef TPOOL_TUNE_CALL_SOURCE_H
-#define TPOOL_TUNE_CALL_SOURCE_H
+#ifndef TPOOL_TUNE_CALL_PLAN_H
+#define TPOOL_TUNE_CALL_PLAN_H
 
 #include "base/clock.h"
-#include "tune/poll_source.h"
+#include "tune/poll_window.h"
 #include "tune/wait_plan.h"
 
 /* The phase after a nap is not longer: who polls looks for signals as often. */
@@ -25,8 +25,8 @@ struct moving {
 
 void moving_add(struct moving *m, int64_t ns);
 
-struct call_source {
-    struct poll_source poll;
+struct call_history {
+    struct poll_window poll;
     struct moving took; /* from submit until the call has ended */
 };
 
@@ -44,15 +44,14 @@ void sleep_costs_init(struct sleep_costs *costs);
  */
 void sleep_costs_late(struct sleep_costs *costs, int64_t late_ns, bool over);
 
-void call_source_init(struct call_source *s, int64_t poll_ns);
+void call_history_init(struct call_history *s, int64_t poll_ns);
 
 /*
  * age_ns: how long ago the only call in flight was submitted; -1: there are
  * others too, and when the next one ends cannot be told.
  */
-struct wait_plan call_source_plan(struct call_source *s,
-                                  const struct poll_params *params,
-                                  const struct sleep_costs *costs,
-                                  int64_t age_ns);
+struct wait_plan call_plan(struct call_history *s,
+                           const struct poll_params *params,
+                           const struct sleep_costs *costs, int64_t age_ns);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Poll source: the window of one source of work.  QEMU's rule until there is a
+ * Poll window: the window of one source of work.  QEMU's rule until there is a
  * history, and wherever its slopes are set; then what the history says.
  * Arithmetic only: no clock, no threads.
  */
-#ifndef TPOOL_TUNE_POLL_SOURCE_H
-#define TPOOL_TUNE_POLL_SOURCE_H
+#ifndef TPOOL_TUNE_POLL_WINDOW_H
+#define TPOOL_TUNE_POLL_WINDOW_H
 
 #include "tune/poll_history.h"
 #include "tune/poll_tuner.h"
@@ -16,7 +16,7 @@
 /* Waits that are not polled until one is again: things change. */
 #define POLL_RETRY 256
 
-struct poll_source {
+struct poll_window {
     int64_t poll_ns; /* the window now */
     struct poll_history history;
     int64_t wake_ns;  /* what a wake-up takes, as was known before the wait */
@@ -25,18 +25,17 @@ struct poll_source {
 };
 
 /* poll_ns: the window to start with. */
-void poll_source_init(struct poll_source *s, int64_t poll_ns);
+void poll_window_init(struct poll_window *s, int64_t poll_ns);
 
 /*
  * How long the poll phase of the next wait may last, 0: not at all.  wake_ns:
  * what a wake-up costs, 0: unknown.  Counts the waits that it is against.
  */
-int64_t poll_source_window_ns(struct poll_source *s,
-                              const struct poll_params *params,
-                              int64_t wake_ns);
+int64_t poll_window_next_ns(struct poll_window *s,
+                            const struct poll_params *params, int64_t wake_ns);
 
 /* After a wait, as poll_tuner_next_ns(); sets the window. */
-enum poll_verdict poll_source_tune(struct poll_source *s,
+enum poll_verdict poll_window_tune(struct poll_window *s,
                                    const struct poll_params *params,
                                    int64_t block_ns);
 
