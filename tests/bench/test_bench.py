@@ -178,6 +178,30 @@ PROMISED = {
         ],
         set(),
     ),
+    "real_calls": (
+        {
+            *("case", "peer", "n", "on_per_s", "off_per_s", "stock_per_s"),
+            *("one_cpu_per_s", "no_thread_per_s", "ratio_off", "ratio_stock"),
+            *("on_cpu_us", "off_cpu_us", "stock_cpu_us"),
+        },
+        {2, 4, 16, 128},
+        [
+            (call, f"{where}, {width} in flight")
+            for call in (
+                "os.stat",
+                "read 4 KiB",
+                "stat, read, SHA-256 of 16 KiB",
+                "sqlite, one row",
+                "JSON, 2 kB there and back",
+                "zlib.compress, 20 kB",
+                "a line to a server and back",
+                "time.sleep(0.0001)",
+            )
+            for where in ("pool", "loop")
+            for width in (1, 2, 8, 64)
+        ],
+        {"in_flight"},
+    ),
     "tracing": (
         LATENCY,
         {1000},
