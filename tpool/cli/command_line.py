@@ -46,7 +46,8 @@ _MOST = 2**31 - 1  # threads of a pool, and more rounds than anybody waits for
 _DESCRIPTION = """\
 Hash every regular file below PATH (stat, read, SHA-256 for each) with tpool,
 polling off and on, and with concurrent.futures, in alternating rounds, and
-compare files per second, latency and CPU time.
+compare files per second, latency and CPU time. Then a sample of them with 1, 2,
+8 and 64 files in flight, and no-ops, side by side.
 
 No symbolic link below PATH is followed; no device, socket or FIFO is read."""
 
@@ -91,7 +92,8 @@ class _Progress:
             return
         self._next_ns, self._what = now + _PROGRESS_NS, what
         count = f"{done:,}/{total:,}" if total else f"{done:,}"
-        self._put(f"\r{what}: {count} files\x1b[K")
+        files = f": {count} files" if done or total else ""
+        self._put(f"\r{what}{files}\x1b[K")
 
     def clear(self) -> None:
         """Wipe the line."""
@@ -162,7 +164,8 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument(
         "--trace",
         metavar="FILE",
-        help="write what owner and workers do to FILE, for Perfetto (ui.perfetto.dev)",
+        help="write what owner and workers do to FILE, for Perfetto (ui.perfetto.dev); "
+        "no samples are taken then",
     )
     measure.add_argument(
         "--json", action="store_true", help="print JSON instead of the table"
@@ -269,6 +272,7 @@ def _measure(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         progress=progress,
         loops=loops,
+        samples=arguments.trace is None,
     )
     interrupted = False
     traced = OK

@@ -24,6 +24,7 @@ from tpool.cli.measure.peers import (
     TpoolPeer,
     Usage,
 )
+from tpool.cli.measure.samples import Sample, Samples
 from tpool.cli.measure.tree import (
     Item,
     Outcome,
@@ -166,6 +167,7 @@ class Measurement:
         progress: Called as progress(what, done, total) now and then; total 0
             is not known.
         loops: Event loops to compare, by name; none: the pools.
+        samples: Whether 1 to 64 calls in flight are compared too, on samples.
 
     Context:
         Owner. `interrupt.handler` is meant to be the handler of SIGINT while
@@ -181,6 +183,7 @@ class Measurement:
         threads: int,
         progress: Callable[[str, int, int], None] | None,
         loops: Sequence[str] = (),
+        samples: bool = True,
     ) -> None:
         self.root = root
         self.rounds = rounds
@@ -197,6 +200,7 @@ class Measurement:
         self._changed: dict[str, None] = {}
         self.interrupt = Interrupt()
         self._passes: dict[str, list[Pass]] = {}
+        self._samples = Samples() if samples else None
 
     @property
     def unreadable(self) -> list[Problem]:
@@ -212,6 +216,10 @@ class Measurement:
     def results(self) -> list[ModeResult]:
         """Return what was measured so far, one entry for each peer."""
         return [_summary(name, passes) for name, passes in self._passes.items()]
+
+    def samples(self) -> list[Sample]:
+        """Return what was measured so far by numbers of calls in flight."""
+        return list(self._samples.results()) if self._samples else []
 
     def run(self) -> None:
         """Walk, read everything once in this thread, then measure the rounds.
@@ -236,9 +244,11 @@ class Measurement:
             self._passes = {peer.name: [] for peer in peers}
             for turn in range(self.rounds):
                 first = turn % len(peers)
-                for peer in (*peers[first:], *peers[:first]):
+                order = (*peers[first:], *peers[:first])
+                for peer in order:
                     label = f"round {turn + 1} of {self.rounds}, {peer.name}"
                     self._one_pass(peer, label)
+                self._take_samples(order)
         self.interrupt.check()
 
     def _tell(self, what: str, done: int, total: int) -> None:
@@ -283,6 +293,22 @@ class Measurement:
             one.cpu_s = (spent.owner_s, spent.rest_s, spent.process_s)
             now = peer.usage()
             one.usage = now.since(usage) if now and usage else None
+
+    def _take_samples(self, peers: Sequence[Peer]) -> None:
+        per_file = [
+            one.wall_ns / len(one.latencies_ns)
+            for passes in self._passes.values()
+            for one in passes
+            if one.latencies_ns
+        ]
+        if self._samples and per_file:
+            self._samples.run(
+                peers,
+                self.items,
+                min(per_file),
+                self._take,
+                lambda what: self._tell(what, 0, 0),
+            )
 
     def _take(self, done: Done, latencies_ns: list[int]) -> None:
         item, reference = self.items[done.position], self._reference[done.position]

@@ -11,18 +11,18 @@ import importlib
 import queue
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tpool.aio_context import AioContext
+from tpool.cli.interrupt import Interrupt
 from tpool.cli.measure.tree import Item, read_file
 from tpool.loop.event_loop import EventLoop, new_event_loop
 from tpool.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from tpool.cli.interrupt import Interrupt
+    from collections.abc import Iterator, Sequence
 
 __all__ = [
     "IN_FLIGHT",
@@ -35,6 +35,7 @@ __all__ = [
     "PoolPeer",
     "TpoolPeer",
     "Usage",
+    "Work",
 ]
 
 IN_FLIGHT = 64
@@ -42,6 +43,9 @@ IN_FLIGHT = 64
 
 LOOPS = ("asyncio", "uvloop", "tpool")
 """Event loops that LoopPeer knows."""
+
+Work = Callable[[Item, Interrupt], Any]
+"""What the workers do with a file: `read_file`, or nothing."""
 
 _KEEP_IDLE_S = 86_400.0  # no worker ends, and takes its CPU time along, in a run
 
@@ -105,10 +109,16 @@ class Peer(Protocol):
 
     name: str
 
-    def run(self, items: Sequence[Item], take: Callable[[Done], None]) -> None:
+    def run(
+        self,
+        items: Sequence[Item],
+        take: Callable[[Done], None],
+        most: int = IN_FLIGHT,
+        work: Work | None = None,
+    ) -> None:
         """Have all files read, and hand each completion to take.
 
-        No more than IN_FLIGHT are on their way at any time.
+        No more than `most` are on their way at any time.
 
         Raises:
             KeyboardInterrupt: As Interrupt says.
@@ -130,6 +140,7 @@ class PoolPeer(ABC):
 
     def __init__(self, interrupt: Interrupt) -> None:
         self._interrupt = interrupt
+        self._work: Work = read_file
 
     @abstractmethod
     def submit(self, index: int, item: Item) -> None:
@@ -139,11 +150,17 @@ class PoolPeer(ABC):
     def next_done(self) -> Done:
         """Wait for one completion."""
 
-    def run(self, items: Sequence[Item], take: Callable[[Done], None]) -> None:
+    def run(
+        self,
+        items: Sequence[Item],
+        take: Callable[[Done], None],
+        most: int = IN_FLIGHT,
+        work: Work | None = None,
+    ) -> None:
         """See Peer."""
-        in_flight = 0
+        self._work, in_flight = work or read_file, 0
         for index, item in enumerate(items):
-            if in_flight == IN_FLIGHT:
+            if in_flight == most:
                 take(self._wait())
                 in_flight -= 1
             self.submit(index, item)
@@ -178,7 +195,7 @@ class TpoolPeer(PoolPeer):
     def submit(self, index: int, item: Item) -> None:
         """Hand over one file."""
         now = perf_counter_ns()
-        request = self._pool.submit(read_file, item, self._interrupt)
+        request = self._pool.submit(self._work, item, self._interrupt)
         request.add_done_callback(functools.partial(self._seen, index, now))
 
     def next_done(self) -> Done:
@@ -217,7 +234,7 @@ class FuturesPeer(PoolPeer):
     def submit(self, index: int, item: Item) -> None:
         """Hand over one file."""
         now = perf_counter_ns()
-        future = self._pool.submit(read_file, item, self._interrupt)
+        future = self._pool.submit(self._work, item, self._interrupt)
         future.add_done_callback(functools.partial(self._finished, index, now))
 
     def next_done(self) -> Done:
@@ -269,22 +286,36 @@ class LoopPeer:
         else:
             loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(threads))
 
-    def run(self, items: Sequence[Item], take: Callable[[Done], None]) -> None:
+    def run(
+        self,
+        items: Sequence[Item],
+        take: Callable[[Done], None],
+        most: int = IN_FLIGHT,
+        work: Work | None = None,
+    ) -> None:
         """See Peer."""
-        self._runner.run(self._main(items, take))
+        self._runner.run(self._main(enumerate(items), take, most, work or read_file))
         self._interrupt.check()
 
-    async def _main(self, items: Sequence[Item], take: Callable[[Done], None]) -> None:
-        todo = enumerate(items)
-        await asyncio.gather(*(self._hop(todo, take) for _ in range(IN_FLIGHT)))
+    async def _main(
+        self,
+        todo: Iterator[tuple[int, Item]],
+        take: Callable[[Done], None],
+        most: int,
+        work: Work,
+    ) -> None:
+        await asyncio.gather(*(self._hop(todo, take, work) for _ in range(most)))
 
     async def _hop(
-        self, todo: Iterator[tuple[int, Item]], take: Callable[[Done], None]
+        self,
+        todo: Iterator[tuple[int, Item]],
+        take: Callable[[Done], None],
+        work: Work,
     ) -> None:
         loop = asyncio.get_running_loop()
         for index, item in todo:
             now = perf_counter_ns()
-            future = loop.run_in_executor(None, read_file, item, self._interrupt)
+            future = loop.run_in_executor(None, work, item, self._interrupt)
             with contextlib.suppress(Exception):  # take() looks at it
                 await future
             seen = perf_counter_ns()

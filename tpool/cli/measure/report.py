@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import textwrap
 from typing import TYPE_CHECKING
 
 from tpool.cli.console import (
@@ -17,9 +18,11 @@ from tpool.cli.console import (
     shown,
     version,
 )
+from tpool.cli.measure.samples import NOOP
 
 if TYPE_CHECKING:
     from tpool.cli.measure.measure import Measurement, ModeResult, Shares
+    from tpool.cli.measure.samples import Sample
 
 __all__ = ["report"]
 
@@ -41,6 +44,8 @@ def _as_json(run: Measurement, results: list[ModeResult], interrupted: bool) -> 
         "threads": run.threads,
         "in_flight": run.in_flight,
         "modes": [dataclasses.asdict(result) for result in results],
+        "samples": [dataclasses.asdict(sample) for sample in run.samples()],
+        "summary": _in_words(run.samples()),
     }
     return json.dumps(document, indent=2) + "\n"
 
@@ -53,6 +58,55 @@ def _percents(shares: Shares | None) -> list[str]:
     if shares is None:
         return ["-"] * 3
     return [f"{100 * share:.0f}%" for share in dataclasses.astuple(shares)]
+
+
+def _side_by_side(samples: list[Sample]) -> list[tuple[str, ...]]:
+    """Return the rows of a table: what, and for each way its rate and its CPU."""
+    names = [mode.name for mode in samples[0].modes]
+    rows = [
+        ("", *(cell for name in names for cell in (name, ""))),
+        ("in flight", *("a second", "CPU us") * len(names)),
+    ]
+    for sample in samples:
+        plural = "s" * (sample.in_flight > 1)
+        count = f"{sample.in_flight} file{plural}"
+        cells = [sample.what if sample.what == NOOP else count]
+        for mode in sample.modes:
+            cells += [_number(mode.calls_per_s), _number(mode.cpu_us_per_call, 1)]
+        rows.append(tuple(cells))
+    return rows
+
+
+def _ratios(samples: list[Sample], mine: str, other: str, what: str) -> list[float]:
+    """Return how many times the other's each of the samples has of a figure."""
+    found = []
+    for sample in samples:
+        modes = {mode.name: mode for mode in sample.modes}
+        if mine in modes and other in modes:
+            found.append(getattr(modes[mine], what) / getattr(modes[other], what))
+    return found
+
+
+def _in_words(samples: list[Sample]) -> str | None:
+    """Say what polling has bought, and what it has cost; None: nothing to compare."""
+    names = [mode.name for sample in samples for mode in sample.modes]
+    mine = next((name for name in ("tpool, polling on", "tpool") if name in names), "")
+    others = [name for name in dict.fromkeys(names) if name != mine]
+    files = [sample for sample in samples if sample.what != NOOP]
+    parts = []
+    for other in others if mine and files else ():
+        rate = _ratios(files, mine, other, "calls_per_s")
+        cpu = _ratios(files, mine, other, "cpu_us_per_call")
+        hop = _ratios(samples[:1], mine, other, "calls_per_s")
+        parts.append(
+            f"{', '.join(f'{one:.2f}' for one in rate)} times the rate of {other} at "
+            f"{', '.join(f'{one:.2f}' for one in cpu)} times its CPU (a no-op: "
+            f"{hop[0]:.1f} times)"
+        )
+    if not parts:
+        return None
+    width = ", ".join(str(sample.in_flight) for sample in files)
+    return f"{mine}, {width} files in flight: {'; '.join(parts)}"
 
 
 def _as_table(run: Measurement, results: list[ModeResult], interrupted: bool) -> str:
@@ -90,6 +144,11 @@ def _as_table(run: Measurement, results: list[ModeResult], interrupted: bool) ->
         "owner;",
         "CPU seconds: sums over the rounds",
     ]
+    samples = run.samples()
+    if samples:
+        lines += ["", *_columns(_side_by_side(samples))]
+        summary = _in_words(samples)
+        lines += ["", *textwrap.wrap(summary or "", 79, break_on_hyphens=False)]
     if interrupted:
         done = ", ".join(f"{result.name} {result.rounds}" for result in results)
         lines.append(f"interrupted; complete rounds: {done}")
