@@ -381,8 +381,15 @@ UNIT_MUTANTS = {
         Mutant(
             "a word of a source is not looked at",
             "turn/poll_phase.c",
-            "all->peeks[all->n++] = s->peek;",
-            "(void)all;",
+            "w->peeks.peeks[w->peeks.n++] = s->peek;",
+            "",
+            ("unit",),
+        ),
+        Mutant(
+            "a word that was set while nobody was to be told is not looked at",
+            "aio/source.c",
+            "if (s->peek.word && aio_peek(&s->peek)) {",
+            "if (false) {",
             ("unit",),
         ),
         Mutant(

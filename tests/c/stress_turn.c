@@ -30,10 +30,10 @@ static void turn(bool foreign)
             struct pollfd fd = {fdmon_fileno(&ctx.fdmon), POLLIN, 0};
             int64_t begin_ns = clock_now_ns();
 
-            pthread_mutex_unlock(&lock);
+            leave(&ctx, true);
             poll(&fd, 1,
                  timeout_ns < 0 ? 5000 : (int)(timeout_ns / 1000000) + 1);
-            pthread_mutex_lock(&lock);
+            enter(&ctx, true);
             assert(clock_now_ns() - begin_ns < LOST_NS);
         }
         assert(ret == 0 || ret == AIO_RAISED);
@@ -76,9 +76,12 @@ static void add_sources(void)
     aio_source_add(&ctx, &calls);
     if (way->interleaved) {
         ctx.interleaved = true;
-        fds.look_ns = FD_LOOK_NS;
         bare_notify_init(&bare);
         aio_source_add(&ctx, &bare.source);
+    }
+    if (way->naps) {
+        napper.ops = &nap_ops;
+        aio_source_add(&ctx, &napper);
     }
     if (way->doorbell) {
         doorbell.source.ops = &doorbell_ops;
@@ -103,7 +106,8 @@ static void open_context(int64_t poll_max_ns, bool ticks_too)
     assert(fdmon_add_own(&ctx.fdmon, ctx.fds.own[0]) == 0);
     add_sources();
     /* As if calls were in flight, or nothing is polled for. */
-    atomic_store_explicit(&ctx.core->in_flight, 1, memory_order_relaxed);
+    atomic_store_explicit(&ctx.core->in_flight, !way->naps,
+                          memory_order_relaxed);
     assert(pipe2(ends, O_NONBLOCK) == 0);
     reader = (struct reader){
         .base = {.ops = &reader_ops, .fd = ends[0], .events = FDMON_READ},
@@ -141,7 +145,7 @@ static void close_context(void)
 
 static void use(void)
 {
-    pthread_t posters[POSTERS], writer = 0, ringer = 0;
+    pthread_t posters[POSTERS], writer = 0, ringer = 0, meddler = 0;
 
     until_ticks = ticks + rounds / 4;
     open_context(way->poll_max_ns, way->timers);
@@ -161,7 +165,10 @@ static void use(void)
     if (way->doorbell) {
         ringer = thread_start(ring_often, NULL);
     }
-    pthread_mutex_lock(&lock);
+    if (way->naps) {
+        meddler = thread_start(meddle_often, NULL);
+    }
+    enter(&ctx, true);
     while (!is_done()) {
         turn(true);
     }
@@ -169,12 +176,15 @@ static void use(void)
         close_context();
         atomic_store_explicit(&closing, true, memory_order_relaxed);
     }
-    pthread_mutex_unlock(&lock);
+    leave(&ctx, true);
     if (way->fds) {
         thread_join(writer);
     }
     if (way->doorbell) {
         thread_join(ringer);
+    }
+    if (way->naps) {
+        thread_join(meddler);
     }
     for (int i = 0; i < way->posters; i++) {
         void *posted;
@@ -199,15 +209,17 @@ int main(int argc, char **argv)
         {100000, .posters = POSTERS, .fds = true, .timers = true},
         {100000, .posters = POSTERS, .fds = true, .close = true},
         {100000, .posters = 1, .fds = true, .interleaved = true},
+        {100000, .posters = 1, .fds = true, .interleaved = true, .naps = true},
         {100000, .doorbell = true},
+        {100000, .doorbell = true, .silent = true},
     };
 
     rounds = count_arg(argc, argv, rounds);
     rng_init(&owner_rng, 100 + seed_arg(argc, argv));
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         way = &ways[i];
-        if (!way->doorbell || cpu_usable() > 1) {
-            use(); /* nobody polls for a doorbell where there is one CPU */
+        if (!way->silent || cpu_usable() > 1) {
+            use(); /* nobody polls where there is one CPU */
         }
     }
     assert(ticks && raised && nested);

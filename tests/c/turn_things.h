@@ -32,20 +32,25 @@ struct reader {
     atomic_bool free;
 };
 
-/* A source of its own: a word that others set, and wake nobody. */
+/*
+ * A source of its own: a word that others set.  Between begin() and end() they wake
+ * nobody, nor ever where it is silent.
+ */
 struct doorbell {
     struct aio_source source;
-    _Atomic uint32_t word;
+    _Atomic uint32_t word, looked_at;
     uint64_t seen;
 };
 
 static struct aio_context ctx;
 static struct aio_source calls, fds;
 static struct bare_notify bare;
+static struct aio_source napper;
 static struct doorbell doorbell;
 static struct trace trace; /* off */
 static const struct event_notifier no_pipe = {.rfd = -1, .wfd = -1};
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the language */
+static pthread_mutex_t acquired = PTHREAD_MUTEX_INITIALIZER; /* the context */
 static struct item items[POSTERS];
 static struct reader reader;
 static struct timer ticker;
@@ -59,7 +64,9 @@ struct way {
     int posters; /* one alone: nobody else's wake-up hides a lost one */
     bool fds, timers;
     bool interleaved; /* it is an event loop's */
-    bool doorbell;    /* polled for, for as long as it takes */
+    bool doorbell;
+    bool silent; /* that is polled for, for as long as it takes */
+    bool naps;  /* it sleeps, and polls then; others change its fds meanwhile */
     bool close; /* while the posters go on: what they deliver then is dropped */
 };
 
@@ -69,14 +76,18 @@ static const struct way *way;
 static void leave(struct aio_context *c, bool blocks)
 {
     (void)c;
-    (void)blocks;
+    if (blocks) {
+        pthread_mutex_unlock(&acquired);
+    }
     pthread_mutex_unlock(&lock);
 }
 
 static void enter(struct aio_context *c, bool blocked)
 {
     (void)c;
-    (void)blocked;
+    if (blocked) {
+        pthread_mutex_lock(&acquired);
+    }
     pthread_mutex_lock(&lock);
 }
 
@@ -98,7 +109,7 @@ static int signals(struct aio_context *c)
 {
     (void)c;
     /* Not where that would end a wait for what wakes nobody. */
-    if (!way->doorbell && rng_below(&owner_rng, 64) == 0) {
+    if (!way->silent && rng_below(&owner_rng, 64) == 0) {
         raised++;
         return AIO_RAISED;
     }
@@ -219,8 +230,29 @@ static int plan_doorbell(struct aio_source *s, struct aio_context *c,
     (void)c;
     (void)w;
     if (!is_done()) {
-        *out = (struct wait_plan){WAIT_POLL, LOST_NS, 0};
+        int64_t window_ns = way->silent ? LOST_NS : 5000;
+
+        *out = (struct wait_plan){WAIT_POLL, window_ns, 0};
     }
+    return 0;
+}
+
+/* Sequentially consistent: who rings sees this, or end() is followed by a look. */
+static int begin_doorbell(struct aio_source *s, struct aio_context *c,
+                          struct aio_wait *w)
+{
+    (void)c;
+    (void)w;
+    atomic_store(&container_of(s, struct doorbell, source)->looked_at, 1);
+    return 0;
+}
+
+static int end_doorbell(struct aio_source *s, struct aio_context *c,
+                        struct aio_wait *w)
+{
+    (void)c;
+    (void)w;
+    atomic_store(&container_of(s, struct doorbell, source)->looked_at, 0);
     return 0;
 }
 
@@ -241,6 +273,8 @@ static int answer_doorbell(struct aio_source *s, struct aio_context *c,
 
 static const struct aio_source_ops doorbell_ops = {
     .plan = plan_doorbell,
+    .begin = begin_doorbell,
+    .end = end_doorbell,
     .dispatch = answer_doorbell,
 };
 
@@ -314,6 +348,44 @@ static void *write_often(void *arg)
     return arg;
 }
 
+static int plan_nap(struct aio_source *s, struct aio_context *c,
+                    struct aio_wait *w, struct wait_plan *out)
+{
+    (void)s;
+    (void)c;
+    (void)w;
+    *out = (struct wait_plan){WAIT_NAP, 20000, 5000};
+    return 0;
+}
+
+static const struct aio_source_ops nap_ops = {.plan = plan_nap};
+
+/* Registers an fd, and removes it, while the owner sleeps or polls after that. */
+static void *meddle_often(void *arg)
+{
+    static struct fd_handler handler;
+    int ends[2];
+    struct rng r;
+
+    assert(pipe(ends) == 0);
+    rng_init(&r, POSTERS + 2);
+    for (uint64_t i = 0; i < rounds; i++) {
+        random_delay(&r);
+        pthread_mutex_lock(&acquired);
+        handler = (struct fd_handler){
+            .ops = &reader_ops, .fd = ends[0], .events = FDMON_READ};
+        assert(fds_set(&ctx.fds, &ctx.fdmon, &handler, false) == 0);
+        pthread_mutex_unlock(&acquired);
+        random_delay(&r);
+        pthread_mutex_lock(&acquired);
+        fds_remove(&ctx.fds, &ctx.fdmon, ends[0]);
+        pthread_mutex_unlock(&acquired);
+    }
+    close(ends[0]);
+    close(ends[1]);
+    return arg;
+}
+
 static void *ring_often(void *arg)
 {
     struct rng r;
@@ -322,7 +394,10 @@ static void *ring_often(void *arg)
     for (uint64_t i = 0; i < rounds; i++) {
         WAIT_UNTIL(!atomic_load_explicit(&doorbell.word, memory_order_acquire));
         random_delay(&r);
-        atomic_store_explicit(&doorbell.word, 1, memory_order_release);
+        atomic_store(&doorbell.word, 1);
+        if (!way->silent && !atomic_load(&doorbell.looked_at)) {
+            notify_bare(&ctx.core->notify);
+        }
     }
     return arg;
 }

@@ -11,9 +11,10 @@ from contextlib import nullcontext
 from functools import partial
 
 import pytest
-from conftest import poll_until, wait_until
+from conftest import poll_until, wait_blocked, wait_until
 
 import tpool
+import tpool._core as _core
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -336,3 +337,20 @@ def test_prepare_that_raises_leaves_the_wait_before_as_it_was(ctx, pool, gate, w
         signal.signal(signal.SIGALRM, before)
     assert seen == [1]
     assert is_still_told(ctx, watcher)
+
+
+def test_prepare_of_a_loop_s_context_polls_for_nothing_but_calls(background):
+    ctx = _core.AioContext(50_000_000)
+    ctx._interleave()
+    while not ctx.poll_ns:  # posts that come soon make a window for posts
+        background(lambda: (wait_blocked(ctx), ctx._post(int, 1)))
+        ctx._poll_for(30_000_000_000)
+    before = ctx._stats()
+    for _ in range(20):
+        ctx.prepare()
+        ctx.check()
+        ctx.dispatch()
+    after = ctx._stats()
+    assert after["polled_ns"] == before["polled_ns"]
+    assert after["polls_missed"] == before["polls_missed"]
+    ctx.close()

@@ -26,3 +26,8 @@ def test_with_no_fd_left_it_is_reported_once_and_all_else_goes_on(
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_that_is_readable_no_more_is_forgotten_when_there_is_an_fd(isolated, kind):
     isolated("ghosts.py", f"{kind} vanish")
+
+
+@pytest.mark.parametrize("case", ["raising", "fork"])
+def test_it_is_forgotten_by_a_turn_that_raises_and_by_no_child(isolated, case):
+    isolated("ghosts.py", f"plain {case}")

@@ -153,3 +153,34 @@ def test_a_dispatch_that_is_interrupted_asks_again(ctx, sources):
     first.says = second.says = lambda: False
     turn_until_asked(ctx, second)
     assert second.served == []
+
+
+def test_poll_ns_is_that_of_the_handlers_that_are_there(ctx, sources):
+    source = sources[0]
+    ctx.set_poll_params(50_000_000)
+    while not ctx.poll_ns:  # a wait that it ends soon makes the window grow
+        os.write(source.other, b"x")
+        ctx.poll()
+    window = ctx.poll_ns
+    ctx.prepare()
+    assert ctx.poll_ns == window
+    ctx.check()
+    for other in sources:
+        ctx.set_fd_handler(other.fd)
+    assert ctx.poll_ns == 0
+
+
+def test_wait_that_io_poll_ends_is_no_spurious_wake_up(ctx, sources):
+    source = sources[0]
+    ctx.set_poll_params(1_000_000_000)
+    while not ctx.poll_ns:
+        os.write(source.other, b"x")
+        ctx.poll()
+    before = ctx.stats()
+    source.says = lambda: len(source.asked) % 4 == 0
+    ctx.poll()
+    after = ctx.stats()
+    if after.polls_refused > before.polls_refused:
+        pytest.skip("nobody polls where one CPU is usable")
+    assert after.polls_hit == before.polls_hit + 1
+    assert after.spurious_wakeups == before.spurious_wakeups

@@ -195,12 +195,66 @@ def vanish(peer):
     ghost.close()
 
 
+def epolls():
+    """Return the epoll fds of this process."""
+    found = []
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError):
+            if "eventpoll" in os.readlink(f"/proc/self/fd/{fd}"):
+                found.append(fd)
+    return found
+
+
+def raising(peer):
+    """There is an fd again, and each turn raises: it is mended all the same."""
+    ghost = Ghost(peer.ctx, True, os.pipe())
+    with no_fd_left("filled"):
+        ghost.appear()
+        turns_of(peer, SPAN_NS)
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    peer.ctx.call_soon(interrupt)
+    with contextlib.suppress(KeyboardInterrupt):
+        peer.ctx.poll(False)
+    assert peer.ctx.prepare() == -1  # no look each LOOK_NS
+    peer.ctx.check()
+    peer.close()
+    ghost.close()
+
+
+def fork(peer):
+    """A callback frees fds, and forks: the child makes no monitor for itself."""
+    ghost = Ghost(peer.ctx, True, os.pipe())
+    parent, status = os.getpid(), []
+
+    def free_and_fork():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (HARD, HARD))
+        child = os.fork()
+        if child:
+            status.append(os.waitpid(child, 0)[1])
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, HARD))
+    ghost.appear()
+    turns_of(peer, SPAN_NS)
+    peer.ctx.call_soon(free_and_fork)
+    with contextlib.suppress(RuntimeError):
+        peer.ctx.poll(False)
+    if os.getpid() != parent:
+        os._exit(len(epolls()))
+    assert status == [0]
+    peer.close()
+    ghost.close()
+
+
 if __name__ == "__main__":
     kind, *rest = sys.argv[1].split()
     made = {"plain": Plain, "foreign": Foreign, "loop": Loop, "working": Working}[
         kind
     ]()
-    if rest == ["vanish"]:
-        cases.run(vanish, made)
+    if len(rest) == 1:
+        alone = {"vanish": vanish, "raising": raising, "fork": fork}
+        cases.run(alone[rest[0]], made)
     else:
         cases.run(haunt, made, rest[0], rest[1] == "removed")

@@ -35,7 +35,6 @@ __all__ = [
     "PoolPeer",
     "TpoolPeer",
     "Usage",
-    "Work",
 ]
 
 IN_FLIGHT = 64
@@ -44,7 +43,7 @@ IN_FLIGHT = 64
 LOOPS = ("asyncio", "uvloop", "tpool")
 """Event loops that LoopPeer knows."""
 
-Work = Callable[[Item, Interrupt], Any]
+_Work = Callable[[Item, Interrupt], Any]
 """What the workers do with a file: `read_file`, or nothing."""
 
 _KEEP_IDLE_S = 86_400.0  # no worker ends, and takes its CPU time along, in a run
@@ -114,7 +113,7 @@ class Peer(Protocol):
         items: Sequence[Item],
         take: Callable[[Done], None],
         most: int = IN_FLIGHT,
-        work: Work | None = None,
+        work: _Work | None = None,
     ) -> None:
         """Have all files read, and hand each completion to take.
 
@@ -140,7 +139,7 @@ class PoolPeer(ABC):
 
     def __init__(self, interrupt: Interrupt) -> None:
         self._interrupt = interrupt
-        self._work: Work = read_file
+        self._work: _Work = read_file
 
     @abstractmethod
     def submit(self, index: int, item: Item) -> None:
@@ -155,7 +154,7 @@ class PoolPeer(ABC):
         items: Sequence[Item],
         take: Callable[[Done], None],
         most: int = IN_FLIGHT,
-        work: Work | None = None,
+        work: _Work | None = None,
     ) -> None:
         """See Peer."""
         self._work, in_flight = work or read_file, 0
@@ -291,7 +290,7 @@ class LoopPeer:
         items: Sequence[Item],
         take: Callable[[Done], None],
         most: int = IN_FLIGHT,
-        work: Work | None = None,
+        work: _Work | None = None,
     ) -> None:
         """See Peer."""
         self._runner.run(self._main(enumerate(items), take, most, work or read_file))
@@ -302,7 +301,7 @@ class LoopPeer:
         todo: Iterator[tuple[int, Item]],
         take: Callable[[Done], None],
         most: int,
-        work: Work,
+        work: _Work,
     ) -> None:
         await asyncio.gather(*(self._hop(todo, take, work) for _ in range(most)))
 
@@ -310,7 +309,7 @@ class LoopPeer:
         self,
         todo: Iterator[tuple[int, Item]],
         take: Callable[[Done], None],
-        work: Work,
+        work: _Work,
     ) -> None:
         loop = asyncio.get_running_loop()
         for index, item in todo:

@@ -61,10 +61,11 @@ struct aio_wait {
     bool arrived; /* work came, whatever became of it */
     struct wait_plan plan; /* of all sources */
     struct aio_peeks peeks;
-    int64_t look_ns, host_look_ns; /* until the next; 0: nobody does */
-    void *
-        host_state; /* what the source asks that looks with the host, or NULL */
-    int begun;      /* of that, by begin() */
+    struct aio_source *lookers[AIO_SOURCES_MAX]; /* without the host */
+    int n_lookers;
+    int64_t look_ns, host_look_ns; /* until the next; 0: nobody looks */
+    void *host_state; /* what the source asks that looks with the host */
+    int begun;        /* of that, by begin() */
     struct fdmon_event events[FDMON_BATCH];
     int n_events;
     uint64_t removals; /* of the handler table when events was filled */
@@ -87,6 +88,7 @@ struct aio_context {
     uint64_t polls; /* ever begun */
     struct poll_params params;
     struct aio_source *sources;
+    int n_sources;
     int64_t looked_ns; /* when the fds were looked at last */
     int64_t cpus_ns;   /* when the usable CPUs were counted last */
     int64_t shown_ns;  /* when its fds were seen to be its own */

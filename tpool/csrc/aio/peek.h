@@ -7,8 +7,8 @@
 
 #include "base/osdep.h"
 
-/* Of the sources of a context that have one. */
-#define AIO_PEEKS_MAX 8
+/* Of a context: each has one word at most. */
+#define AIO_SOURCES_MAX 8
 
 /* There is work once (*word & mask) != idle. */
 struct aio_peek {
@@ -19,7 +19,7 @@ struct aio_peek {
 /* Those that one poll phase looks at: on the owner's stack, one behind the other. */
 struct aio_peeks {
     int n;
-    struct aio_peek peeks[AIO_PEEKS_MAX];
+    struct aio_peek peeks[AIO_SOURCES_MAX];
 };
 
 /* Acquire: what was written before the word is seen by who dispatches. */

@@ -4,10 +4,24 @@
  */
 #include "aio/context.h"
 
+#include <assert.h>
+
 void aio_source_add(struct aio_context *c, struct aio_source *s)
 {
+    assert(c->n_sources < AIO_SOURCES_MAX);
+    c->n_sources++;
     s->next = c->sources;
     c->sources = s;
+}
+
+bool aio_sources_peek(const struct aio_context *c)
+{
+    for (const struct aio_source *s = c->sources; s; s = s->next) {
+        if (s->peek.word && aio_peek(&s->peek)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void aio_source_trace(struct aio_context *c, enum poll_verdict verdict,

@@ -18,17 +18,24 @@ struct aio_source;
 /*
  * Owner, context acquired.  NULL: there is nothing to be done.  Those that return an
  * int: 0, -errno or AIO_RAISED.  A turn may be nested in any that runs the host's
- * language: what belongs to one wait is kept in the wait.
+ * language, and may add sources: what belongs to one wait is kept in the wait, and what
+ * is not there was not planned.
  */
 struct aio_source_ops {
     /* A wait begins: what to do about the source in it. */
     int (*plan)(struct aio_source *s, struct aio_context *c, struct aio_wait *w,
                 struct wait_plan *out);
-    /* A poll phase begins, and ends: that too where begin() has failed. */
+    /* After that, and when signal handlers have run: how often to look(), 0: never. */
+    int64_t (*look_ns)(struct aio_source *s, struct aio_context *c,
+                       struct aio_wait *w);
+    /* A poll phase begins, and ends: that too where begin() failed, or never ran. */
     int (*begin)(struct aio_source *s, struct aio_context *c,
                  struct aio_wait *w);
     int (*end)(struct aio_source *s, struct aio_context *c, struct aio_wait *w);
-    /* Each look_ns of a poll phase: 1 if something has come. */
+    /*
+     * In a poll phase, and once after end(): 1 if something has come.  Without the
+     * context, unless it is with_host: nothing of it is read that others write.
+     */
     int (*look)(struct aio_source *s, struct aio_context *c,
                 struct aio_wait *w);
     /* The wait is over, block_ns after it began. */
@@ -39,6 +46,8 @@ struct aio_source_ops {
                     struct aio_wait *w, bool *progress);
     /* The turn is over: lets go of host_state. */
     void (*finish)(struct aio_source *s, struct aio_wait *w);
+    /* The longest window that it has learned; NULL: that is poll_ns. */
+    int64_t (*window)(const struct aio_source *s, const struct aio_context *c);
     /* The parameters are new: nothing is known any more. */
     void (*forget)(struct aio_source *s, struct aio_context *c);
 };
@@ -47,14 +56,18 @@ struct aio_source {
     const struct aio_source_ops *ops;
     struct aio_source *next; /* in order of dispatch */
     struct aio_peek peek;    /* where a poll phase looks all the time */
-    int64_t look_ns;         /* 0: look() is not called */
-    /* look() runs the host's language: only while host_state is set.  One at most. */
-    bool with_host;
-    int64_t poll_ns; /* window, learned: the longest where it has several */
+    bool with_host;  /* look() runs the host's language: one source at most */
+    int64_t poll_ns; /* window, learned */
 };
 
-/* Owner, context acquired.  It is waited for, and dispatched before all others. */
+/*
+ * Owner, context acquired.  It is waited for, and dispatched before all others;
+ * AIO_SOURCES_MAX at most.
+ */
 void aio_source_add(struct aio_context *c, struct aio_source *s);
+
+/* Owner, context acquired.  Whether the word of one of them tells of work. */
+bool aio_sources_peek(const struct aio_context *c);
 
 /*
  * The window of a source after a wait, by QEMU's rule; fired: it has ended the wait.

@@ -72,7 +72,10 @@ static PyObject *get_poll_ns(AioContextObject *c, void *Py_UNUSED(closure))
         return NULL;
     }
     for (struct aio_source *s = c->aio.sources; s; s = s->next) {
-        poll_ns = s->poll_ns > poll_ns ? s->poll_ns : poll_ns;
+        int64_t one_ns = s->ops->window ? s->ops->window(s, &c->aio)
+                                        : s->poll_ns;
+
+        poll_ns = one_ns > poll_ns ? one_ns : poll_ns;
     }
     owner_release(&c->owner);
     return PyLong_FromLongLong(poll_ns);

@@ -133,7 +133,6 @@ PyObject *context_interleave(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     }
     if (!c->aio.interleaved) {
         c->aio.interleaved = true;
-        c->fds.look_ns = FD_LOOK_NS;
         bare_notify_init(&c->bare_notify);
         aio_source_add(&c->aio, &c->bare_notify.source);
     }

@@ -5,15 +5,20 @@
 #include "source/fds.h"
 #include "aio/context.h"
 
+static int64_t look_ns(struct aio_source *s, struct aio_context *c,
+                       struct aio_wait *w)
+{
+    (void)s;
+    (void)w;
+    return c->interleaved && c->fds.count && !c->fdmon.haunted ? FD_LOOK_NS : 0;
+}
+
 /* Not once with the GIL: who looks for a call would have to wait for that call's. */
 static int look(struct aio_source *s, struct aio_context *c, struct aio_wait *w)
 {
     int n;
 
     (void)s;
-    if (!c->fds.count || c->fdmon.haunted) {
-        return 0;
-    }
     c->looked_ns = w->end_ns;
     n = fdmon_wait(&c->fdmon, 0, w->events);
     w->n_events = n > 0 ? n : 0;
@@ -24,9 +29,6 @@ static int dispatch(struct aio_source *s, struct aio_context *c,
                     struct aio_wait *w, bool *progress)
 {
     (void)s;
-    if (c->fdmon.haunted) {
-        fds_begin_anew(&c->fds, &c->fdmon); /* there may be an fd now */
-    }
     if (!w->n_events) {
         return 0;
     }
@@ -35,6 +37,7 @@ static int dispatch(struct aio_source *s, struct aio_context *c,
 }
 
 static const struct aio_source_ops fds_ops = {
+    .look_ns = look_ns,
     .look = look,
     .dispatch = dispatch,
 };

@@ -14,8 +14,9 @@ static int plan(struct aio_source *s, struct aio_context *c, struct aio_wait *w,
                 struct wait_plan *out)
 {
     struct fd_handler **handlers;
+    int64_t poll_ns = 0;
 
-    s->poll_ns = 0;
+    (void)s;
     if (!c->fds.pollable || w->foreign) {
         return 0;
     }
@@ -24,15 +25,23 @@ static int plan(struct aio_source *s, struct aio_context *c, struct aio_wait *w,
         return -ENOMEM;
     }
     for (int i = 0; handlers[i]; i++) {
-        if (handlers[i]->poll_ns > s->poll_ns) {
-            s->poll_ns = handlers[i]->poll_ns;
+        if (handlers[i]->poll_ns > poll_ns) {
+            poll_ns = handlers[i]->poll_ns;
         }
     }
     w->host_state = handlers;
-    out->window_ns = poll_tuner_window_ns(&c->params, s->poll_ns,
+    out->window_ns = poll_tuner_window_ns(&c->params, poll_ns,
                                           c->sleep.wake_ns);
     out->choice = out->window_ns ? WAIT_POLL : WAIT_BLOCK;
     return 0;
+}
+
+static int64_t look_ns(struct aio_source *s, struct aio_context *c,
+                       struct aio_wait *w)
+{
+    (void)s;
+    (void)c;
+    return w->host_state ? LOOK_NS : 0;
 }
 
 static int begin(struct aio_source *s, struct aio_context *c,
@@ -103,11 +112,11 @@ static void learn(struct aio_source *s, struct aio_context *c,
 {
     struct fd_handler **handlers = w->host_state;
 
+    (void)s;
     for (int i = 0; handlers && handlers[i]; i++) {
         struct fd_handler *h = handlers[i];
 
         h->poll_ns = aio_source_tune(c, h->poll_ns, block_ns, has_fired(w, h));
-        s->poll_ns = i && s->poll_ns > h->poll_ns ? s->poll_ns : h->poll_ns;
     }
 }
 
@@ -128,9 +137,22 @@ static void finish(struct aio_source *s, struct aio_wait *w)
     }
 }
 
+static int64_t window(const struct aio_source *s, const struct aio_context *c)
+{
+    int64_t poll_ns = 0;
+
+    (void)s;
+    for (int fd = 0; fd < c->fds.size; fd++) {
+        const struct fd_handler *h = c->fds.by_fd[fd];
+
+        poll_ns = h && h->poll_ns > poll_ns ? h->poll_ns : poll_ns;
+    }
+    return poll_ns;
+}
+
 static void forget(struct aio_source *s, struct aio_context *c)
 {
-    s->poll_ns = 0;
+    (void)s;
     for (int fd = 0; fd < c->fds.size; fd++) {
         if (c->fds.by_fd[fd]) {
             c->fds.by_fd[fd]->poll_ns = 0;
@@ -140,18 +162,19 @@ static void forget(struct aio_source *s, struct aio_context *c)
 
 static const struct aio_source_ops io_poll_ops = {
     .plan = plan,
+    .look_ns = look_ns,
     .begin = begin,
     .end = end,
     .look = look,
     .learn = learn,
     .dispatch = dispatch,
     .finish = finish,
+    .window = window,
     .forget = forget,
 };
 
 void io_poll_init(struct aio_source *s)
 {
     s->ops = &io_poll_ops;
-    s->look_ns = LOOK_NS;
     s->with_host = true;
 }

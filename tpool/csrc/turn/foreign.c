@@ -45,7 +45,8 @@ void aio_foreign_resume(struct aio_context *c, struct foreign_wait found)
         c->told_ns = found.told_ns;
     }
     notify_raise(n, NOTIFY_FOREIGN);
-    if (c->batch_head || waits_beyond(c->told_ns, wait_due_at_ns(c)) ||
+    if (c->batch_head || aio_sources_peek(c) ||
+        waits_beyond(c->told_ns, wait_due_at_ns(c)) ||
         !notify_may_block(n, &c->core->list)) {
         /* The fd is the only thing that a foreign loop looks at. */
         notify_write(n);
@@ -61,13 +62,14 @@ static int foreign_poll(struct aio_context *c, int64_t timeout_ns)
     struct aio_wait w = {.poll = c->polls, .foreign = true};
     int hit = wait_begin(c, &w, timeout_ns);
 
-    if (hit < 0 || w.plan.choice == WAIT_QUIET) {
-        return hit;
+    if (hit == 0 && w.work) {
+        hit = poll_phase_run(c, &w);
+        if (hit > 0) {
+            poll_phase_learn(c, &w);
+        }
     }
-    hit = poll_phase_run(c, &w);
-    if (hit > 0) {
-        poll_phase_learn(c, &w);
-    } else {
+    wait_finish(c, &w);
+    if (hit <= 0 && w.work) {
         c->foreign_wait_ns = w.start_ns;
     }
     return hit;
@@ -145,7 +147,7 @@ int aio_check(struct aio_context *c, bool *ready)
     }
     foreign_tune(c);
     aio_absorb(c);
-    *ready = c->batch_head || c->idle_head ||
+    *ready = c->batch_head || c->idle_head || aio_sources_peek(c) ||
              timers_timeout_ns(&c->timers) == 0 || wait_user_events(&w) > 0;
     return 0;
 }

@@ -27,26 +27,47 @@ void aio_enter(struct aio_context *c, bool blocked)
 }
 
 /* 1 if something has come, 0, or the first error. */
-static int look(struct aio_context *c, struct aio_wait *w, bool with_host)
+static int look(struct aio_context *c, struct aio_wait *w)
 {
     int any = 0;
 
-    for (struct aio_source *s = c->sources; s; s = s->next) {
-        if (s->look_ns && s->with_host == with_host) {
-            int ret = s->ops->look(s, c, w);
+    for (int i = 0; i < w->n_lookers; i++) {
+        struct aio_source *s = w->lookers[i];
+        int ret = s->ops->look(s, c, w);
 
-            if (ret < 0) {
-                return ret;
-            }
-            any |= ret;
+        if (ret < 0) {
+            return ret;
         }
+        any |= ret;
     }
     return any;
 }
 
 static int look_with_host(struct aio_context *c, struct aio_wait *w)
 {
-    return w->host_state ? look(c, w, true) : 0;
+    struct aio_source *s = w->host_look_ns ? c->sources : NULL;
+
+    while (s && !s->with_host) {
+        s = s->next;
+    }
+    return s ? s->ops->look(s, c, w) : 0;
+}
+
+/* Context acquired.  Who is to look, and how often. */
+static void note_lookers(struct aio_context *c, struct aio_wait *w)
+{
+    w->n_lookers = 0;
+    w->look_ns = w->host_look_ns = 0;
+    for (struct aio_source *s = c->sources; s; s = s->next) {
+        int64_t ns = s->ops->look_ns ? s->ops->look_ns(s, c, w) : 0;
+
+        if (ns && s->with_host) {
+            w->host_look_ns = ns;
+        } else if (ns) {
+            w->lookers[w->n_lookers++] = s;
+            w->look_ns = w->look_ns && w->look_ns < ns ? w->look_ns : ns;
+        }
+    }
 }
 
 static int begin(struct aio_context *c, struct aio_wait *w)
@@ -59,7 +80,11 @@ static int begin(struct aio_context *c, struct aio_wait *w)
     return ret;
 }
 
-/* Whatever is raised, all of them; hit: what the phase was, if nothing is. */
+/*
+ * Whatever is raised, all of them; hit: what the phase was, if nothing is.  What came
+ * before end() turned notifications on again has told nobody: it is looked for, here
+ * or, where a word tells, before the block.
+ */
 static int end(struct aio_context *c, struct aio_wait *w, int hit)
 {
     for (struct aio_source *s = c->sources; s; s = s->next) {
@@ -67,7 +92,7 @@ static int end(struct aio_context *c, struct aio_wait *w, int hit)
 
         hit = ret < 0 ? ret : hit;
     }
-    return hit;
+    return hit == 0 ? look_with_host(c, w) : hit;
 }
 
 /* A phase cannot begin, beside the worker on one CPU; whether it is time to part. */
@@ -99,22 +124,6 @@ static int64_t unshared_window_ns(struct aio_context *c, struct aio_wait *w,
     return window_ns > PARTED_NS ? window_ns : PARTED_NS;
 }
 
-/* How one source is looked for while the others are. */
-static void add_looks(struct aio_wait *w, const struct aio_source *s,
-                      const struct wait_plan *plan)
-{
-    struct aio_peeks *all = &w->peeks;
-
-    if (s->peek.word && plan->choice != WAIT_QUIET && all->n < AIO_PEEKS_MAX) {
-        all->peeks[all->n++] = s->peek;
-    }
-    if (s->with_host) {
-        w->host_look_ns = s->look_ns;
-    } else if (s->look_ns && (!w->look_ns || s->look_ns < w->look_ns)) {
-        w->look_ns = s->look_ns;
-    }
-}
-
 int poll_phase_plan(struct aio_context *c, struct aio_wait *w)
 {
     for (struct aio_source *s = c->sources; s; s = s->next) {
@@ -125,8 +134,11 @@ int poll_phase_plan(struct aio_context *c, struct aio_wait *w)
             return ret;
         }
         wait_plan_add(&w->plan, plan);
-        add_looks(w, s, &plan);
+        if (s->peek.word && plan.choice != WAIT_QUIET) {
+            w->peeks.peeks[w->peeks.n++] = s->peek;
+        }
     }
+    note_lookers(c, w);
     return 0;
 }
 
@@ -169,7 +181,7 @@ static int busy_slice(struct aio_context *c, struct aio_wait *w,
         return 1;
     }
     w->end_ns = clock_now_ns();
-    return w->look_ns ? look(c, w, false) : 0;
+    return look(c, w);
 }
 
 /*
@@ -199,7 +211,7 @@ static int busy_wait(struct aio_context *c, struct aio_wait *w,
     int hit;
 
     do {
-        until_ns = w->end_ns + (w->host_state ? w->host_look_ns : SIGNAL_NS);
+        until_ns = w->end_ns + (w->host_look_ns ? w->host_look_ns : SIGNAL_NS);
         until_ns = until_ns < deadline_ns ? until_ns : deadline_ns;
         hit = look_with_host(c, w);
         if (hit) {
@@ -218,6 +230,7 @@ static int busy_wait(struct aio_context *c, struct aio_wait *w,
         if (c->polls != w->poll) {
             return 0; /* a nested poll(): block() looks anew */
         }
+        note_lookers(c, w); /* a signal handler may have added an fd */
     } while (w->end_ns >= until_ns && w->end_ns < deadline_ns);
     return 0;
 }
@@ -263,6 +276,7 @@ int poll_phase_after_nap(struct aio_context *c, struct aio_wait *w)
     trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c->name,
                   hit == 1, w->end_ns);
     count_phase(c, begin_ns, w->end_ns, hit == 1);
+    w->arrived = hit == 1;
     w->polled_from_ns = begin_ns;
     w->polled_ns = w->end_ns - begin_ns;
     return hit < 0 ? hit : w->n_events;
@@ -288,10 +302,6 @@ int poll_phase_run(struct aio_context *c, struct aio_wait *w)
         hit = busy_wait(c, w, deadline_ns);
     }
     hit = end(c, w, hit);
-    if (hit == 0) {
-        /* What came before end() turned notifications on again. */
-        hit = look_with_host(c, w);
-    }
     trace_emit_at(c->core->trace, TRACE_RUN_POLL_HANDLERS_END, c->name,
                   hit == 1, w->end_ns);
     count_phase(c, begin_ns, w->end_ns, hit == 1);

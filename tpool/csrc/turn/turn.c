@@ -14,6 +14,9 @@ static int dispatch(struct aio_context *c, struct aio_wait *w,
 {
     int ret = 0;
 
+    if (c->fdmon.haunted) {
+        fds_begin_anew(&c->fds, &c->fdmon); /* there may be an fd now */
+    }
     aio_absorb(c);
     if ((c->batch_head || c->idle_head) && !(who == AIO_SELECT && c->behind)) {
         ret = aio_dispatch_work(c, who, progress);
@@ -25,15 +28,6 @@ static int dispatch(struct aio_context *c, struct aio_wait *w,
         ret = timers_dispatch(&c->timers, progress);
     }
     return ret;
-}
-
-static void finish(struct aio_context *c, struct aio_wait *w)
-{
-    for (struct aio_source *s = c->sources; s; s = s->next) {
-        if (s->ops->finish) {
-            s->ops->finish(s, w);
-        }
-    }
 }
 
 static bool nothing_happened(struct aio_context *c, const struct aio_wait *w)
@@ -116,9 +110,7 @@ int aio_turn(struct aio_context *c, int64_t timeout_ns, enum aio_dispatcher who,
         counter_add(&c->stats.turns, 1);
         ret = dispatch(c, &w, who, progress);
     }
-    if (w.host_state) {
-        finish(c, &w);
-    }
+    wait_finish(c, &w);
     if (!c->closed) { /* else a callback has forked: this is the child */
         aio_foreign_resume(c, foreign);
     }

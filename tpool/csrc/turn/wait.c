@@ -19,7 +19,8 @@ static int64_t idle_ns(struct aio_context *c)
 
 int64_t wait_due_ns(struct aio_context *c)
 {
-    if (c->batch_head || notify_is_notified(&c->core->notify)) {
+    if (c->batch_head || notify_is_notified(&c->core->notify) ||
+        aio_sources_peek(c)) {
         return 0;
     }
     return soonest_timeout_ns(idle_ns(c), timers_timeout_ns(&c->timers));
@@ -120,10 +121,10 @@ static bool polling_is_on(struct aio_context *c)
 int wait_begin(struct aio_context *c, struct aio_wait *w, int64_t timeout_ns)
 {
     w->start_ns = w->end_ns = clock_now_ns();
-    w->nap_ns = w->polled_ns = w->look_ns = 0;
+    w->nap_ns = w->polled_ns = w->look_ns = w->host_look_ns = 0;
     w->deadline_ns = deadline_after_ns(w->start_ns, timeout_ns);
     w->work = w->arrived = false;
-    w->peeks.n = w->begun = 0;
+    w->peeks.n = w->n_lookers = w->begun = 0;
     w->plan = (struct wait_plan){.choice = WAIT_QUIET};
     cpu_publish(&c->core->cpus.owner);
     return polling_is_on(c) ? poll_phase_plan(c, w) : 0;
@@ -149,7 +150,7 @@ static int nap(struct aio_context *c, struct aio_wait *w)
     if (ret < 0) {
         return ret;
     }
-    return w->n_events > 0 || aio_poll_progress(c->core) ||
+    return w->n_events > 0 || w->arrived || aio_poll_progress(c->core) ||
            wait_due_ns(c) == 0 ||
            remaining_ns(w->end_ns, w->deadline_ns) == 0 || c->polls != w->poll;
 }
@@ -168,6 +169,16 @@ int wait_for_work(struct aio_context *c, struct aio_wait *w, int64_t timeout_ns)
         poll_phase_learn(c, w);
     }
     return hit < 0 ? hit : 0;
+}
+
+void wait_finish(struct aio_context *c, struct aio_wait *w)
+{
+    for (struct aio_source *s = w->host_state ? c->sources : NULL; s;
+         s = s->next) {
+        if (s->ops->finish) {
+            s->ops->finish(s, w);
+        }
+    }
 }
 
 bool wait_notified(struct aio_context *c, const struct aio_wait *w)

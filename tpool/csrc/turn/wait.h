@@ -29,6 +29,9 @@ int wait_begin(struct aio_context *c, struct aio_wait *w, int64_t timeout_ns);
 int wait_for_work(struct aio_context *c, struct aio_wait *w,
                   int64_t timeout_ns);
 
+/* Owner, context acquired.  The turn is over: its sources let go of the wait. */
+void wait_finish(struct aio_context *c, struct aio_wait *w);
+
 /* Whether the wait has reported the notifier. */
 bool wait_notified(struct aio_context *c, const struct aio_wait *w);
 
