@@ -76,6 +76,8 @@ static void add_sources(void)
     aio_source_add(&ctx, &calls);
     if (way->interleaved) {
         ctx.interleaved = true;
+        fds_looks_init(&fds_looks);
+        aio_source_add(&ctx, &fds_looks);
         bare_notify_init(&bare);
         aio_source_add(&ctx, &bare.source);
     }

@@ -43,7 +43,7 @@ struct doorbell {
 };
 
 static struct aio_context ctx;
-static struct aio_source calls, fds;
+static struct aio_source calls, fds, fds_looks;
 static struct bare_notify bare;
 static struct aio_source napper;
 static struct doorbell doorbell;
@@ -252,6 +252,7 @@ static int end_doorbell(struct aio_source *s, struct aio_context *c,
 {
     (void)c;
     (void)w;
+    random_delay(&owner_rng); /* nobody looks, and nobody is told */
     atomic_store(&container_of(s, struct doorbell, source)->looked_at, 0);
     return 0;
 }

@@ -48,8 +48,8 @@ struct aio_stats {
 
 /* One wait of a turn, and what its sources keep of it. */
 struct aio_wait {
-    uint64_t
-        poll; /* which one: aio_context.polls, unless one was nested in it */
+    /* Which one: aio_context.polls, unless one was nested in it. */
+    uint64_t poll;
     int64_t start_ns;    /* of the turn's wait */
     int64_t end_ns;      /* of what was waited last: poll phase or block */
     int64_t deadline_ns; /* -1: none */
@@ -59,16 +59,16 @@ struct aio_wait {
     bool foreign; /* a foreign loop's */
     bool work;    /* completions are expected: requests are in flight */
     bool arrived; /* work came, whatever became of it */
+    int n_events;
+    uint64_t removals;     /* of the handler table when events was filled */
     struct wait_plan plan; /* of all sources */
-    struct aio_peeks peeks;
-    struct aio_source *lookers[AIO_SOURCES_MAX]; /* without the host */
-    int n_lookers;
     int64_t look_ns, host_look_ns; /* until the next; 0: nobody looks */
     void *host_state; /* what the source asks that looks with the host */
     int begun;        /* of that, by begin() */
+    int n_lookers;
+    struct aio_peeks peeks;
+    struct aio_source *lookers[AIO_SOURCES_MAX]; /* without the host */
     struct fdmon_event events[FDMON_BATCH];
-    int n_events;
-    uint64_t removals; /* of the handler table when events was filled */
 };
 
 struct aio_context {
@@ -89,9 +89,10 @@ struct aio_context {
     struct poll_params params;
     struct aio_source *sources;
     int n_sources;
-    int64_t looked_ns; /* when the fds were looked at last */
-    int64_t cpus_ns;   /* when the usable CPUs were counted last */
-    int64_t shown_ns;  /* when its fds were seen to be its own */
+    bool words, phases, looks; /* some source has peek, begin or end, look_ns */
+    int64_t looked_ns;         /* when the fds were looked at last */
+    int64_t cpus_ns;           /* when the usable CPUs were counted last */
+    int64_t shown_ns;          /* when its fds were seen to be its own */
     struct fdmon fdmon;
     struct fd_table fds;
     struct timer_heap timers;

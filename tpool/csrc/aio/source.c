@@ -10,13 +10,17 @@ void aio_source_add(struct aio_context *c, struct aio_source *s)
 {
     assert(c->n_sources < AIO_SOURCES_MAX);
     c->n_sources++;
+    c->words |= s->peek.word != NULL;
+    c->phases |= s->ops->begin || s->ops->end;
+    c->looks |= s->ops->look_ns != NULL;
     s->next = c->sources;
     c->sources = s;
 }
 
 bool aio_sources_peek(const struct aio_context *c)
 {
-    for (const struct aio_source *s = c->sources; s; s = s->next) {
+    for (const struct aio_source *s = c->words ? c->sources : NULL; s;
+         s = s->next) {
         if (s->peek.word && aio_peek(&s->peek)) {
             return true;
         }

@@ -31,7 +31,7 @@ typedef struct {
     PyThreadState *thread; /* the same, while it is without the GIL */
     struct aio_context aio;
     /* What it waits for. */
-    struct aio_source calls, io_poll, fds;
+    struct aio_source calls, io_poll, fds, fds_looks;
     struct bare_notify bare_notify;
 } AioContextObject;
 

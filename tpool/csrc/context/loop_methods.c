@@ -4,6 +4,7 @@
  * time, sockets seen in the poll phase, and another thread for the next run.
  */
 #include "py/args.h"
+#include "source/fds.h"
 #include "context/bottom_half.h"
 #include "context/context.h"
 
@@ -133,6 +134,8 @@ PyObject *context_interleave(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     }
     if (!c->aio.interleaved) {
         c->aio.interleaved = true;
+        fds_looks_init(&c->fds_looks);
+        aio_source_add(&c->aio, &c->fds_looks);
         bare_notify_init(&c->bare_notify);
         aio_source_add(&c->aio, &c->bare_notify.source);
     }

@@ -10,7 +10,7 @@ static int64_t look_ns(struct aio_source *s, struct aio_context *c,
 {
     (void)s;
     (void)w;
-    return c->interleaved && c->fds.count && !c->fdmon.haunted ? FD_LOOK_NS : 0;
+    return c->fds.count && !c->fdmon.haunted ? FD_LOOK_NS : 0;
 }
 
 /* Not once with the GIL: who looks for a call would have to wait for that call's. */
@@ -36,13 +36,19 @@ static int dispatch(struct aio_source *s, struct aio_context *c,
                         w->removals, progress);
 }
 
-static const struct aio_source_ops fds_ops = {
+static const struct aio_source_ops fds_ops = {.dispatch = dispatch};
+
+static const struct aio_source_ops fds_looks_ops = {
     .look_ns = look_ns,
     .look = look,
-    .dispatch = dispatch,
 };
 
 void fds_init(struct aio_source *s)
 {
     s->ops = &fds_ops;
+}
+
+void fds_looks_init(struct aio_source *s)
+{
+    s->ops = &fds_looks_ops;
 }

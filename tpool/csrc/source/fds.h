@@ -10,4 +10,7 @@
 
 void fds_init(struct aio_source *s);
 
+/* A second source: the looks of a poll phase. */
+void fds_looks_init(struct aio_source *s);
+
 #endif

@@ -58,7 +58,7 @@ static void note_lookers(struct aio_context *c, struct aio_wait *w)
 {
     w->n_lookers = 0;
     w->look_ns = w->host_look_ns = 0;
-    for (struct aio_source *s = c->sources; s; s = s->next) {
+    for (struct aio_source *s = c->looks ? c->sources : NULL; s; s = s->next) {
         int64_t ns = s->ops->look_ns ? s->ops->look_ns(s, c, w) : 0;
 
         if (ns && s->with_host) {
@@ -74,7 +74,8 @@ static int begin(struct aio_context *c, struct aio_wait *w)
 {
     int ret = 0;
 
-    for (struct aio_source *s = c->sources; s && ret == 0; s = s->next) {
+    for (struct aio_source *s = c->phases ? c->sources : NULL; s && ret == 0;
+         s = s->next) {
         ret = s->ops->begin ? s->ops->begin(s, c, w) : 0;
     }
     return ret;
@@ -87,7 +88,7 @@ static int begin(struct aio_context *c, struct aio_wait *w)
  */
 static int end(struct aio_context *c, struct aio_wait *w, int hit)
 {
-    for (struct aio_source *s = c->sources; s; s = s->next) {
+    for (struct aio_source *s = c->phases ? c->sources : NULL; s; s = s->next) {
         int ret = s->ops->end ? s->ops->end(s, c, w) : 0;
 
         hit = ret < 0 ? ret : hit;
