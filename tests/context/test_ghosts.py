@@ -28,6 +28,7 @@ def test_one_that_is_readable_no_more_is_forgotten_when_there_is_an_fd(isolated,
     isolated("ghosts.py", f"{kind} vanish")
 
 
+@pytest.mark.parametrize("where", ["callback", "signal"])
 @pytest.mark.parametrize("case", ["raising", "fork"])
-def test_it_is_forgotten_by_a_turn_that_raises_and_by_no_child(isolated, case):
-    isolated("ghosts.py", f"plain {case}")
+def test_it_is_forgotten_by_a_turn_that_raises_and_by_no_child(isolated, case, where):
+    isolated("ghosts.py", f"plain {case} {where}")

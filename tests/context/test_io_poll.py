@@ -165,6 +165,8 @@ def test_poll_ns_is_that_of_the_handlers_that_are_there(ctx, sources):
     ctx.prepare()
     assert ctx.poll_ns == window
     ctx.check()
+    ctx.set_fd_handler(source.fd, lambda: os.read(source.fd, 1))  # without io_poll
+    assert ctx.poll_ns < window
     for other in sources:
         ctx.set_fd_handler(other.fd)
     assert ctx.poll_ns == 0

@@ -8,6 +8,7 @@ import contextlib
 import os
 import resource
 import select
+import signal
 import sys
 import threading
 import time
@@ -205,42 +206,57 @@ def epolls():
     return found
 
 
-def raising(peer):
-    """There is an fd again, and each turn raises: it is mended all the same."""
+def haunted(peer, where, handler):
+    """Turn it until handler has run, in a callback or for a signal; then there are fds."""
+    ran = []
+
+    def free_fds(*_):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (HARD, HARD))
+        ran.append(1)
+        handler()
+
     ghost = Ghost(peer.ctx, True, os.pipe())
-    with no_fd_left("filled"):
-        ghost.appear()
-        turns_of(peer, SPAN_NS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, HARD))
+    ghost.appear()
+    turns_of(peer, SPAN_NS)
+    if where == "signal":
+        signal.signal(signal.SIGUSR1, free_fds)
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    else:
+        peer.ctx.call_soon(free_fds)
+    with contextlib.suppress(RuntimeError, KeyboardInterrupt):
+        while not ran:
+            peer.ctx.poll()
+    return ghost
+
+
+def raising(peer, where):
+    """A turn that raises mends it all the same, or the next one."""
 
     def interrupt():
         raise KeyboardInterrupt
 
-    peer.ctx.call_soon(interrupt)
-    with contextlib.suppress(KeyboardInterrupt):
-        peer.ctx.poll(False)
+    ghost = haunted(peer, where, interrupt)
+    if where == "callback":
+        peer.ctx.call_soon(interrupt)
+        with contextlib.suppress(KeyboardInterrupt):
+            peer.ctx.poll(False)
     assert peer.ctx.prepare() == -1  # no look each LOOK_NS
     peer.ctx.check()
     peer.close()
     ghost.close()
 
 
-def fork(peer):
-    """A callback frees fds, and forks: the child makes no monitor for itself."""
-    ghost = Ghost(peer.ctx, True, os.pipe())
+def fork(peer, where):
+    """Somebody frees fds, and forks: the child makes no monitor for itself."""
     parent, status = os.getpid(), []
 
-    def free_and_fork():
-        resource.setrlimit(resource.RLIMIT_NOFILE, (HARD, HARD))
+    def fork():
         child = os.fork()
         if child:
             status.append(os.waitpid(child, 0)[1])
 
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, HARD))
-    ghost.appear()
-    turns_of(peer, SPAN_NS)
-    peer.ctx.call_soon(free_and_fork)
-    with contextlib.suppress(RuntimeError):
-        peer.ctx.poll(False)
+    ghost = haunted(peer, where, fork)
     if os.getpid() != parent:
         os._exit(len(epolls()))
     assert status == [0]
@@ -253,8 +269,9 @@ if __name__ == "__main__":
     made = {"plain": Plain, "foreign": Foreign, "loop": Loop, "working": Working}[
         kind
     ]()
-    if len(rest) == 1:
-        alone = {"vanish": vanish, "raising": raising, "fork": fork}
-        cases.run(alone[rest[0]], made)
+    if rest == ["vanish"]:
+        cases.run(vanish, made)
+    elif rest[0] in ("raising", "fork"):
+        cases.run({"raising": raising, "fork": fork}[rest[0]], made, rest[1])
     else:
         cases.run(haunt, made, rest[0], rest[1] == "removed")

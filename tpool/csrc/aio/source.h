@@ -28,7 +28,11 @@ struct aio_source_ops {
     /* After that, and when signal handlers have run: how often to look(), 0: never. */
     int64_t (*look_ns)(struct aio_source *s, struct aio_context *c,
                        struct aio_wait *w);
-    /* A poll phase begins, and ends: that too where begin() failed, or never ran. */
+    /*
+     * A poll phase begins, and ends: that too where begin() failed, or never ran.  Who
+     * is not to tell the owner in between: end() says so with a sequentially
+     * consistent store, and asks before it tells with such a load, after its own.
+     */
     int (*begin)(struct aio_source *s, struct aio_context *c,
                  struct aio_wait *w);
     int (*end)(struct aio_source *s, struct aio_context *c, struct aio_wait *w);

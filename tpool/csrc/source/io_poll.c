@@ -145,7 +145,9 @@ static int64_t window(const struct aio_source *s, const struct aio_context *c)
     for (int fd = 0; fd < c->fds.size; fd++) {
         const struct fd_handler *h = c->fds.by_fd[fd];
 
-        poll_ns = h && h->poll_ns > poll_ns ? h->poll_ns : poll_ns;
+        if (h && h->pollable && h->poll_ns > poll_ns) {
+            poll_ns = h->poll_ns;
+        }
     }
     return poll_ns;
 }

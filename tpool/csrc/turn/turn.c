@@ -14,9 +14,6 @@ static int dispatch(struct aio_context *c, struct aio_wait *w,
 {
     int ret = 0;
 
-    if (c->fdmon.haunted) {
-        fds_begin_anew(&c->fds, &c->fdmon); /* there may be an fd now */
-    }
     aio_absorb(c);
     if ((c->batch_head || c->idle_head) && !(who == AIO_SELECT && c->behind)) {
         ret = aio_dispatch_work(c, who, progress);
@@ -102,6 +99,9 @@ int aio_turn(struct aio_context *c, int64_t timeout_ns, enum aio_dispatcher who,
         notify_lower(notify, NOTIFY_STEP);
     }
     wait_accept(c, &w);
+    if (c->fdmon.haunted && !c->closed) {   /* else the child of a fork */
+        fds_begin_anew(&c->fds, &c->fdmon); /* there may be an fd now */
+    }
     if (ret == 0) {
         /* In each turn: nobody else looks where C code polls in a loop. */
         ret = c->host->signals(c);

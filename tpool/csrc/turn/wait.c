@@ -69,7 +69,8 @@ static int block(struct aio_context *c, struct aio_wait *w)
         c->cpus_ns = begin_ns;
         cpu_pair_look(&core->cpus);
     }
-    if (begin_ns - c->shown_ns > SHOWN_NS) {
+    /* Unless a callback has forked, and this is the child. */
+    if (c->polls == w->poll && begin_ns - c->shown_ns > SHOWN_NS) {
         if (fdmon_is_gone(&c->fdmon)) {
             return -EBADF;
         }
