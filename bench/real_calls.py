@@ -321,7 +321,7 @@ def main() -> None:
         default=SAMPLE_NS,
         help="of calls in a plain loop, for each peer in each round; default: %(default)s",
     )
-    options = h.parse(made, {"sample_ns": 10_000})
+    options = h.parse(made, {"sample_ns": 1})
     table: list[Cell] = []
     with calls() as every:
         for case, call in every.items():
