@@ -95,6 +95,23 @@ async def hop(function, *args):
     return await asyncio.get_running_loop().run_in_executor(None, function, *args)
 
 
+async def storm_of_cancellations(rounds):
+    """Cancel every second of 40 hops, in each round; return how many have ended."""
+    results = 0
+    for round_ in range(rounds):
+        tasks = [asyncio.ensure_future(hop(int, i)) for i in range(40)]
+        await asyncio.sleep(0)
+        for task in tasks[round_ % 2 :: 2]:
+            task.cancel()
+        gathered = await asyncio.gather(*tasks, return_exceptions=True)
+        results += len(gathered)
+        assert all(
+            value == i or isinstance(value, asyncio.CancelledError)
+            for i, value in enumerate(gathered)
+        )
+    return results
+
+
 def have_one_thread(loop):
     """Have the next call be in the thread of the last one."""
     if isinstance(loop, tpool.EventLoop):

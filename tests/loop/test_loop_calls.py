@@ -15,7 +15,7 @@ import threading
 import time
 
 import pytest
-from conftest import DEADLINE_S, hop, raiser
+from conftest import DEADLINE_S, hop, raiser, storm_of_cancellations
 
 import tpool
 
@@ -208,22 +208,7 @@ def test_cancelled_while_running_is_cancelled_at_once_and_runs_on(run):
 
 
 def test_storm_of_cancellations_loses_nothing(run):
-    async def main():
-        results = 0
-        for round_ in range(30):
-            tasks = [asyncio.ensure_future(hop(int, i)) for i in range(40)]
-            await asyncio.sleep(0)
-            for task in tasks[round_ % 2 :: 2]:
-                task.cancel()
-            gathered = await asyncio.gather(*tasks, return_exceptions=True)
-            results += len(gathered)
-            assert all(
-                value == i or isinstance(value, asyncio.CancelledError)
-                for i, value in enumerate(gathered)
-            )
-        return results
-
-    assert run(main()) == 1200
+    assert run(storm_of_cancellations(30)) == 1200
 
 
 def test_a_hop_polls_and_an_idle_loop_does_not():

@@ -19,6 +19,7 @@ from conftest import (
     hop,
     raiser,
     refuse_threads,
+    storm_of_cancellations,
     wait_until,
 )
 from wrapping import span, wrapping
@@ -165,23 +166,7 @@ def test_cancelled_while_running_is_cancelled_at_once_and_runs_on(run, wrap, gat
 
 def test_storm_of_cancellations_loses_nothing(run, wrap):
     wrap()
-
-    async def main():
-        results = 0
-        for round_ in range(20):
-            tasks = [asyncio.ensure_future(hop(int, i)) for i in range(40)]
-            await asyncio.sleep(0)
-            for task in tasks[round_ % 2 :: 2]:
-                task.cancel()
-            gathered = await asyncio.gather(*tasks, return_exceptions=True)
-            results += len(gathered)
-            assert all(
-                value == i or isinstance(value, asyncio.CancelledError)
-                for i, value in enumerate(gathered)
-            )
-        return results
-
-    assert run(main()) == 800
+    assert run(storm_of_cancellations(20)) == 800
 
 
 def test_a_thread_that_cannot_be_started_is_said_at_once(run, wrap, monkeypatch):
