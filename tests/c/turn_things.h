@@ -250,10 +250,16 @@ static int begin_doorbell(struct aio_source *s, struct aio_context *c,
 static int end_doorbell(struct aio_source *s, struct aio_context *c,
                         struct aio_wait *w)
 {
+    struct doorbell *d = container_of(s, struct doorbell, source);
+
     (void)c;
     (void)w;
-    random_delay(&owner_rng); /* nobody looks, and nobody is told */
-    atomic_store(&container_of(s, struct doorbell, source)->looked_at, 0);
+    /* Nobody looks, and nobody is told: now and then until it has been rung. */
+    for (int i = rng_below(&owner_rng, 8) ? 1 : 1000;
+         i && !atomic_load_explicit(&d->word, memory_order_relaxed); i--) {
+        random_delay(&owner_rng);
+    }
+    atomic_store(&d->looked_at, 0);
     return 0;
 }
 
