@@ -395,7 +395,7 @@ UNIT_MUTANTS = {
         Mutant(
             "the sources are not dispatched",
             "turn/turn.c",
-            "s->ops->dispatch ? s->ops->dispatch(s, c, w, progress) : 0;",
+            "s->ops->dispatch ? s->ops->dispatch(s, w, progress) : 0;",
             "0;",
             ("unit",),
         ),

@@ -223,11 +223,10 @@ static const struct fd_handler_ops reader_ops = {
     .free = free_nothing,
 };
 
-static int plan_doorbell(struct aio_source *s, struct aio_context *c,
-                         struct aio_wait *w, struct wait_plan *out)
+static int plan_doorbell(struct aio_source *s, struct aio_wait *w,
+                         struct wait_plan *out)
 {
     (void)s;
-    (void)c;
     (void)w;
     if (!is_done()) {
         int64_t window_ns = way->silent ? LOST_NS : 5000;
@@ -238,21 +237,17 @@ static int plan_doorbell(struct aio_source *s, struct aio_context *c,
 }
 
 /* Sequentially consistent: who rings sees this, or end() is followed by a look. */
-static int begin_doorbell(struct aio_source *s, struct aio_context *c,
-                          struct aio_wait *w)
+static int begin_doorbell(struct aio_source *s, struct aio_wait *w)
 {
-    (void)c;
     (void)w;
     atomic_store(&container_of(s, struct doorbell, source)->looked_at, 1);
     return 0;
 }
 
-static int end_doorbell(struct aio_source *s, struct aio_context *c,
-                        struct aio_wait *w)
+static int end_doorbell(struct aio_source *s, struct aio_wait *w)
 {
     struct doorbell *d = container_of(s, struct doorbell, source);
 
-    (void)c;
     (void)w;
     /* Nobody looks, and nobody is told: now and then until it has been rung. */
     for (int i = rng_below(&owner_rng, 8) ? 1 : 1000;
@@ -263,12 +258,11 @@ static int end_doorbell(struct aio_source *s, struct aio_context *c,
     return 0;
 }
 
-static int answer_doorbell(struct aio_source *s, struct aio_context *c,
-                           struct aio_wait *w, bool *progress)
+static int answer_doorbell(struct aio_source *s, struct aio_wait *w,
+                           bool *progress)
 {
     struct doorbell *d = container_of(s, struct doorbell, source);
 
-    (void)c;
     (void)w;
     if (atomic_exchange_explicit(&d->word, 0, memory_order_acq_rel)) {
         d->seen++;
@@ -355,11 +349,10 @@ static void *write_often(void *arg)
     return arg;
 }
 
-static int plan_nap(struct aio_source *s, struct aio_context *c,
-                    struct aio_wait *w, struct wait_plan *out)
+static int plan_nap(struct aio_source *s, struct aio_wait *w,
+                    struct wait_plan *out)
 {
     (void)s;
-    (void)c;
     (void)w;
     *out = (struct wait_plan){WAIT_NAP, 20000, 5000};
     return 0;

@@ -13,6 +13,7 @@ void aio_source_add(struct aio_context *c, struct aio_source *s)
     c->words |= s->peek.word != NULL;
     c->phases |= s->ops->begin || s->ops->end;
     c->looks |= s->ops->look_ns != NULL;
+    s->context = c;
     s->next = c->sources;
     c->sources = s;
 }

@@ -23,43 +23,39 @@ struct aio_source;
  */
 struct aio_source_ops {
     /* A wait begins: what to do about the source in it. */
-    int (*plan)(struct aio_source *s, struct aio_context *c, struct aio_wait *w,
+    int (*plan)(struct aio_source *s, struct aio_wait *w,
                 struct wait_plan *out);
     /* After that, and when signal handlers have run: how often to look(), 0: never. */
-    int64_t (*look_ns)(struct aio_source *s, struct aio_context *c,
-                       struct aio_wait *w);
+    int64_t (*look_ns)(struct aio_source *s, struct aio_wait *w);
     /*
      * A poll phase begins, and ends: that too where begin() failed, or never ran.  Who
      * is not to tell the owner in between: end() says so with a sequentially
      * consistent store, and asks before it tells with such a load, after its own.
      */
-    int (*begin)(struct aio_source *s, struct aio_context *c,
-                 struct aio_wait *w);
-    int (*end)(struct aio_source *s, struct aio_context *c, struct aio_wait *w);
+    int (*begin)(struct aio_source *s, struct aio_wait *w);
+    int (*end)(struct aio_source *s, struct aio_wait *w);
     /*
      * In a poll phase, and once after end(): 1 if something has come.  Without the
      * context, unless it is with_host: nothing of it is read that others write.
      */
-    int (*look)(struct aio_source *s, struct aio_context *c,
-                struct aio_wait *w);
+    int (*look)(struct aio_source *s, struct aio_wait *w);
     /* The wait is over, block_ns after it began. */
-    void (*learn)(struct aio_source *s, struct aio_context *c,
-                  struct aio_wait *w, int64_t block_ns);
+    void (*learn)(struct aio_source *s, struct aio_wait *w, int64_t block_ns);
     /* In each turn: has what has come dispatched. */
-    int (*dispatch)(struct aio_source *s, struct aio_context *c,
-                    struct aio_wait *w, bool *progress);
+    int (*dispatch)(struct aio_source *s, struct aio_wait *w, bool *progress);
     /* The turn is over: lets go of host_state. */
     void (*finish)(struct aio_source *s, struct aio_wait *w);
     /* The longest window that it has learned; NULL: that is poll_ns. */
-    int64_t (*window)(const struct aio_source *s, const struct aio_context *c);
+    int64_t (*window)(const struct aio_source *s);
     /* The parameters are new: nothing is known any more. */
-    void (*forget)(struct aio_source *s, struct aio_context *c);
+    void (*forget)(struct aio_source *s);
 };
 
 struct aio_source {
     const struct aio_source_ops *ops;
-    struct aio_source *next; /* in order of dispatch */
-    struct aio_peek peek;    /* where a poll phase looks all the time */
+    struct aio_context *context; /* what waits for it; of aio_source_add() */
+    struct aio_source *next;     /* in order of dispatch */
+    struct aio_peek peek;        /* where a poll phase looks all the time */
     bool with_host;  /* look() runs the host's language: one source at most */
     int64_t poll_ns; /* window, learned */
 };

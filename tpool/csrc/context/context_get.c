@@ -72,8 +72,7 @@ static PyObject *get_poll_ns(AioContextObject *c, void *Py_UNUSED(closure))
         return NULL;
     }
     for (struct aio_source *s = c->aio.sources; s; s = s->next) {
-        int64_t one_ns = s->ops->window ? s->ops->window(s, &c->aio)
-                                        : s->poll_ns;
+        int64_t one_ns = s->ops->window ? s->ops->window(s) : s->poll_ns;
 
         poll_ns = one_ns > poll_ns ? one_ns : poll_ns;
     }

@@ -87,7 +87,7 @@ static PyObject *context_set_poll_params_args(AioContextObject *c,
     Py_END_CRITICAL_SECTION();
     for (struct aio_source *s = c->aio.sources; s; s = s->next) {
         if (s->ops->forget) {
-            s->ops->forget(s, &c->aio);
+            s->ops->forget(s);
         }
     }
     context_changed(c);

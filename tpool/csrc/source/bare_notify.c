@@ -8,9 +8,10 @@
 /* Waits in a row without one until none is polled for. */
 #define MISSED_MAX 16
 
-static int plan(struct aio_source *s, struct aio_context *c, struct aio_wait *w,
-                struct wait_plan *out)
+static int plan(struct aio_source *s, struct aio_wait *w, struct wait_plan *out)
 {
+    struct aio_context *c = s->context;
+
     (void)w;
     if (s->poll_ns && !cpu_pair_is_single(&c->core->cpus)) {
         out->choice = WAIT_POLL;
@@ -23,9 +24,9 @@ static int plan(struct aio_source *s, struct aio_context *c, struct aio_wait *w,
  * Nobody says whether a thread of others is at work: after some waits that fds,
  * or calls, have ended none is expected any more.
  */
-static void learn(struct aio_source *s, struct aio_context *c,
-                  struct aio_wait *w, int64_t block_ns)
+static void learn(struct aio_source *s, struct aio_wait *w, int64_t block_ns)
 {
+    struct aio_context *c = s->context;
     struct bare_notify *b = container_of(s, struct bare_notify, source);
     bool fired = notify_is_notified(&c->core->notify) ||
                  (c->batch_head && work_of(c->batch_head)->ops->is_post);
@@ -39,9 +40,8 @@ static void learn(struct aio_source *s, struct aio_context *c,
                                        block_ns > 0 ? block_ns : 1, fired);
 }
 
-static void forget(struct aio_source *s, struct aio_context *c)
+static void forget(struct aio_source *s)
 {
-    (void)c;
     s->poll_ns = 0;
 }
 

@@ -5,9 +5,9 @@
 #include "source/calls.h"
 #include "aio/context.h"
 
-static int plan(struct aio_source *s, struct aio_context *c, struct aio_wait *w,
-                struct wait_plan *out)
+static int plan(struct aio_source *s, struct aio_wait *w, struct wait_plan *out)
 {
+    struct aio_context *c = s->context;
     /* Relaxed: the owner's own submits are in; others come with a node. */
     uint32_t in_flight = atomic_load_explicit(&c->core->in_flight,
                                               memory_order_relaxed);
@@ -24,9 +24,9 @@ static int plan(struct aio_source *s, struct aio_context *c, struct aio_wait *w,
     return 0;
 }
 
-static void learn(struct aio_source *s, struct aio_context *c,
-                  struct aio_wait *w, int64_t block_ns)
+static void learn(struct aio_source *s, struct aio_wait *w, int64_t block_ns)
 {
+    struct aio_context *c = s->context;
     struct cpu_pair *cpus = &c->core->cpus;
     struct call_place *place = NULL;
     enum poll_verdict verdict;
@@ -50,10 +50,10 @@ static void learn(struct aio_source *s, struct aio_context *c,
     }
 }
 
-static void forget(struct aio_source *s, struct aio_context *c)
+static void forget(struct aio_source *s)
 {
     s->poll_ns = 0;
-    call_table_reset(&c->core->calls);
+    call_table_reset(&s->context->core->calls);
 }
 
 static const struct aio_source_ops calls_ops = {

@@ -5,30 +5,30 @@
 #include "source/fds.h"
 #include "aio/context.h"
 
-static int64_t look_ns(struct aio_source *s, struct aio_context *c,
-                       struct aio_wait *w)
+static int64_t look_ns(struct aio_source *s, struct aio_wait *w)
 {
-    (void)s;
+    struct aio_context *c = s->context;
+
     (void)w;
     return c->fds.count && !c->fdmon.haunted ? FD_LOOK_NS : 0;
 }
 
 /* Not once with the GIL: who looks for a call would have to wait for that call's. */
-static int look(struct aio_source *s, struct aio_context *c, struct aio_wait *w)
+static int look(struct aio_source *s, struct aio_wait *w)
 {
+    struct aio_context *c = s->context;
     int n;
 
-    (void)s;
     c->looked_ns = w->end_ns;
     n = fdmon_wait(&c->fdmon, 0, w->events);
     w->n_events = n > 0 ? n : 0;
     return n > 0 ? 1 : n;
 }
 
-static int dispatch(struct aio_source *s, struct aio_context *c,
-                    struct aio_wait *w, bool *progress)
+static int dispatch(struct aio_source *s, struct aio_wait *w, bool *progress)
 {
-    (void)s;
+    struct aio_context *c = s->context;
+
     if (!w->n_events) {
         return 0;
     }

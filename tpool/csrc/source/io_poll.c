@@ -10,13 +10,12 @@
 /* Between two looks: each takes the language for as long as the callbacks do. */
 #define LOOK_NS 2000
 
-static int plan(struct aio_source *s, struct aio_context *c, struct aio_wait *w,
-                struct wait_plan *out)
+static int plan(struct aio_source *s, struct aio_wait *w, struct wait_plan *out)
 {
+    struct aio_context *c = s->context;
     struct fd_handler **handlers;
     int64_t poll_ns = 0;
 
-    (void)s;
     if (!c->fds.pollable || w->foreign) {
         return 0;
     }
@@ -36,22 +35,18 @@ static int plan(struct aio_source *s, struct aio_context *c, struct aio_wait *w,
     return 0;
 }
 
-static int64_t look_ns(struct aio_source *s, struct aio_context *c,
-                       struct aio_wait *w)
+static int64_t look_ns(struct aio_source *s, struct aio_wait *w)
 {
     (void)s;
-    (void)c;
     return w->host_state ? LOOK_NS : 0;
 }
 
-static int begin(struct aio_source *s, struct aio_context *c,
-                 struct aio_wait *w)
+static int begin(struct aio_source *s, struct aio_wait *w)
 {
     struct fd_handler **handlers = w->host_state;
     int ret = 0;
 
     (void)s;
-    (void)c;
     while (ret == 0 && handlers && handlers[w->begun]) {
         struct fd_handler *h = handlers[w->begun++];
 
@@ -61,13 +56,12 @@ static int begin(struct aio_source *s, struct aio_context *c,
 }
 
 /* Has those end that have begun, whatever is raised. */
-static int end(struct aio_source *s, struct aio_context *c, struct aio_wait *w)
+static int end(struct aio_source *s, struct aio_wait *w)
 {
     struct fd_handler **handlers = w->host_state;
     int ret = 0;
 
     (void)s;
-    (void)c;
     for (int i = 0; i < w->begun; i++) {
         if (handlers[i]->ops->poll_end(handlers[i]) < 0) {
             ret = AIO_RAISED;
@@ -77,13 +71,12 @@ static int end(struct aio_source *s, struct aio_context *c, struct aio_wait *w)
     return ret;
 }
 
-static int look(struct aio_source *s, struct aio_context *c, struct aio_wait *w)
+static int look(struct aio_source *s, struct aio_wait *w)
 {
     struct fd_handler **handlers = w->host_state;
     int any = 0;
 
     (void)s;
-    (void)c;
     for (int i = 0; handlers[i]; i++) {
         struct fd_handler *h = handlers[i];
         int ready = h->ops->poll(h);
@@ -107,24 +100,21 @@ static bool has_fired(const struct aio_wait *w, const struct fd_handler *h)
     return fired;
 }
 
-static void learn(struct aio_source *s, struct aio_context *c,
-                  struct aio_wait *w, int64_t block_ns)
+static void learn(struct aio_source *s, struct aio_wait *w, int64_t block_ns)
 {
     struct fd_handler **handlers = w->host_state;
 
-    (void)s;
     for (int i = 0; handlers && handlers[i]; i++) {
         struct fd_handler *h = handlers[i];
 
-        h->poll_ns = aio_source_tune(c, h->poll_ns, block_ns, has_fired(w, h));
+        h->poll_ns = aio_source_tune(s->context, h->poll_ns, block_ns,
+                                     has_fired(w, h));
     }
 }
 
-static int dispatch(struct aio_source *s, struct aio_context *c,
-                    struct aio_wait *w, bool *progress)
+static int dispatch(struct aio_source *s, struct aio_wait *w, bool *progress)
 {
     (void)s;
-    (void)c;
     return w->host_state ? fds_dispatch_polled(w->host_state, w->poll, progress)
                          : 0;
 }
@@ -137,13 +127,13 @@ static void finish(struct aio_source *s, struct aio_wait *w)
     }
 }
 
-static int64_t window(const struct aio_source *s, const struct aio_context *c)
+static int64_t window(const struct aio_source *s)
 {
+    const struct fd_table *fds = &s->context->fds;
     int64_t poll_ns = 0;
 
-    (void)s;
-    for (int fd = 0; fd < c->fds.size; fd++) {
-        const struct fd_handler *h = c->fds.by_fd[fd];
+    for (int fd = 0; fd < fds->size; fd++) {
+        const struct fd_handler *h = fds->by_fd[fd];
 
         if (h && h->pollable && h->poll_ns > poll_ns) {
             poll_ns = h->poll_ns;
@@ -152,12 +142,13 @@ static int64_t window(const struct aio_source *s, const struct aio_context *c)
     return poll_ns;
 }
 
-static void forget(struct aio_source *s, struct aio_context *c)
+static void forget(struct aio_source *s)
 {
-    (void)s;
-    for (int fd = 0; fd < c->fds.size; fd++) {
-        if (c->fds.by_fd[fd]) {
-            c->fds.by_fd[fd]->poll_ns = 0;
+    struct fd_table *fds = &s->context->fds;
+
+    for (int fd = 0; fd < fds->size; fd++) {
+        if (fds->by_fd[fd]) {
+            fds->by_fd[fd]->poll_ns = 0;
         }
     }
 }

@@ -27,13 +27,13 @@ void aio_enter(struct aio_context *c, bool blocked)
 }
 
 /* 1 if something has come, 0, or the first error. */
-static int look(struct aio_context *c, struct aio_wait *w)
+static int look(struct aio_wait *w)
 {
     int any = 0;
 
     for (int i = 0; i < w->n_lookers; i++) {
         struct aio_source *s = w->lookers[i];
-        int ret = s->ops->look(s, c, w);
+        int ret = s->ops->look(s, w);
 
         if (ret < 0) {
             return ret;
@@ -50,7 +50,7 @@ static int look_with_host(struct aio_context *c, struct aio_wait *w)
     while (s && !s->with_host) {
         s = s->next;
     }
-    return s ? s->ops->look(s, c, w) : 0;
+    return s ? s->ops->look(s, w) : 0;
 }
 
 /* Context acquired.  Who is to look, and how often. */
@@ -59,7 +59,7 @@ static void note_lookers(struct aio_context *c, struct aio_wait *w)
     w->n_lookers = 0;
     w->look_ns = w->host_look_ns = 0;
     for (struct aio_source *s = c->looks ? c->sources : NULL; s; s = s->next) {
-        int64_t ns = s->ops->look_ns ? s->ops->look_ns(s, c, w) : 0;
+        int64_t ns = s->ops->look_ns ? s->ops->look_ns(s, w) : 0;
 
         if (ns && s->with_host) {
             w->host_look_ns = ns;
@@ -76,7 +76,7 @@ static int begin(struct aio_context *c, struct aio_wait *w)
 
     for (struct aio_source *s = c->phases ? c->sources : NULL; s && ret == 0;
          s = s->next) {
-        ret = s->ops->begin ? s->ops->begin(s, c, w) : 0;
+        ret = s->ops->begin ? s->ops->begin(s, w) : 0;
     }
     return ret;
 }
@@ -89,7 +89,7 @@ static int begin(struct aio_context *c, struct aio_wait *w)
 static int end(struct aio_context *c, struct aio_wait *w, int hit)
 {
     for (struct aio_source *s = c->phases ? c->sources : NULL; s; s = s->next) {
-        int ret = s->ops->end ? s->ops->end(s, c, w) : 0;
+        int ret = s->ops->end ? s->ops->end(s, w) : 0;
 
         hit = ret < 0 ? ret : hit;
     }
@@ -129,7 +129,7 @@ int poll_phase_plan(struct aio_context *c, struct aio_wait *w)
 {
     for (struct aio_source *s = c->sources; s; s = s->next) {
         struct wait_plan plan = {.choice = WAIT_QUIET};
-        int ret = s->ops->plan ? s->ops->plan(s, c, w, &plan) : 0;
+        int ret = s->ops->plan ? s->ops->plan(s, w, &plan) : 0;
 
         if (ret < 0) {
             return ret;
@@ -182,7 +182,7 @@ static int busy_slice(struct aio_context *c, struct aio_wait *w,
         return 1;
     }
     w->end_ns = clock_now_ns();
-    return look(c, w);
+    return look(w);
 }
 
 /*
@@ -341,7 +341,7 @@ void poll_phase_learn(struct aio_context *c, struct aio_wait *w)
     }
     for (struct aio_source *s = c->sources; s; s = s->next) {
         if (s->ops->learn) {
-            s->ops->learn(s, c, w, wake_ns - w->start_ns);
+            s->ops->learn(s, w, wake_ns - w->start_ns);
         }
     }
 }

@@ -19,7 +19,7 @@ static int dispatch(struct aio_context *c, struct aio_wait *w,
         ret = aio_dispatch_work(c, who, progress);
     }
     for (struct aio_source *s = c->sources; s && ret == 0; s = s->next) {
-        ret = s->ops->dispatch ? s->ops->dispatch(s, c, w, progress) : 0;
+        ret = s->ops->dispatch ? s->ops->dispatch(s, w, progress) : 0;
     }
     if (ret == 0 && c->timers.used) {
         ret = timers_dispatch(&c->timers, progress);
