@@ -53,16 +53,39 @@ static int register_fork_hook(PyObject *module)
     return result ? 0 : -1;
 }
 
+static int add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **type)
+{
+    *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    return *type ? PyModule_AddType(module, *type) : -1;
+}
+
+static int intern(const char *name, PyObject **string)
+{
+    *string = PyUnicode_InternFromString(name);
+    return *string ? 0 : -1;
+}
+
+static int add_types_and_names(PyObject *module)
+{
+    struct module_state *state = PyModule_GetState(module);
+    int ret = 0;
+
+#define ADD(name)                                                              \
+    ret = ret ? ret : add_type(module, &name##_spec, &state->name##_type);
+    STATE_TYPES(ADD)
+#undef ADD
+#define INTERN(name) ret = ret ? ret : intern(#name, &state->str_##name);
+    STATE_NAMES(INTERN)
+#undef INTERN
+    return ret;
+}
+
 static int module_exec(PyObject *module)
 {
     if (py_pools_init(module) < 0 || py_trace_init(module) < 0 ||
-        add_exception(module) < 0 || py_context_add_type(module) < 0 ||
-        py_notifier_add_type(module) < 0 ||
-        py_bottom_half_add_type(module) < 0 || py_timer_add_type(module) < 0 ||
-        py_request_add_type(module) < 0 || py_pool_add_type(module) < 0 ||
+        add_exception(module) < 0 || add_types_and_names(module) < 0 ||
         py_worker_add_type(module) < 0 || py_callable_init(module) < 0 ||
-        py_signals_init(module) < 0 || py_decimal_init(module) < 0 ||
-        register_fork_hook(module) < 0) {
+        py_signals_init(module) < 0 || register_fork_hook(module) < 0) {
         return -1;
     }
     return PyModule_AddIntConstant(module, "POLL_MAX_NS_DEFAULT",
@@ -73,12 +96,9 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     struct module_state *state = PyModule_GetState(module);
 
-    Py_VISIT(state->context_type);
-    Py_VISIT(state->notifier_type);
-    Py_VISIT(state->bottom_half_type);
-    Py_VISIT(state->timer_type);
-    Py_VISIT(state->request_type);
-    Py_VISIT(state->pool_type);
+#define VISIT(name) Py_VISIT(state->name##_type);
+    STATE_TYPES(VISIT)
+#undef VISIT
     Py_VISIT(state->worker_type);
     Py_VISIT(state->pool_full);
     Py_VISIT(state->partial_type);
@@ -92,21 +112,16 @@ static int module_clear(PyObject *module)
 {
     struct module_state *state = PyModule_GetState(module);
 
-    Py_CLEAR(state->context_type);
-    Py_CLEAR(state->notifier_type);
-    Py_CLEAR(state->bottom_half_type);
-    Py_CLEAR(state->timer_type);
-    Py_CLEAR(state->request_type);
-    Py_CLEAR(state->pool_type);
+#define CLEAR_TYPE(name) Py_CLEAR(state->name##_type);
+    STATE_TYPES(CLEAR_TYPE)
+#undef CLEAR_TYPE
+#define CLEAR_NAME(name) Py_CLEAR(state->str_##name);
+    STATE_NAMES(CLEAR_NAME)
+#undef CLEAR_NAME
     Py_CLEAR(state->worker_type);
     Py_CLEAR(state->pool_full);
     Py_CLEAR(state->partial_type);
-    Py_CLEAR(state->str_func);
-    Py_CLEAR(state->str_args);
-    Py_CLEAR(state->str_cancelled);
     Py_CLEAR(state->set_wakeup_fd);
-    Py_CLEAR(state->str_decimal);
-    Py_CLEAR(state->str_copy);
     Py_XDECREF(atomic_exchange_explicit(&state->decimal_variable, NULL,
                                         memory_order_relaxed));
     return 0;

@@ -166,10 +166,7 @@ static PyObject *schedule(BottomHalfObject *bh, bool idle)
     Py_BEGIN_CRITICAL_SECTION(bh->context);
     ret = schedule_open(bh, idle);
     Py_END_CRITICAL_SECTION();
-    if (ret < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return none_or_null(ret);
 }
 
 /*
@@ -303,21 +300,10 @@ static PyType_Slot bh_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec bh_spec = {
+PyType_Spec bottom_half_spec = {
     .name = "tpool.BottomHalf",
     .basicsize = sizeof(BottomHalfObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
              Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = bh_slots,
 };
-
-int py_bottom_half_add_type(PyObject *module)
-{
-    struct module_state *state = PyModule_GetState(module);
-
-    state->bottom_half_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &bh_spec, NULL);
-    return state->bottom_half_type
-               ? PyModule_AddType(module, state->bottom_half_type)
-               : -1;
-}

@@ -70,10 +70,7 @@ PyObject *context_close(AioContextObject *c, PyObject *Py_UNUSED(ignored))
         ret = close_acquired(c);
     }
     owner_release(&c->owner);
-    if (ret < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return none_or_null(ret);
 }
 
 PyObject *context_check_idle(AioContextObject *c, PyObject *Py_UNUSED(ignored))
@@ -90,10 +87,7 @@ PyObject *context_check_idle(AioContextObject *c, PyObject *Py_UNUSED(ignored))
         ret = -1;
     }
     owner_release(&c->owner);
-    if (ret < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return none_or_null(ret);
 }
 
 /* The loop above goes on in the child, and all of it is its own. */

@@ -110,10 +110,7 @@ static WITH_OWN_KEYWORDS(context_set_poll_params, AioContextObject)
         context_post(c, NULL);
     }
     Py_END_CRITICAL_SECTION();
-    if (ret < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return none_or_null(ret);
 }
 
 static PyObject *context_close_pools(AioContextObject *c,

@@ -220,20 +220,10 @@ static PyType_Slot context_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec context_spec = {
+PyType_Spec context_spec = {
     .name = "tpool._core.AioContext",
     .basicsize = sizeof(AioContextObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE |
              Py_TPFLAGS_IMMUTABLETYPE,
     .slots = context_slots,
 };
-
-int py_context_add_type(PyObject *module)
-{
-    struct module_state *state = PyModule_GetState(module);
-
-    state->context_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &context_spec, NULL);
-    return state->context_type ? PyModule_AddType(module, state->context_type)
-                               : -1;
-}

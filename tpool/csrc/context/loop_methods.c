@@ -99,10 +99,7 @@ PyObject *context_own(AioContextObject *c, PyObject *Py_UNUSED(ignored))
         atomic_store_explicit(&c->run, true, memory_order_relaxed);
     }
     owner_release(&c->owner);
-    if (ret < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return none_or_null(ret);
 }
 
 PyObject *context_disown(AioContextObject *c, PyObject *Py_UNUSED(ignored))

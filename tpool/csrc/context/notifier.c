@@ -166,19 +166,9 @@ static PyType_Slot notifier_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec notifier_spec = {
+PyType_Spec notifier_spec = {
     .name = "tpool.EventNotifier",
     .basicsize = sizeof(NotifierObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = notifier_slots,
 };
-
-int py_notifier_add_type(PyObject *module)
-{
-    struct module_state *state = PyModule_GetState(module);
-
-    state->notifier_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &notifier_spec, NULL);
-    return state->notifier_type ? PyModule_AddType(module, state->notifier_type)
-                                : -1;
-}

@@ -197,19 +197,10 @@ static PyType_Slot timer_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec timer_spec = {
+PyType_Spec timer_spec = {
     .name = "tpool.Timer",
     .basicsize = sizeof(TimerObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
              Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = timer_slots,
 };
-
-int py_timer_add_type(PyObject *module)
-{
-    struct module_state *state = PyModule_GetState(module);
-
-    state->timer_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &timer_spec, NULL);
-    return state->timer_type ? PyModule_AddType(module, state->timer_type) : -1;
-}

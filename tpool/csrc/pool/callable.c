@@ -66,7 +66,5 @@ int py_callable_init(PyObject *module)
     state->partial_type = (PyTypeObject *)PyObject_GetAttrString(functools,
                                                                  "partial");
     Py_DECREF(functools);
-    state->str_func = PyUnicode_InternFromString("func");
-    state->str_args = PyUnicode_InternFromString("args");
-    return state->partial_type && state->str_func && state->str_args ? 0 : -1;
+    return state->partial_type ? 0 : -1;
 }

@@ -122,12 +122,3 @@ int decimal_unshare(struct module_state *state, PyObject *variables)
     Py_DECREF(copy);
     return ret;
 }
-
-int py_decimal_init(PyObject *module)
-{
-    struct module_state *state = PyModule_GetState(module);
-
-    state->str_decimal = PyUnicode_InternFromString("decimal");
-    state->str_copy = PyUnicode_InternFromString("copy");
-    return state->str_decimal && state->str_copy ? 0 : -1;
-}

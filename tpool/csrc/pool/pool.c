@@ -406,19 +406,10 @@ static PyType_Slot pool_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec pool_spec = {
+PyType_Spec pool_spec = {
     .name = "tpool._core.ThreadPool",
     .basicsize = sizeof(PoolObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE |
              Py_TPFLAGS_IMMUTABLETYPE,
     .slots = pool_slots,
 };
-
-int py_pool_add_type(PyObject *module)
-{
-    struct module_state *state = PyModule_GetState(module);
-
-    state->pool_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &pool_spec, NULL);
-    return state->pool_type ? PyModule_AddType(module, state->pool_type) : -1;
-}

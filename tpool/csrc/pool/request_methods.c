@@ -236,10 +236,7 @@ static PyObject *request_add_done_callback(RequestObject *r, PyObject *arg)
     if (ret == 0 && late) {
         ret = call_late(r, callback);
     }
-    if (ret < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return none_or_null(ret);
 }
 
 static const char *state_name(RequestObject *r)
@@ -393,7 +390,7 @@ static PyType_Slot request_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec request_spec = {
+PyType_Spec request_spec = {
     .name = "tpool.Request",
     .basicsize = sizeof(RequestObject),
     .itemsize = sizeof(PyObject *),
@@ -401,17 +398,3 @@ static PyType_Spec request_spec = {
              Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = request_slots,
 };
-
-int py_request_add_type(PyObject *module)
-{
-    struct module_state *state = PyModule_GetState(module);
-
-    state->str_cancelled = PyUnicode_InternFromString("cancelled");
-    if (!state->str_cancelled) {
-        return -1;
-    }
-    state->request_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &request_spec, NULL);
-    return state->request_type ? PyModule_AddType(module, state->request_type)
-                               : -1;
-}

@@ -31,20 +31,29 @@ struct posters_ops {
                        const struct poll_params *params);
 };
 
+/* The types of the module: NAME_type is made of NAME_spec. */
+#define STATE_TYPES(X)                                                         \
+    X(context) X(notifier) X(bottom_half) X(timer) X(request) X(pool)
+
+#define SPEC(name) extern PyType_Spec name##_spec;
+STATE_TYPES(SPEC)
+#undef SPEC
+
+/* Names that are looked up often, interned: str_NAME. */
+#define STATE_NAMES(X) X(func) X(args) X(cancelled) X(decimal) X(copy)
+
 struct module_state {
     /* Immutable after init. */
-    PyTypeObject *context_type;
-    PyTypeObject *notifier_type;
-    PyTypeObject *bottom_half_type;
-    PyTypeObject *timer_type;
-    PyTypeObject *request_type;
-    PyTypeObject *pool_type;
+#define TYPE(name) PyTypeObject *name##_type;
+    STATE_TYPES(TYPE)
+#undef TYPE
     PyTypeObject *worker_type;
     PyObject *pool_full;        /* exception */
     PyTypeObject *partial_type; /* functools.partial */
-    PyObject *str_func, *str_args, *str_cancelled;
+#define NAME(name) PyObject *str_##name;
+    STATE_NAMES(NAME)
+#undef NAME
     PyObject *set_wakeup_fd; /* see py_signals_init() */
-    PyObject *str_decimal, *str_copy;
     /* Any thread: where decimal has its context, or NULL; set once. */
     _Atomic(PyObject *) decimal_variable;
     /* The process's first thread: its own, found once. */
@@ -116,6 +125,12 @@ static inline void put_exception(PyObject *exc)
 #endif
 }
 
+/* What a method returns that returns nothing; ret: -1 with an exception, or 0. */
+static inline PyObject *none_or_null(int ret)
+{
+    return ret < 0 ? NULL : Py_NewRef(Py_None);
+}
+
 /* tp_init of a type whose tp_new does all: for the super().__init__(...) of a
  * subclass. */
 static inline int init_nothing(PyObject *Py_UNUSED(self),
@@ -125,13 +140,7 @@ static inline int init_nothing(PyObject *Py_UNUSED(self),
     return 0;
 }
 
-/* Each adds its type to the module state.  Return 0, or -1 with an exception. */
-int py_context_add_type(PyObject *module);
-int py_notifier_add_type(PyObject *module);
-int py_bottom_half_add_type(PyObject *module);
-int py_timer_add_type(PyObject *module);
-int py_request_add_type(PyObject *module);
-int py_pool_add_type(PyObject *module);
+/* Adds its type to the module state.  Returns 0, or -1 with an exception. */
 int py_worker_add_type(PyObject *module);
 
 /* What the signal guard needs.  Returns 0, or -1 with an exception. */
@@ -142,9 +151,6 @@ int py_callable_init(PyObject *module);
 
 /* Adds the functions for all pools.  Returns 0, or -1 with an exception. */
 int py_pools_init(PyObject *module);
-
-/* What decimal_unshare() needs.  Returns 0, or -1 with an exception. */
-int py_decimal_init(PyObject *module);
 
 /* Adds the functions for tracing.  Returns 0, or -1 with an exception. */
 int py_trace_init(PyObject *module);
