@@ -44,12 +44,12 @@ struct fdmon;
 struct fdmon_ops {
     int (*init)(struct fdmon *m);
     void (*cleanup)(struct fdmon *m);
-    int (*fileno)(struct fdmon *m);
+    int (*fileno)(struct fdmon *m); /* NULL: there is none */
     int (*add)(struct fdmon *m, int fd, uint32_t gen, uint32_t events);
     int (*set)(struct fdmon *m, int fd, uint32_t gen, uint32_t events);
     int (*check)(struct fdmon *m, int fd, uint32_t gen, uint32_t events);
     int (*replace)(struct fdmon *m, struct fdmon *by);
-    void (*haunt)(struct fdmon *m);
+    void (*haunt)(struct fdmon *m); /* NULL: it reports what it is asked for */
     int (*wait)(struct fdmon *m, int64_t timeout_ns,
                 struct fdmon_event events[FDMON_BATCH]);
 };
@@ -100,7 +100,7 @@ static inline void fdmon_cleanup(struct fdmon *m)
  */
 static inline int fdmon_fileno(struct fdmon *m)
 {
-    return m->ops->fileno(m);
+    return m->ops->fileno ? m->ops->fileno(m) : -ENOSYS;
 }
 
 /*
@@ -158,13 +158,15 @@ static inline int fdmon_replace(struct fdmon *m, struct fdmon *by)
 /* Context acquired.  That cannot be done now, without an fd, say. */
 static inline void fdmon_haunt(struct fdmon *m)
 {
-    m->ops->haunt(m);
+    if (m->ops->haunt) {
+        m->ops->haunt(m);
+    }
 }
 
 /*
  * Owner.  Waits for timeout_ns (-1: for ever).  Returns how many events were
- * stored, 0 for a time-out or a signal, or -errno.  Another thread may call fdmon_set() meanwhile; with
- * poll(2) it takes effect with the next wait.
+ * stored, 0 for a time-out or a signal, or -errno.  Another thread may call
+ * fdmon_set() meanwhile; with poll(2) it takes effect with the next wait.
  */
 static inline int fdmon_wait(struct fdmon *m, int64_t timeout_ns,
                              struct fdmon_event events[FDMON_BATCH])
@@ -174,6 +176,14 @@ static inline int fdmon_wait(struct fdmon *m, int64_t timeout_ns,
 
 /* Whether fd is among n events. */
 bool fdmon_reported(const struct fdmon_event *events, int n, int fd);
+
+/* For the monitors: a timeout in milliseconds, rounded up, as poll(2) has it. */
+static inline int fdmon_ms(int64_t timeout_ns)
+{
+    int64_t ms = timeout_ns / NS_PER_MS + (timeout_ns % NS_PER_MS != 0);
+
+    return timeout_ns < 0 ? -1 : ms > INT32_MAX ? INT32_MAX : (int)ms;
+}
 
 /* For the monitors: poll(2), with a timeout in nanoseconds. */
 int fdmon_poll_ns(struct pollfd *fds, int used, int64_t timeout_ns);

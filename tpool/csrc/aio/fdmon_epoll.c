@@ -201,12 +201,7 @@ static int wait_ns(struct fdmon *m, struct epoll_event *events,
         m->epoll.no_pwait2 = true;
     }
 #endif
-    int64_t ms = timeout_ns < 0
-                     ? -1
-                     : timeout_ns / NS_PER_MS + (timeout_ns % NS_PER_MS != 0);
-
-    return epoll_wait(m->epoll.fd, events, FDMON_BATCH,
-                      ms > INT32_MAX ? INT32_MAX : (int)ms);
+    return epoll_wait(m->epoll.fd, events, FDMON_BATCH, fdmon_ms(timeout_ns));
 }
 
 static int monitor_wait(struct fdmon *m, int64_t timeout_ns,

@@ -16,11 +16,7 @@ int fdmon_poll_ns(struct pollfd *fds, int used, int64_t timeout_ns)
 
     return ppoll(fds, (nfds_t)used, timeout_ns < 0 ? NULL : &ts, NULL);
 #else
-    int64_t ms = timeout_ns < 0
-                     ? -1
-                     : timeout_ns / NS_PER_MS + (timeout_ns % NS_PER_MS != 0);
-
-    return poll(fds, (nfds_t)used, ms > INT32_MAX ? INT32_MAX : (int)ms);
+    return poll(fds, (nfds_t)used, fdmon_ms(timeout_ns));
 #endif
 }
 
@@ -35,12 +31,6 @@ static void poll_cleanup(struct fdmon *m)
     free(m->poll.gens);
     pthread_mutex_destroy(&m->poll.lock);
     memset(&m->poll, 0, sizeof(m->poll));
-}
-
-static int poll_fileno(struct fdmon *m)
-{
-    (void)m;
-    return -ENOSYS;
 }
 
 static int find(const struct fdmon *m, int fd)
@@ -134,11 +124,6 @@ static int poll_replace(struct fdmon *m, struct fdmon *by)
     return 0;
 }
 
-static void poll_haunt(struct fdmon *m)
-{
-    (void)m; /* poll(2) reports what it is asked for */
-}
-
 /* A copy: another thread may register fds while this one sleeps. */
 static int copy(struct fdmon *m, struct pollfd **fds, uint32_t **gens)
 {
@@ -200,11 +185,9 @@ out:
 const struct fdmon_ops fdmon_poll_ops = {
     .init = poll_init,
     .cleanup = poll_cleanup,
-    .fileno = poll_fileno,
     .add = poll_set,
     .set = poll_set,
     .check = poll_check,
     .replace = poll_replace,
-    .haunt = poll_haunt,
     .wait = poll_wait,
 };

@@ -57,8 +57,8 @@ void notify_bare(struct notify *n)
     notify_post(n);
 }
 
-/* Owner.  While BLOCKED is not set, nobody else writes state: a plain step. */
-static void notify_step(struct notify *n, uint32_t step)
+/* While BLOCKED is not set, nobody else writes state: a plain step. */
+void notify_raise(struct notify *n, uint32_t step)
 {
     uint32_t state = atomic_load_explicit(&n->state, memory_order_relaxed);
 
@@ -66,15 +66,10 @@ static void notify_step(struct notify *n, uint32_t step)
     atomic_store_explicit(&n->state, state + step, memory_order_relaxed);
 }
 
-void notify_raise(struct notify *n, uint32_t step)
-{
-    notify_step(n, step);
-}
-
 void notify_lower(struct notify *n, uint32_t step)
 {
     assert(notify_me(n) >= step);
-    notify_step(n, -step);
+    notify_raise(n, -step);
 }
 
 bool notify_may_block(struct notify *n, struct completion_list *list)

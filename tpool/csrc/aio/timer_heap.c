@@ -141,10 +141,7 @@ void timers_cleanup(struct timer_heap *heap)
 
 int64_t timers_timeout_ns(const struct timer_heap *heap)
 {
-    if (!heap->used) {
-        return -1;
-    }
-    return time_left_ns(heap->timers[0]->expire_ns);
+    return time_left_ns(timers_expire_ns(heap));
 }
 
 int64_t timers_expire_ns(const struct timer_heap *heap)
