@@ -7,7 +7,6 @@
  * schedule() from then on makes it run again.
  */
 #include "context/bottom_half.h"
-#include "context/context.h"
 #include "py/work_object.h"
 
 #define BH_LINKED    1u /* on the completion list, or the owner has taken it */
@@ -55,8 +54,7 @@ static int run(BottomHalfObject *bh, bool *progress)
     }
     result = bh->base.work.ops->is_post
                  ? PyObject_CallOneArg(bh->callback, bh->args)
-             : bh->args ? PyObject_CallObject(bh->callback, bh->args)
-                        : PyObject_CallNoArgs(bh->callback);
+                 : PyObject_CallObject(bh->callback, bh->args);
     if (!result) {
         return report_callback(bh->callback);
     }
@@ -94,28 +92,26 @@ static int bh_traverse(BottomHalfObject *bh, visitproc visit, void *arg)
 }
 
 /* Not tracked by the garbage collector yet. */
-static BottomHalfObject *make(const struct work_ops *ops,
-                              struct module_state *state, PyObject *context,
+static BottomHalfObject *make(const struct work_ops *ops, AioContextObject *c,
                               PyObject *callback, PyObject *args)
 {
     BottomHalfObject *bh = PyObject_GC_New(BottomHalfObject,
-                                           state->bottom_half_type);
+                                           c->state->bottom_half_type);
 
     if (bh) {
         work_init(&bh->base.work, ops);
         atomic_init(&bh->flags, 0);
-        bh->context = (AioContextObject *)Py_NewRef(context);
+        bh->context = (AioContextObject *)Py_NewRef((PyObject *)c);
         bh->callback = Py_NewRef(callback);
         bh->args = Py_XNewRef(args);
     }
     return bh;
 }
 
-PyObject *bottom_half_new(struct module_state *state, PyObject *context,
-                          PyObject *callback, PyObject *args)
+PyObject *bottom_half_new(AioContextObject *c, PyObject *callback,
+                          PyObject *args)
 {
-    BottomHalfObject *bh = make(&bottom_half_ops, state, context, callback,
-                                args);
+    BottomHalfObject *bh = make(&bottom_half_ops, c, callback, args);
 
     if (bh) {
         PyObject_GC_Track(bh);
@@ -159,36 +155,30 @@ static int schedule_open(BottomHalfObject *bh, bool idle)
     return 0;
 }
 
-static PyObject *schedule(BottomHalfObject *bh, bool idle)
+static int schedule(BottomHalfObject *bh, bool idle)
 {
     int ret;
 
     Py_BEGIN_CRITICAL_SECTION(bh->context);
     ret = schedule_open(bh, idle);
     Py_END_CRITICAL_SECTION();
-    return none_or_null(ret);
+    return ret;
 }
 
 /*
  * Never tracked: nobody but the list has it, and what it refers to is visited from
  * there.  It is all but free then while many are on their way.
  */
-int bottom_half_post(struct module_state *state, PyObject *context,
-                     PyObject *callback, PyObject *arg)
+int bottom_half_post(AioContextObject *c, PyObject *callback, PyObject *arg)
 {
-    BottomHalfObject *bh = make(&post_ops, state, context, callback, arg);
-    PyObject *none;
+    BottomHalfObject *bh = make(&post_ops, c, callback, arg);
+    int ret = bh ? schedule(bh, false) : -1;
 
-    if (!bh) {
-        return -1;
-    }
-    none = schedule(bh, false);
-    Py_DECREF(bh);
-    Py_XDECREF(none);
-    return none ? 0 : -1;
+    Py_XDECREF(bh);
+    return ret;
 }
 
-PyObject *bottom_half_schedule(PyObject *self)
+int bottom_half_schedule(PyObject *self)
 {
     return schedule((BottomHalfObject *)self, false);
 }
@@ -208,7 +198,7 @@ PyDoc_STRVAR(
 
 static PyObject *bh_schedule(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return schedule((BottomHalfObject *)self, false);
+    return none_or_null(bottom_half_schedule(self));
 }
 
 PyDoc_STRVAR(
@@ -225,7 +215,7 @@ PyDoc_STRVAR(
 
 static PyObject *bh_schedule_idle(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return schedule((BottomHalfObject *)self, true);
+    return none_or_null(schedule((BottomHalfObject *)self, true));
 }
 
 static PyObject *drop(PyObject *self, uint32_t set)

@@ -5,21 +5,19 @@
 #ifndef TPOOL_CONTEXT_BOTTOM_HALF_H
 #define TPOOL_CONTEXT_BOTTOM_HALF_H
 
-#include "py/state.h"
+#include "context/context.h"
 
-/* args: a tuple, or NULL for none.  context is an AioContext. */
-PyObject *bottom_half_new(struct module_state *state, PyObject *context,
-                          PyObject *callback, PyObject *args);
+/* args: a tuple, or NULL for none. */
+PyObject *bottom_half_new(AioContextObject *c, PyObject *callback,
+                          PyObject *args);
 
 /*
  * Any thread, GIL held.  Schedules one that only hands something to the event loop
- * above, which runs it later: see work_ops.  0, or -1 with an
- * exception.
+ * above, which runs it later: see work_ops.  0, or -1 with an exception.
  */
-int bottom_half_post(struct module_state *state, PyObject *context,
-                     PyObject *callback, PyObject *arg);
+int bottom_half_post(AioContextObject *c, PyObject *callback, PyObject *arg);
 
-/* Any thread.  Returns None, or NULL with an exception. */
-PyObject *bottom_half_schedule(PyObject *self);
+/* Any thread.  Returns 0, or -1 with an exception. */
+int bottom_half_schedule(PyObject *self);
 
 #endif

@@ -227,26 +227,28 @@ int context_dispatch_rest(AioContextObject *c, bool *behind)
     return ret;
 }
 
-int context_prepare(AioContextObject *c, int64_t *timeout_ns)
+PyObject *context_prepare(AioContextObject *c, PyObject *Py_UNUSED(ignored))
 {
+    int64_t timeout_ns;
     int ret;
 
     if (begin(c) < 0) {
-        return -1;
+        return NULL;
     }
-    ret = context_raised(aio_prepare(&c->aio, timeout_ns));
+    ret = context_raised(aio_prepare(&c->aio, &timeout_ns));
     end(c);
-    return ret;
+    return ret < 0 ? NULL : PyLong_FromLongLong(timeout_ns);
 }
 
-int context_check(AioContextObject *c, bool *ready)
+PyObject *context_check(AioContextObject *c, PyObject *Py_UNUSED(ignored))
 {
+    bool ready;
     int ret;
 
     if (begin(c) < 0) {
-        return -1;
+        return NULL;
     }
-    ret = context_raised(aio_check(&c->aio, ready));
+    ret = context_raised(aio_check(&c->aio, &ready));
     end(c);
-    return ret;
+    return ret < 0 ? NULL : PyBool_FromLong(ready);
 }

@@ -73,8 +73,8 @@ PyObject *context_dispatch_rest_method(AioContextObject *c, PyObject *ignored);
 
 /*
  * Any thread, GIL held, context open.  Hands the node of a bottom half, which
- * carries a reference, to the owner, or (NULL) a bare notify().  Drops the GIL in between where the owner
- * polls, or has so much to do that it has to catch up.
+ * carries a reference, to the owner, or (NULL) a bare notify().  Drops the GIL in
+ * between where the owner polls, or has so much to do that it has to catch up.
  */
 void context_post(AioContextObject *c, struct completion_node *node);
 
@@ -93,9 +93,9 @@ int context_poll_for_loop(AioContextObject *c, int64_t timeout_ns,
                           bool *behind);
 int context_dispatch_rest(AioContextObject *c, bool *behind);
 
-/* Owner.  The turn of a foreign loop, but for its last part, which is a poll. */
-int context_prepare(AioContextObject *c, int64_t *timeout_ns);
-int context_check(AioContextObject *c, bool *ready);
+/* Methods: the turn of a foreign loop, but for its last part, which is a poll. */
+PyObject *context_prepare(AioContextObject *c, PyObject *ignored);
+PyObject *context_check(AioContextObject *c, PyObject *ignored);
 
 /* With what a function below Python returned: 0, or -1 with the exception. */
 int context_raised(int ret);

@@ -5,16 +5,23 @@
  */
 #include "py/args.h"
 #include "context/bottom_half.h"
-#include "context/context.h"
 #include "context/timer.h"
 #include "context/context_doc.h"
+
+static PyObject *poll(AioContextObject *c, int64_t timeout_ns)
+{
+    bool progress;
+
+    return context_poll(c, timeout_ns, &progress) < 0
+               ? NULL
+               : PyBool_FromLong(progress);
+}
 
 static PyObject *context_poll_method(AioContextObject *c, PyObject *const *args,
                                      Py_ssize_t nargs, PyObject *kwnames)
 {
     Py_ssize_t nkw = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
     int blocking = 1;
-    bool progress;
 
     if (nargs + nkw > 1 ||
         (nkw && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0),
@@ -28,57 +35,27 @@ static PyObject *context_poll_method(AioContextObject *c, PyObject *const *args,
             return NULL;
         }
     }
-    if (context_poll(c, blocking ? -1 : 0, &progress) < 0) {
-        return NULL;
-    }
-    return PyBool_FromLong(progress);
-}
-
-static PyObject *context_prepare_method(AioContextObject *c,
-                                        PyObject *Py_UNUSED(ignored))
-{
-    int64_t timeout_ns;
-
-    if (context_prepare(c, &timeout_ns) < 0) {
-        return NULL;
-    }
-    return PyLong_FromLongLong(timeout_ns);
-}
-
-static PyObject *context_check_method(AioContextObject *c,
-                                      PyObject *Py_UNUSED(ignored))
-{
-    bool ready;
-
-    if (context_check(c, &ready) < 0) {
-        return NULL;
-    }
-    return PyBool_FromLong(ready);
+    return poll(c, blocking ? -1 : 0);
 }
 
 static PyObject *context_dispatch_method(AioContextObject *c,
                                          PyObject *Py_UNUSED(ignored))
 {
-    bool progress;
-
-    if (context_poll(c, 0, &progress) < 0) {
-        return NULL;
-    }
-    return PyBool_FromLong(progress);
+    return poll(c, 0);
 }
 
 static PyObject *context_set_poll_params_args(AioContextObject *c,
                                               PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"max_ns", "grow", "shrink", "hybrid", NULL};
-    PyObject *max, *grow = NULL, *shrink = NULL;
+    PyObject *given[3] = {NULL};
     struct poll_params params = {0};
     int hybrid = 1;
 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO$p:set_poll_params",
-                                     names, &max, &grow, &shrink, &hybrid) ||
-        arg_poll_params(max, grow, shrink, &params) < 0 ||
-        context_enter(c) < 0) {
+                                     names, &given[0], &given[1], &given[2],
+                                     &hybrid) ||
+        arg_poll_params(given, names, &params) < 0 || context_enter(c) < 0) {
         return NULL;
     }
     params.hybrid = hybrid;
@@ -153,12 +130,12 @@ static PyObject *context_new_bh(AioContextObject *c, PyObject *arg)
         context_check_open(c) < 0) {
         return NULL;
     }
-    return bottom_half_new(c->state, (PyObject *)c, callback, NULL);
+    return bottom_half_new(c, callback, NULL);
 }
 
 static PyObject *context_call_soon(AioContextObject *c, PyObject *args)
 {
-    PyObject *callback, *rest, *bh, *none;
+    PyObject *callback, *rest, *bh;
 
     if (PyTuple_GET_SIZE(args) < 1) {
         PyErr_SetString(PyExc_TypeError, "call_soon() needs a callback");
@@ -173,14 +150,10 @@ static PyObject *context_call_soon(AioContextObject *c, PyObject *args)
     if (!rest) {
         return NULL;
     }
-    bh = bottom_half_new(c->state, (PyObject *)c, callback, rest);
+    bh = bottom_half_new(c, callback, rest);
     Py_DECREF(rest);
-    if (bh) {
-        none = bottom_half_schedule(bh);
-        if (!none) {
-            Py_CLEAR(bh);
-        }
-        Py_XDECREF(none);
+    if (bh && bottom_half_schedule(bh) < 0) {
+        Py_CLEAR(bh);
     }
     return bh;
 }
@@ -193,7 +166,7 @@ static PyObject *context_new_timer(AioContextObject *c, PyObject *arg)
         context_check_open(c) < 0) {
         return NULL;
     }
-    return timer_new(c->state, (PyObject *)c, callback);
+    return timer_new(c, callback);
 }
 
 static PyObject *context_fileno(AioContextObject *c,
@@ -218,8 +191,8 @@ static PyObject *context_fileno(AioContextObject *c,
 PyMethodDef context_methods[] = {
     METHOD("poll", context_poll_method, METH_FASTCALL | METH_KEYWORDS,
            poll_doc),
-    METHOD("prepare", context_prepare_method, METH_NOARGS, prepare_doc),
-    METHOD("check", context_check_method, METH_NOARGS, check_doc),
+    METHOD("prepare", context_prepare, METH_NOARGS, prepare_doc),
+    METHOD("check", context_check, METH_NOARGS, check_doc),
     METHOD("dispatch", context_dispatch_method, METH_NOARGS, dispatch_doc),
     METHOD("set_poll_params", context_set_poll_params,
            METH_VARARGS | METH_KEYWORDS, set_poll_params_doc),

@@ -121,17 +121,14 @@ static PyObject *context_new_args(PyTypeObject *type, PyObject *args,
 {
     static char *names[] = {"poll_max_ns", "poll_grow", "poll_shrink",
                             "poll_hybrid", NULL};
-    PyObject *max = NULL, *grow = NULL, *shrink = NULL;
+    PyObject *given[3] = {NULL};
     struct poll_params params = {.max_ns = POLL_MAX_NS_DEFAULT};
     int hybrid = 1;
 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OOO$p:AioContext", names,
-                                     &max, &grow, &shrink, &hybrid) ||
-        (max &&
-         arg_int(max, "poll_max_ns", 0, INT64_MAX, &params.max_ns) < 0) ||
-        (grow && arg_int(grow, "poll_grow", 0, INT64_MAX, &params.grow) < 0) ||
-        (shrink &&
-         arg_int(shrink, "poll_shrink", 0, INT64_MAX, &params.shrink) < 0)) {
+                                     &given[0], &given[1], &given[2],
+                                     &hybrid) ||
+        arg_poll_params(given, names, &params) < 0) {
         return NULL;
     }
     params.hybrid = hybrid;

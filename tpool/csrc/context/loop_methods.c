@@ -6,7 +6,6 @@
 #include "py/args.h"
 #include "source/fds.h"
 #include "context/bottom_half.h"
-#include "context/context.h"
 
 /* Owner.  What an event loop does with its context. */
 typedef int loop_step(AioContextObject *c, int64_t timeout_ns, bool *behind);
@@ -80,11 +79,10 @@ PyObject *context_post_method(AioContextObject *c, PyObject *const *args,
         return NULL;
     }
     if (arg_callable(args[0], "callback", false, &callback) < 0 ||
-        context_check_open(c) < 0 ||
-        bottom_half_post(c->state, (PyObject *)c, callback, args[1]) < 0) {
+        context_check_open(c) < 0) {
         return NULL;
     }
-    Py_RETURN_NONE;
+    return none_or_null(bottom_half_post(c, callback, args[1]));
 }
 
 PyObject *context_own(AioContextObject *c, PyObject *Py_UNUSED(ignored))

@@ -4,7 +4,6 @@
  */
 #include "context/timer.h"
 #include "py/args.h"
-#include "context/context.h"
 #include "turn/foreign.h"
 
 typedef struct {
@@ -50,13 +49,12 @@ int timers_traverse(const struct timer_heap *heap, visitproc visit, void *arg)
     return 0;
 }
 
-PyObject *timer_new(struct module_state *state, PyObject *context,
-                    PyObject *callback)
+PyObject *timer_new(AioContextObject *c, PyObject *callback)
 {
-    TimerObject *t = PyObject_GC_New(TimerObject, state->timer_type);
+    TimerObject *t = PyObject_GC_New(TimerObject, c->state->timer_type);
 
     if (t) {
-        t->context = (AioContextObject *)Py_NewRef(context);
+        t->context = (AioContextObject *)Py_NewRef((PyObject *)c);
         t->callback = Py_NewRef(callback);
         timer_init(&t->timer, &timer_ops);
         PyObject_GC_Track(t);

@@ -130,10 +130,7 @@ static PyObject *pool_set_threads_args(PoolObject *self, PyObject *args,
         pool_spawn_helper(pool) < 0) {
         return NULL;
     }
-    if (start_min_threads(pool) < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return none_or_null(start_min_threads(pool));
 }
 
 static WITH_OWN_KEYWORDS(pool_set_threads, PoolObject)
@@ -223,11 +220,6 @@ static PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))
         Py_CLEAR(stats);
     }
     return stats;
-}
-
-static PyObject *pool_get_context(PoolObject *self, void *Py_UNUSED(closure))
-{
-    return Py_NewRef((PyObject *)self->context);
 }
 
 static PyObject *pool_get_down(PoolObject *self, void *Py_UNUSED(closure))
@@ -381,14 +373,14 @@ static PyMethodDef pool_methods[] = {
 };
 
 static PyGetSetDef pool_getset[] = {
-    {"ctx", (getter)pool_get_context, NULL,
-     "The AioContext that the completions go to.", NULL},
     {"_down", (getter)pool_get_down, NULL,
      "Whether it takes no more requests: it was shut down.", NULL},
     {NULL},
 };
 
 static PyMemberDef pool_members[] = {
+    {"ctx", T_OBJECT_EX, offsetof(PoolObject, context), READONLY,
+     "The AioContext that the completions go to."},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(PoolObject, weakrefs), READONLY,
      NULL},
     {NULL},

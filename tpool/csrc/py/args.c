@@ -51,13 +51,16 @@ int arg_int(PyObject *value, const char *name, int64_t min, int64_t max,
     return 0;
 }
 
-int arg_poll_params(PyObject *max, PyObject *grow, PyObject *shrink,
+int arg_poll_params(PyObject *const given[3], char *const names[3],
                     struct poll_params *out)
 {
-    if (arg_int(max, "max_ns", 0, INT64_MAX, &out->max_ns) < 0 ||
-        (grow && arg_int(grow, "grow", 0, INT64_MAX, &out->grow) < 0) ||
-        (shrink && arg_int(shrink, "shrink", 0, INT64_MAX, &out->shrink) < 0)) {
-        return -1;
+    int64_t *const numbers[] = {&out->max_ns, &out->grow, &out->shrink};
+
+    for (int i = 0; i < 3; i++) {
+        if (given[i] &&
+            arg_int(given[i], names[i], 0, INT64_MAX, numbers[i]) < 0) {
+            return -1;
+        }
     }
     return 0;
 }

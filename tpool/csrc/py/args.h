@@ -12,11 +12,8 @@
 int arg_int(PyObject *value, const char *name, int64_t min, int64_t max,
             int64_t *out);
 
-/*
- * What the polling parameters of a context, or of workers, may be; grow and shrink
- * may be NULL.
- */
-int arg_poll_params(PyObject *max, PyObject *grow, PyObject *shrink,
+/* max_ns, grow and shrink, by the names they have; NULL: as it is in *out. */
+int arg_poll_params(PyObject *const given[3], char *const names[3],
                     struct poll_params *out);
 
 /*
