@@ -15,7 +15,6 @@ from tpool.worker_thread import Workers, waiting_for
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
-    from types import TracebackType
 
     from tpool.stats import PoolStats
 
@@ -198,12 +197,7 @@ class AioContext(_core.AioContext):
         """Return self."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         """Close it."""
         self.close()
 

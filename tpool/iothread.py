@@ -6,14 +6,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from tpool.aio_context import AioContext
 from tpool.thread_pool import ThreadPool, after_shutdown
 from tpool.worker_thread import check_threads, waiting_for
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 __all__ = ["IOThread"]
 
@@ -118,12 +115,7 @@ class IOThread:
         """Return self."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         """Stop it and join it."""
         self.stop()
         self.join()

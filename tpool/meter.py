@@ -16,8 +16,6 @@ from tpool.aio_context import AioContext
 from tpool.worker_thread import thread_cpu_ns
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from tpool.stats import AioStats, PoolStats
 
 __all__ = ["CpuMeter", "CpuUsage", "Phases"]
@@ -236,12 +234,7 @@ class CpuMeter:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, exc_type: object, *rest: object) -> None:
         """Stop it."""
         if exc_type is None or not (self._ctx and self._ctx.closed):
             self.stop()

@@ -17,7 +17,6 @@ from tpool.worker_thread import Workers, join_all, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from types import TracebackType
 
 __all__ = ["ThreadPool", "after_shutdown"]
 
@@ -193,12 +192,7 @@ class ThreadPool(_core.ThreadPool):
         """Return self."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         """Shut it down, and wait."""
         self.shutdown()
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import types
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tpool.registry import Registry
@@ -128,35 +129,29 @@ class Workers:
                     self._threads.discard(thread)
 
 
+@dataclass(eq=False, slots=True)
 class _Wait:
     """A worker's wait for the ends of others, or of their calls.
 
     Of workers that wait for each other in a circle the last to begin does not wait
     for those whose waits lead back to it.
 
-    Args:
+    Attributes:
         thread: Whose.
         threads: For whose.
         tell: Called by each of those as it ends, or None.
     """
 
-    def __init__(
-        self,
-        thread: threading.Thread,
-        threads: Workers,
-        tell: Callable[[], object] | None,
-    ) -> None:
-        """Make a wait; see the class."""
-        self._thread = thread
-        self.threads = threads
-        self.tell = tell
+    thread: threading.Thread
+    threads: Workers
+    tell: Callable[[], object] | None
 
     def waiters(self) -> set[threading.Thread]:
         """Return the thread, and those that cannot end before it does."""
         known: list[tuple[threading.Thread, set[WorkerThread]]] = []
         # In order: each looks at those that began before it, and so at the same.
         for wait in _waits.copy():
-            found: set[threading.Thread] = {wait._thread}
+            found: set[threading.Thread] = {wait.thread}
             while more := {
                 waiter
                 for waiter, others in known
@@ -165,7 +160,7 @@ class _Wait:
                 found |= more
             if wait is self:
                 return found
-            known.append((wait._thread, set(wait.threads) - found))
+            known.append((wait.thread, set(wait.threads) - found))
         return set()  # no worker's: nobody waits for its end
 
 
@@ -175,7 +170,7 @@ def waiting_for(
 ) -> Iterator[_Wait]:
     """Have the workers know that the calling thread waits for threads."""
     wait = _Wait(threading.current_thread(), threads, tell)
-    if not isinstance(wait._thread, WorkerThread):
+    if not isinstance(wait.thread, WorkerThread):
         yield wait
         return
     _waits.append(wait)
@@ -200,7 +195,7 @@ def join_all() -> None:
 
 def _after_fork_in_child() -> None:
     me = threading.current_thread()
-    _waits[:] = [wait for wait in _waits if wait._thread is me]
+    _waits[:] = [wait for wait in _waits if wait.thread is me]
     for threads in _sets:
         threads._after_fork()
 
