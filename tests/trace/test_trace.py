@@ -201,7 +201,7 @@ def test_slices_of_one_track_do_not_overlap_but_for_those_inside(tmp_path):
             pool.submit(time.sleep, 0.0001 * (number % 3)).result()
     tracks = {}
     for entry in by_phase(json.loads(path.read_text()))["X"]:
-        if entry["name"] not in ("submit", "dispatch", *perfetto._DECISIONS.values()):
+        if entry["name"] not in perfetto._FLASHES.values():
             tracks.setdefault(entry["tid"], []).append(
                 (round(entry["ts"] * 1000), round((entry["ts"] + entry["dur"]) * 1000))
             )

@@ -26,13 +26,21 @@ _MISSED = ("polled: missed", "bad")
 _BLOCKED = ("blocked", "grey")
 _WORKING = ("working", "thread_state_running")
 _CALL = ("call", "thread_state_running")
-_POLLED = ("polled", "good")
-_PARKED = ("parked", "grey")
-_DECISIONS = {
+_SPANS = {"worker_poll": ("polled", "good"), "worker_park": ("parked", "grey")}
+_FLASHES = {
     "poll_refused": "no polling: one CPU",
     "poll_skipped": "no polling: window 0",
     "poll_hopeless": "no polling: long call",
     "poll_nap": "nap",
+    "thread_pool_submit": "submit",
+    "thread_pool_cancel": "cancel",
+    "thread_pool_dispatch": "dispatch",
+}
+# Where an arrow begins, goes by and ends.
+_ARROWS = {
+    "thread_pool_submit": "s",
+    "thread_pool_start": "t",
+    "thread_pool_dispatch": "f",
 }
 _FLASH_NS = 1  # a slice for an arrow to begin or end at
 
@@ -42,22 +50,15 @@ class _Writer:
 
     def __init__(self, origin_ns: int) -> None:
         self._origin_ns = origin_ns
-        self._tracks: dict[int, int] = {}  # thread -> track
-        self._owners: dict[int, int] = {}  # thread -> end of its last wait, ns
+        self.tracks: dict[int, int] = {}  # thread -> track
+        self.owners: dict[int, int] = {}  # thread -> end of its last wait, ns
         self._phases: dict[int, Event] = {}  # thread -> poll phase begun
         self._calls: dict[int, Event] = {}  # thread -> call begun
         self._flows: dict[int, int] = {}  # request -> arrow
         self._numbers = itertools.count(1)
 
     def track(self, thread: int) -> int:
-        return self._tracks.setdefault(thread, len(self._tracks) + 1)
-
-    def threads(self) -> dict[int, int]:
-        """Return the track of each thread; owners come first in the sorting."""
-        return self._tracks
-
-    def is_owner(self, thread: int) -> bool:
-        return thread in self._owners
+        return self.tracks.setdefault(thread, len(self.tracks) + 1)
 
     def _at(self, time_ns: int) -> float:
         return (time_ns - self._origin_ns) / 1e3  # the format counts in us
@@ -117,11 +118,11 @@ class _Writer:
         **args: int,
     ) -> Iterator[_Json]:
         """A wait of an owner; what lies between two waits is work."""
-        last_ns = self._owners.get(thread)
+        last_ns = self.owners.get(thread)
         if last_ns is not None and last_ns < begin_ns:
             yield self._slice(thread, _WORKING, last_ns, begin_ns)
         yield self._slice(thread, kind, begin_ns, end_ns, **args)
-        self._owners[thread] = end_ns
+        self.owners[thread] = end_ns
 
     def convert(self, event: Event) -> Iterator[_Json]:
         """Yield what one event adds to the file."""
@@ -145,32 +146,23 @@ class _Writer:
                 "ts": self._at(now_ns),
                 "args": {"ns": event.arg},
             }
-        elif event.name == "worker_poll":
-            yield self._slice(thread, _POLLED, now_ns, now_ns + event.arg)
-        elif event.name == "worker_park":
-            yield self._slice(thread, _PARKED, now_ns, now_ns + event.arg)
-        elif event.name in _DECISIONS:
-            yield self._flash(_DECISIONS[event.name], event)
-        elif event.name == "thread_pool_submit":
-            yield self._flash("submit", event)
-            yield from self._arrow("s", event)
+        elif event.name in _SPANS:
+            yield self._slice(thread, _SPANS[event.name], now_ns, now_ns + event.arg)
         elif event.name == "thread_pool_start":
             self._calls[thread] = event
-            yield from self._arrow("t", event)
         elif event.name == "thread_pool_complete":
             started = self._calls.pop(thread, None)
             if started is not None:
                 yield self._slice(thread, _CALL, started.time_ns, now_ns)
-        elif event.name == "thread_pool_cancel":
-            yield self._flash("cancel", event)
-        elif event.name == "thread_pool_dispatch":
-            yield self._flash("dispatch", event)
-            yield from self._arrow("f", event)
+        if event.name in _FLASHES:
+            yield self._flash(_FLASHES[event.name], event)
+        if event.name in _ARROWS:
+            yield from self._arrow(_ARROWS[event.name], event)
 
 
 def _labels(writer: _Writer, names: Mapping[int, str]) -> Iterator[_Json]:
-    for thread, track in writer.threads().items():
-        role = "owner" if writer.is_owner(thread) else "thread"
+    for thread, track in writer.tracks.items():
+        role = "owner" if thread in writer.owners else "thread"  # owners come first
         for what, args in (
             ("thread_name", {"name": names.get(thread, f"{role} {thread:#x}")}),
             ("thread_sort_index", {"sort_index": track - 1000 * (role == "owner")}),
