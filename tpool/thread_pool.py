@@ -175,18 +175,15 @@ class ThreadPool(_core.ThreadPool):
         """
         if not (self._close(0, cancel_futures) and wait):
             return
-        self._join()
+        # For all requests, in the owner, and for all threads.
+        self.ctx._poll_while(self._outstanding, self._threads)
+        self._threads.join()
         if self._owns_ctx and self.ctx._owned:
             try:
                 self.ctx._check_idle()
             except RuntimeError:  # this is a callback of it
                 return
             self.ctx.close()
-
-    def _join(self) -> None:
-        """Wait for all requests, in the owner, and for all threads."""
-        self.ctx._poll_while(self._outstanding, self._threads)
-        self._threads.join()
 
     def __enter__(self) -> Self:
         """Return self."""

@@ -40,7 +40,7 @@ SIGNATURES = {
         "submit": "cvv", "_submit_for": "Fccv", "submit_many": "ca",
         "set_threads": "tt", "_close": "ib",
         "_outstanding": "", "_stats": "", "stats": "", "map": "ca", "_results": "v",
-        "shutdown": "bb", "_join": "", "__enter__": "", "__exit__": "vvv",
+        "shutdown": "bb", "__enter__": "", "__exit__": "vvv",
     },
     "Request": {
         "result": "s", "exception": "s", "done": "", "running": "", "cancelled": "",
