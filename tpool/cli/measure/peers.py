@@ -22,7 +22,7 @@ from tpool.loop.event_loop import EventLoop, new_event_loop
 from tpool.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 __all__ = [
     "IN_FLIGHT",
@@ -94,13 +94,8 @@ class Usage(NamedTuple):
 
     def since(self, then: Usage) -> Usage:
         """Return the difference; the threads are those of now."""
-        return Usage(
-            self.owner_polled - then.owner_polled,
-            self.owner_blocked - then.owner_blocked,
-            self.workers_polled - then.workers_polled,
-            self.workers_run - then.workers_run,
-            self.threads,
-        )
+        spent = Usage(*(now - before for now, before in zip(self, then, strict=True)))
+        return spent._replace(threads=self.threads)
 
 
 class Peer(Protocol):
@@ -137,13 +132,21 @@ class PoolPeer(ABC):
         interrupt: Lets a KeyboardInterrupt out of nothing but the owner's wait.
     """
 
+    _pool: ThreadPool | concurrent.futures.ThreadPoolExecutor
+
     def __init__(self, interrupt: Interrupt) -> None:
         self._interrupt = interrupt
         self._work: _Work = read_file
 
-    @abstractmethod
     def submit(self, index: int, item: Item) -> None:
         """Hand over one file."""
+        now = perf_counter_ns()
+        call = self._pool.submit(self._work, item, self._interrupt)
+        call.add_done_callback(functools.partial(self._finished, index, now))
+
+    @abstractmethod
+    def _finished(self, index: int, submitted_ns: int, call: Call) -> None:
+        """Have next_done() know of it."""
 
     @abstractmethod
     def next_done(self) -> Done:
@@ -175,9 +178,15 @@ class PoolPeer(ABC):
         finally:
             self._interrupt.may_raise = False
 
+    def close(self) -> None:
+        """Cancel what is queued and wait for the rest."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
 
 class TpoolPeer(PoolPeer):
     """tpool: the callbacks run in the owner, while it polls."""
+
+    _pool: ThreadPool
 
     def __init__(self, poll_max_ns: int, threads: int, interrupt: Interrupt) -> None:
         self.name = f"tpool, polling {'on' if poll_max_ns else 'off'}"
@@ -188,14 +197,8 @@ class TpoolPeer(PoolPeer):
             self._ctx, max_threads=threads, idle_timeout=_KEEP_IDLE_S
         )
 
-    def _seen(self, index: int, submitted_ns: int, call: Call) -> None:
+    def _finished(self, index: int, submitted_ns: int, call: Call) -> None:
         self._done.append(Done(index, submitted_ns, perf_counter_ns(), call))
-
-    def submit(self, index: int, item: Item) -> None:
-        """Hand over one file."""
-        now = perf_counter_ns()
-        request = self._pool.submit(self._work, item, self._interrupt)
-        request.add_done_callback(functools.partial(self._seen, index, now))
 
     def next_done(self) -> Done:
         """Wait for one completion."""
@@ -209,7 +212,7 @@ class TpoolPeer(PoolPeer):
 
     def close(self) -> None:
         """Cancel what is queued and wait for the rest."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        super().close()
         self._ctx.close()
 
 
@@ -230,12 +233,6 @@ class FuturesPeer(PoolPeer):
     def _finished(self, index: int, submitted_ns: int, call: Call) -> None:
         self._done.put((index, submitted_ns, call))  # worker
 
-    def submit(self, index: int, item: Item) -> None:
-        """Hand over one file."""
-        now = perf_counter_ns()
-        future = self._pool.submit(self._work, item, self._interrupt)
-        future.add_done_callback(functools.partial(self._finished, index, now))
-
     def next_done(self) -> Done:
         """Wait for one completion."""
         entered = perf_counter_ns()
@@ -247,10 +244,6 @@ class FuturesPeer(PoolPeer):
     def usage(self) -> Usage:
         """Return the times so far."""
         return Usage(owner_blocked=self._blocked_ns)
-
-    def close(self) -> None:
-        """Cancel what is queued and wait for the rest."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
@@ -293,34 +286,25 @@ class LoopPeer:
         work: _Work | None = None,
     ) -> None:
         """See Peer."""
-        self._runner.run(self._main(enumerate(items), take, most, work or read_file))
+        todo, call = enumerate(items), work or read_file
+
+        async def hop() -> None:
+            loop = asyncio.get_running_loop()
+            for index, item in todo:
+                now = perf_counter_ns()
+                future = loop.run_in_executor(None, call, item, self._interrupt)
+                with contextlib.suppress(Exception):  # take() looks at it
+                    await future
+                seen = perf_counter_ns()
+                if self._interrupt.asked:
+                    return  # raised once, below: not by every task
+                take(Done(index, now, seen, future))
+
+        async def main() -> None:
+            await asyncio.gather(*(hop() for _ in range(most)))
+
+        self._runner.run(main())
         self._interrupt.check()
-
-    async def _main(
-        self,
-        todo: Iterator[tuple[int, Item]],
-        take: Callable[[Done], None],
-        most: int,
-        work: _Work,
-    ) -> None:
-        await asyncio.gather(*(self._hop(todo, take, work) for _ in range(most)))
-
-    async def _hop(
-        self,
-        todo: Iterator[tuple[int, Item]],
-        take: Callable[[Done], None],
-        work: _Work,
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        for index, item in todo:
-            now = perf_counter_ns()
-            future = loop.run_in_executor(None, work, item, self._interrupt)
-            with contextlib.suppress(Exception):  # take() looks at it
-                await future
-            seen = perf_counter_ns()
-            if self._interrupt.asked:
-                return  # raised once, in run(): not by every task
-            take(Done(index, now, seen, future))
 
     def usage(self) -> Usage | None:
         """Return the times so far; stock loops count none."""
