@@ -10,7 +10,6 @@ import errno
 import importlib.util
 import json
 import os
-import signal
 import sys
 import sysconfig
 import time
@@ -189,17 +188,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _resolve(path: str) -> str:
-    """Return the path without links; PATH itself may be one.
-
-    Raises:
-        OSError: There is no such file.
-    """
-    if not path:
-        raise FileNotFoundError(errno.ENOENT, "the path is empty")
-    return os.path.realpath(path, strict=True)
-
-
 def _cannot_trace(path: str, root: str) -> str | None:
     """Return why the trace cannot be written to path."""
     try:
@@ -244,7 +232,9 @@ def _info(arguments: argparse.Namespace) -> int:
 
 def _measure(arguments: argparse.Namespace) -> int:
     try:
-        root = _resolve(arguments.path)
+        if not arguments.path:
+            raise FileNotFoundError(errno.ENOENT, "the path is empty")
+        root = os.path.realpath(arguments.path, strict=True)  # it may be a link itself
     except OSError as error:
         complain(f"{shown(arguments.path)}: {error.strerror}")
         return USAGE
@@ -276,15 +266,12 @@ def _measure(arguments: argparse.Namespace) -> int:
     )
     interrupted = False
     traced = OK
-    before = signal.getsignal(signal.SIGINT)
     try:
-        if before is signal.default_int_handler:  # else a shell said to ignore it
-            signal.signal(signal.SIGINT, run.interrupt.handler)
-        traced = _traced(arguments.trace, run.run)
+        with run.interrupt.installed():
+            traced = _traced(arguments.trace, run.run)
     except KeyboardInterrupt:
         interrupted = True
     finally:
-        signal.signal(signal.SIGINT, before)
         if progress is not None:
             progress.clear()
     return report(run, interrupted, arguments.json) or traced

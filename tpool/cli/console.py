@@ -14,6 +14,7 @@ __all__ = [
     "OK",
     "USAGE",
     "complain",
+    "described",
     "environment",
     "out",
     "shown",
@@ -67,6 +68,14 @@ def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def described(where: dict[str, str | int | bool]) -> str:
+    """Return the part of an environment() that tells one run from another."""
+    return (
+        f"{where['implementation']} {where['python']}, "
+        f"GIL {'on' if where['gil'] else 'off'}, {where['cpus']} CPUs"
+    )
 
 
 def environment() -> dict[str, str | int | bool]:

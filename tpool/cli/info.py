@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import statistics
 import sys
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from time import perf_counter_ns
 
 import tpool._core as _core
 from tpool.aio_context import AioContext, default_poll_max_ns
+from tpool.cli.console import environment
 from tpool.thread_pool import ThreadPool
 
 __all__ = ["Facts", "gather", "text"]
@@ -70,7 +70,7 @@ def gather() -> Facts:
 
     Context: A thread that may block.
     """
-    gil_enabled = getattr(sys, "_is_gil_enabled", None)
+    where = environment()
     poll_max_ns = default_poll_max_ns()
     with AioContext(0) as ctx, ThreadPool(ctx, max_threads=1) as pool:
         blocking_hop_ns = _hops(pool)
@@ -79,8 +79,8 @@ def gather() -> Facts:
         polling_hop_ns = _hops(pool)
         stats = ctx.stats()
     return Facts(
-        python=f"{platform.python_implementation()} {platform.python_version()}",
-        gil=True if gil_enabled is None else bool(gil_enabled()),
+        python=f"{where['implementation']} {where['python']}",
+        gil=bool(where["gil"]),
         switch_interval_ns=int(sys.getswitchinterval() * 1e9),
         cpus=os.cpu_count() or 1,
         cpus_usable=_core.cpus_usable(),

@@ -3,6 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = ["Interrupt"]
 
 
@@ -31,6 +38,17 @@ class Interrupt:
         self.asked = self.stop = True
         if self.may_raise or insists:
             raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        """Have SIGINT come here inside."""
+        before = signal.getsignal(signal.SIGINT)
+        try:
+            if before is signal.default_int_handler:  # else a shell said to ignore it
+                signal.signal(signal.SIGINT, self.handler)
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def give_up(self) -> None:
         """Let the workers stop, and raise no more: the pools are shut down."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from tpool.cli.bench.grid import MODES
@@ -123,14 +124,6 @@ def _score(way: Way, points: Sequence[Point]) -> Score:
     )
 
 
-def _latency(score: Score) -> float:
-    return score.latency_ratio
-
-
-def _cpu(score: Score) -> float:
-    return score.cpu_ratio
-
-
 def _alike(made: list[Score], what: Callable[[Score], float]) -> list[Score]:
     """Return the best, and those that are as good but for chance."""
     least = min(map(what, made))
@@ -168,7 +161,7 @@ def advise(points: Iterable[Point], aim: Aim) -> Advice | None:
     if not met:
         nearest = min(score.excess(aim) for score in made)
         fit = [score for score in made if score.excess(aim) == nearest]
-    first, second = _latency, _cpu
+    first, second = attrgetter("latency_ratio"), attrgetter("cpu_ratio")
     if aim.latency_goal_us is not None:
         first, second = second, first
     return Advice(_plainest(_alike(_alike(fit, first), second)), aim, met)

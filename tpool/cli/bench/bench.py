@@ -9,7 +9,6 @@ import importlib.util
 import math
 import os
 import re
-import signal
 import sys
 import time
 import warnings
@@ -21,6 +20,7 @@ from tpool.cli.console import (
     OK,
     USAGE,
     complain,
+    described,
     environment,
     out,
     shown,
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from tpool.cli.bench.points import Point
     from tpool.cli.bench.sweep import Sweep
-    from tpool.cli.interrupt import Interrupt
 
 __all__ = ["DESCRIPTION", "EPILOG", "HELP", "add_arguments", "run"]
 
@@ -186,15 +185,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _missing(modules: list[str]) -> list[str]:
-    """Return what is not installed, without an import: that comes later."""
-    return [
-        _DISTRIBUTIONS[name]
-        for name in modules
-        if importlib.util.find_spec(name) is None
-    ]
-
-
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None] | None]:
     """Show a progress bar on standard error, if that is a terminal.
@@ -232,28 +222,11 @@ def _progress() -> Iterator[Callable[[str, int, int], None] | None]:
         yield tell
 
 
-@contextlib.contextmanager
-def _held(interrupt: Interrupt) -> Iterator[None]:
-    """Let SIGINT ask: what was measured is printed, and then it ends."""
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        if before is signal.default_int_handler:  # else a shell said to ignore it
-            signal.signal(signal.SIGINT, interrupt.handler)
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def _remove_empty(path: str) -> None:
     """Remove a file that was made to see whether that can be done."""
     with contextlib.suppress(OSError):
         if not os.path.getsize(path):
             os.unlink(path)
-
-
-def _measure(sweep: Sweep) -> None:
-    with _progress() as sweep.progress:
-        sweep.run()
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -270,7 +243,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     Context: Main thread: a SIGINT is meant for it.
     """
-    missing = _missing(["hdrh", "rich", *(["matplotlib"] if arguments.plot else [])])
+    missing = [  # without an import: that comes later
+        distribution
+        for name, distribution in _DISTRIBUTIONS.items()
+        if (arguments.plot or name != "matplotlib")
+        and importlib.util.find_spec(name) is None
+    ]
     if missing:
         complain(
             "bench needs the extra 'cli': python -m pip install 'aio-tpool[cli]' "
@@ -293,9 +271,11 @@ def run(arguments: argparse.Namespace) -> int:
         grid.ways(arguments.bounds or grid.BOUNDS_NS),
         sweep.QUICK if arguments.quick else sweep.FULL,
     )
-    with _held(measured.interrupt):
+    # SIGINT asks: what was measured is printed, and then it ends.
+    with measured.interrupt.installed():
         try:
-            _measure(measured)
+            with _progress() as measured.progress:
+                measured.run()
         except KeyboardInterrupt:
             measured.interrupt.asked = True
         try:
@@ -339,10 +319,7 @@ def _report(measured: Sweep, arguments: argparse.Namespace) -> int:
 
 
 def _plot(points: list[Point], path: str, where: dict[str, str | int | bool]) -> int:
-    title = (
-        f"tpool bench: {where['implementation']} {where['python']}, "
-        f"GIL {'on' if where['gil'] else 'off'}, {where['cpus']} CPUs"
-    )
+    title = f"tpool bench: {described(where)}"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a library, about itself

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from tpool.cli.bench.grid import Case, Way
+    from tpool.cli.bench.grid import Case
     from tpool.cli.bench.points import Point
 
 __all__ = ["bins", "draw"]
@@ -107,10 +107,8 @@ def draw(points: Sequence[Point], title: str, kind: str) -> bytes:
     return file.getvalue()
 
 
-def _marker(way: Way, bounds: Sequence[int]) -> str:
-    if not way.poll_max_ns:
-        return "X"
-    return _MARKERS[bounds.index(way.poll_max_ns) % len(_MARKERS)]
+def _marker(bound: int, bounds: Sequence[int]) -> str:
+    return _MARKERS[bounds.index(bound) % len(_MARKERS)] if bound else "X"
 
 
 def _legend(
@@ -136,11 +134,11 @@ def _legend(
             [],
             [],
             color="#777777",
-            marker=_MARKERS[number % len(_MARKERS)],
+            marker=_marker(bound, bounds),
             linestyle="",
             label=f"poll_max_ns {bound}",
         )
-        for number, bound in enumerate(bounds)
+        for bound in bounds
     ]
     figure.legend(
         handles=handles,
@@ -170,7 +168,7 @@ def _curve(
             axes.plot(
                 [point.cpu_us],
                 [point.latency_p50_us],
-                marker=_marker(point.way, bounds),
+                marker=_marker(point.way.poll_max_ns, bounds),
                 color=_COLOURS[mode],
                 markersize=7,
                 alpha=0.85,
@@ -189,16 +187,11 @@ def _axis(axes: Axes, which: str, values: Sequence[float]) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = max(min(values), 1e-3), max(*values, 1e-3)
-    limits = axes.set_xlim if which == "x" else axes.set_ylim
     if high < _NARROW * low:
-        limits(low / 1.1, high * 1.1)
+        axes.set(**{f"{which}lim": (low / 1.1, high * 1.1)})
         return
     low, high = low / 1.4, high * 1.4
-    if which == "x":
-        axes.set_xscale("log")
-    else:
-        axes.set_yscale("log")
-    limits(low, high)
+    axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
     axis = axes.xaxis if which == "x" else axes.yaxis
     # Less than two decades have too few powers of ten to be read.
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,)))

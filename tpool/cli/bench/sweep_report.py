@@ -10,7 +10,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
-from tpool.cli.console import version
+from tpool.cli.console import described, version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,9 +110,7 @@ def as_text(found: Findings) -> str:
     where = found.environment
     cases = len({point.case for point in found.points})
     lines = [
-        f"{where['implementation']} {where['python']}, "
-        f"GIL {'on' if where['gil'] else 'off'}, {where['cpus']} CPUs, "
-        f"{where['system']}; {_count(cases, 'case')}, {_count(found.rounds, 'round')}",
+        f"{described(where)}, {where['system']}; {_count(cases, 'case')}, {_count(found.rounds, 'round')}",
         "",
         *_drawn(_table(found)),
         "",

@@ -13,6 +13,7 @@ from tpool.cli.console import (
     INTERRUPTED,
     OK,
     complain,
+    described,
     environment,
     out,
     shown,
@@ -133,9 +134,7 @@ def _as_table(run: Measurement, results: list[ModeResult], interrupted: bool) ->
     lines = [
         f"{shown(run.root)}: {len(run.items):,} files, {run.bytes / 1e6:,.1f} MB; "
         f"left out: {run.tree.symlinks:,} symbolic links, {run.tree.special:,} special",
-        f"{where['implementation']} {where['python']}, "
-        f"GIL {'on' if where['gil'] else 'off'}, {where['cpus']} CPUs, "
-        f"{where['system']}; {run.threads} threads, "
+        f"{described(where)}, {where['system']}; {run.threads} threads, "
         f"{run.in_flight} files in flight, {run.rounds} rounds",
         "",
         *_columns([*head, *rows]),
