@@ -14,23 +14,31 @@
 /* Events a thread can keep until they are read; a power of two. */
 #define TRACE_RING_EVENTS 65536
 
+/* What there is, with the names that tpool.trace has, and what id and arg are. */
+/* clang-format off */
+#define TRACE_EVENTS(X) \
+    X(RUN_POLL_HANDLERS_BEGIN, "run_poll_handlers_begin") /* context, max_ns */ \
+    X(RUN_POLL_HANDLERS_END, "run_poll_handlers_end")     /* context, progress */ \
+    X(POLL_GROW, "poll_grow")                 /* context, new window, ns */ \
+    X(POLL_SHRINK, "poll_shrink")             /* context, new window, ns */ \
+    X(THREAD_POOL_SUBMIT, "thread_pool_submit")     /* request, 0 */ \
+    X(THREAD_POOL_START, "thread_pool_start")       /* request, 0 */ \
+    X(THREAD_POOL_COMPLETE, "thread_pool_complete") /* request, 0 */ \
+    X(THREAD_POOL_CANCEL, "thread_pool_cancel")     /* request, 0 */ \
+    X(THREAD_POOL_DISPATCH, "thread_pool_dispatch") /* request, 0 */ \
+    X(BLOCK, "block")                 /* context, how long the owner blocked, ns */ \
+    X(WORKER_POLL, "worker_poll")     /* pool, how long the worker polled, ns */ \
+    X(WORKER_PARK, "worker_park")     /* pool, how long it was parked, ns */ \
+    X(POLL_REFUSED, "poll_refused")   /* context, the window there was, ns */ \
+    X(POLL_SKIPPED, "poll_skipped")   /* context, 0 */ \
+    X(POLL_HOPELESS, "poll_hopeless") /* context, 0 */ \
+    X(POLL_NAP, "poll_nap")           /* context, how long it is to last, ns */
+/* clang-format on */
+
 enum trace_kind {
-    TRACE_RUN_POLL_HANDLERS_BEGIN, /* id: context, arg: max_ns */
-    TRACE_RUN_POLL_HANDLERS_END,   /* id: context, arg: progress */
-    TRACE_POLL_GROW,               /* id: context, arg: new window, ns */
-    TRACE_POLL_SHRINK,             /* id: context, arg: new window, ns */
-    TRACE_THREAD_POOL_SUBMIT,      /* id: request, arg: 0 */
-    TRACE_THREAD_POOL_START,
-    TRACE_THREAD_POOL_COMPLETE,
-    TRACE_THREAD_POOL_CANCEL,
-    TRACE_THREAD_POOL_DISPATCH,
-    TRACE_BLOCK,         /* id: context, arg: how long the owner blocked, ns */
-    TRACE_WORKER_POLL,   /* id: pool, arg: how long the worker polled, ns */
-    TRACE_WORKER_PARK,   /* id: pool, arg: how long it was parked, ns */
-    TRACE_POLL_REFUSED,  /* id: context, arg: the window there was, ns */
-    TRACE_POLL_SKIPPED,  /* id: context, arg: 0 */
-    TRACE_POLL_HOPELESS, /* id: context, arg: 0 */
-    TRACE_POLL_NAP,      /* id: context, arg: how long it is to last, ns */
+#define KIND(kind, name) TRACE_##kind,
+    TRACE_EVENTS(KIND)
+#undef KIND
     TRACE_KINDS
 };
 

@@ -68,25 +68,9 @@ static PyMethodDef trace_methods[] = {
 
 int py_trace_init(PyObject *module)
 {
-    /* In the order of enum trace_kind. */
-    static const char *const names[TRACE_KINDS] = {
-        "run_poll_handlers_begin",
-        "run_poll_handlers_end",
-        "poll_grow",
-        "poll_shrink",
-        "thread_pool_submit",
-        "thread_pool_start",
-        "thread_pool_complete",
-        "thread_pool_cancel",
-        "thread_pool_dispatch",
-        "block",
-        "worker_poll",
-        "worker_park",
-        "poll_refused",
-        "poll_skipped",
-        "poll_hopeless",
-        "poll_nap",
-    };
+#define NAME(kind, name) name,
+    static const char *const names[] = {TRACE_EVENTS(NAME)};
+#undef NAME
     struct module_state *state = PyModule_GetState(module);
     PyObject *kinds = PyTuple_New(TRACE_KINDS);
     int ret = trace_init(&state->trace);
@@ -100,11 +84,10 @@ int py_trace_init(PyObject *module)
     for (int i = 0; kinds && i < TRACE_KINDS; i++) {
         PyObject *name = PyUnicode_InternFromString(names[i]);
 
+        PyTuple_SET_ITEM(kinds, i, name);
         if (!name) {
             Py_CLEAR(kinds);
-            break;
         }
-        PyTuple_SET_ITEM(kinds, i, name);
     }
     ret = kinds ? PyModule_AddObjectRef(module, "_TRACE_KINDS", kinds) : -1;
     if (ret == 0) {
