@@ -237,7 +237,7 @@ UNIT_MUTANTS = {
         Mutant(
             "a monitor without the second of its own",
             "aio/fd_table.c",
-            "i < FDMON_OWN",
+            "i < m->n_own",
             "i < 1",
             ("unit",),
         ),

@@ -103,9 +103,8 @@ static void open_context(int64_t poll_max_ns, bool ticks_too)
     sleep_costs_init(&ctx.sleep);
     cpu_parting_init(&ctx.parting);
     assert(aio_core_new(&ctx.core, &trace) == 0 && fdmon_init(&ctx.fdmon) == 0);
-    ctx.fds.own[0] = &ctx.core->notify.notifier;
     ctx.fds.lost = lost;
-    assert(fdmon_add_own(&ctx.fdmon, ctx.fds.own[0]) == 0);
+    assert(fdmon_add_own(&ctx.fdmon, &ctx.core->notify.notifier) == 0);
     add_sources();
     /* As if calls were in flight, or nothing is polled for. */
     atomic_store_explicit(&ctx.core->in_flight, !way->naps,

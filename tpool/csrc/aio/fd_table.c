@@ -193,20 +193,20 @@ void fds_unref_all(struct fd_handler **handlers)
     free(handlers);
 }
 
-static int register_all(struct fd_table *t, struct fdmon *m)
+/* In anew, what is in the table, and what m has of the context's own. */
+static int register_all(struct fd_table *t, const struct fdmon *m,
+                        struct fdmon *anew)
 {
     int ret = 0;
 
-    for (int i = 0; ret == 0 && i < FDMON_OWN; i++) {
-        if (t->own[i] && t->own[i]->rfd >= 0) {
-            ret = fdmon_add_own(m, t->own[i]);
-        }
+    for (int i = 0; ret == 0 && i < m->n_own; i++) {
+        ret = fdmon_add_own(anew, m->own[i]);
     }
     for (int fd = 0; ret == 0 && fd < t->size; fd++) {
         struct fd_handler *h = t->by_fd[fd];
 
         if (h) {
-            ret = fdmon_add(m, fd, h->gen, h->events);
+            ret = fdmon_add(anew, fd, h->gen, h->events);
             if (ret == -EBADF || ret == -EPERM) {
                 /* Closed: its handler hears nothing; or it is only polled. */
                 ret = 0;
@@ -224,7 +224,7 @@ int fds_begin_anew(struct fd_table *t, struct fdmon *m)
     if (ret < 0) {
         return ret;
     }
-    ret = register_all(t, &anew);
+    ret = register_all(t, m, &anew);
     if (ret == 0) {
         ret = fdmon_replace(m, &anew);
     }

@@ -43,8 +43,6 @@ struct fd_handler {
 struct fd_table {
     struct fd_handler **by_fd; /* size entries, NULL: none */
     int size;
-    /* Registered with generation 0, where they are open; set before the first. */
-    const struct event_notifier *own[FDMON_OWN];
     /* Nobody hears of fd any more: says so. */
     void (*lost)(int fd, int err);
     uint32_t gen;      /* of the newest registration; 0 is that of its own */
@@ -79,7 +77,7 @@ void fds_forget(struct fd_table *t, int fd);
 struct fd_handler **fds_pollable(struct fd_table *t);
 void fds_unref_all(struct fd_handler **handlers);
 
-/* Registers all that is in the table in a monitor of its own.  0 or -errno. */
+/* Another monitor takes the place of m, with the same in it.  0 or -errno. */
 int fds_begin_anew(struct fd_table *t, struct fdmon *m);
 
 /*

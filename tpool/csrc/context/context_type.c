@@ -42,12 +42,8 @@ static AioContextObject *context_alloc(PyTypeObject *type,
 /* Registers the fds of its own.  Returns 0 or -errno. */
 static int watch_own_fds(AioContextObject *c)
 {
-    int ret;
+    int ret = fdmon_add_own(&c->aio.fdmon, &c->aio.core->notify.notifier);
 
-    c->aio.fds.own[0] = &c->aio.core->notify.notifier;
-    c->aio.fds.own[1] = &c->signals.pipe;
-    c->aio.fds.lost = handlers_lost;
-    ret = fdmon_add_own(&c->aio.fdmon, c->aio.fds.own[0]);
     return ret == 0 && c->owner.is_main
                ? signal_guard_open(&c->signals, &c->aio.fdmon)
                : ret;
@@ -100,6 +96,7 @@ static PyObject *context_make(PyTypeObject *type,
         return NULL;
     }
     c->aio.params = *params;
+    c->aio.fds.lost = handlers_lost;
     sleep_costs_init(&c->aio.sleep);
     cpu_parting_init(&c->aio.parting);
     c->aio.cpus_ns = clock_now_ns();
