@@ -61,14 +61,12 @@ static int close_acquired(AioContextObject *c)
 
 PyObject *context_close(AioContextObject *c, PyObject *Py_UNUSED(ignored))
 {
-    int ret = 0;
+    int ret;
 
     if (owner_acquire(&c->owner) < 0) {
         return NULL;
     }
-    if (!c->aio.closed) {
-        ret = close_acquired(c);
-    }
+    ret = c->aio.closed ? 0 : close_acquired(c);
     owner_release(&c->owner);
     return none_or_null(ret);
 }

@@ -212,7 +212,8 @@ int context_poll_for_loop(AioContextObject *c, int64_t timeout_ns, bool *behind)
     return ret;
 }
 
-int context_dispatch_rest(AioContextObject *c, bool *behind)
+int context_dispatch_rest(AioContextObject *c, int64_t Py_UNUSED(timeout_ns),
+                          bool *behind)
 {
     bool progress;
     int ret;

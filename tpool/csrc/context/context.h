@@ -91,7 +91,7 @@ int context_poll(AioContextObject *c, int64_t timeout_ns, bool *progress);
  */
 int context_poll_for_loop(AioContextObject *c, int64_t timeout_ns,
                           bool *behind);
-int context_dispatch_rest(AioContextObject *c, bool *behind);
+int context_dispatch_rest(AioContextObject *c, int64_t unused, bool *behind);
 
 /* Methods: the turn of a foreign loop, but for its last part, which is a poll. */
 PyObject *context_prepare(AioContextObject *c, PyObject *ignored);

@@ -185,9 +185,6 @@ static PyObject *context_fileno(AioContextObject *c,
     return fd < 0 ? raise_errno(fd) : PyLong_FromLong(fd);
 }
 
-#define METHOD(name, function, flags, doc)                                     \
-    {name, (PyCFunction)(void (*)(void))function, flags, doc}
-
 PyMethodDef context_methods[] = {
     METHOD("poll", context_poll_method, METH_FASTCALL | METH_KEYWORDS,
            poll_doc),

@@ -59,7 +59,7 @@ reader_of(PyObject *const callbacks[HANDLER_CALLBACKS])
                                       : IO_POLL;
 }
 
-static uint32_t events_of(PyObject *const callbacks[HANDLER_CALLBACKS])
+uint32_t handlers_events(PyObject *const callbacks[HANDLER_CALLBACKS])
 {
     return (callbacks[reader_of(callbacks)] ? FDMON_READ : 0) |
            (callbacks[IO_WRITE] ? FDMON_WRITE : 0);
@@ -174,7 +174,7 @@ static Handler *handler_new(int fd,
     if (h) {
         h->base.ops = &handler_ops;
         h->base.fd = fd;
-        h->base.events = events_of(callbacks);
+        h->base.events = handlers_events(callbacks);
         h->base.pollable = callbacks[IO_POLL] != NULL;
         h->base.polled_only = !callbacks[IO_READ] && !callbacks[IO_WRITE];
         for (int i = 0; i < HANDLER_CALLBACKS; i++) {
@@ -191,7 +191,7 @@ int handlers_set(struct fd_table *t, struct fdmon *m, int fd,
 {
     Handler *old = find_handler(t, fd), *h;
 
-    if (!events_of(callbacks)) {
+    if (!handlers_events(callbacks)) {
         fds_remove(t, m, fd);
         return 0;
     }

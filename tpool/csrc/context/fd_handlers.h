@@ -18,6 +18,9 @@ enum handler_callback {
     HANDLER_CALLBACKS
 };
 
+/* The events that they ask for; 0: none of them is called for an fd. */
+uint32_t handlers_events(PyObject *const callbacks[HANDLER_CALLBACKS]);
+
 /* Says that nobody hears of fd any more: see fd_table.lost. */
 void handlers_lost(int fd, int err);
 

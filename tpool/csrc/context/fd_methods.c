@@ -33,16 +33,6 @@ static bool is_left_alone(AioContextObject *c)
     return !c->aio.poll_depth && fdmon_is_gone(&c->aio.fdmon);
 }
 
-static bool removes(PyObject *const callbacks[HANDLER_CALLBACKS])
-{
-    for (int i = 0; i < HANDLER_CALLBACKS; i++) {
-        if (callbacks[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Common end of the methods; see handlers_set(). */
 static PyObject *set_handler(AioContextObject *c, int fd,
                              PyObject *const callbacks[HANDLER_CALLBACKS],
@@ -60,7 +50,7 @@ static PyObject *set_handler(AioContextObject *c, int fd,
     }
     if (!vouched && is_left_alone(c)) {
         fds_forget(&c->aio.fds, fd);
-        ret = removes(callbacks) ? 0 : -EBADF;
+        ret = handlers_events(callbacks) ? -EBADF : 0;
     } else {
         ret = handlers_set(&c->aio.fds, &c->aio.fdmon, fd, callbacks, keep,
                            vouched);
@@ -143,7 +133,7 @@ static PyObject *context_set_event_notifier_args(AioContextObject *c,
 {
     static char *names[] = {"notifier", "io_read", "io_poll", "io_poll_ready",
                             NULL};
-    PyObject *notifier, *fileno, *callbacks[HANDLER_CALLBACKS] = {NULL};
+    PyObject *notifier, *callbacks[HANDLER_CALLBACKS] = {NULL};
     int fd;
 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOO:set_event_notifier",
@@ -166,13 +156,9 @@ static PyObject *context_set_event_notifier_args(AioContextObject *c,
             return fd < 0 ? NULL : set_handler(c, fd, callbacks, NULL, false);
         }
     }
-    fileno = PyObject_CallMethod(notifier, "fileno", NULL);
-    if (!fileno) {
-        return NULL;
-    }
-    fd = (int)PyLong_AsLong(fileno);
-    Py_DECREF(fileno);
-    return set_handler(c, fd, callbacks, notifier, false);
+    return arg_fd(notifier, &fd) < 0
+               ? NULL
+               : set_handler(c, fd, callbacks, notifier, false);
 }
 
 WITH_OWN_KEYWORDS(context_set_event_notifier, AioContextObject)

@@ -10,12 +10,6 @@
 /* Owner.  What an event loop does with its context. */
 typedef int loop_step(AioContextObject *c, int64_t timeout_ns, bool *behind);
 
-static int dispatch_rest(AioContextObject *c, int64_t Py_UNUSED(timeout_ns),
-                         bool *behind)
-{
-    return context_dispatch_rest(c, behind);
-}
-
 /* Whoever else it belongs to does not turn it now: lends it to the caller. */
 static int do_lent(AioContextObject *c, loop_step *step, int64_t timeout_ns,
                    bool *behind)
@@ -65,7 +59,7 @@ PyObject *context_poll_for(AioContextObject *c, PyObject *timeout)
 PyObject *context_dispatch_rest_method(AioContextObject *c,
                                        PyObject *Py_UNUSED(ignored))
 {
-    return do_step(c, dispatch_rest, 0);
+    return do_step(c, context_dispatch_rest, 0);
 }
 
 PyObject *context_post_method(AioContextObject *c, PyObject *const *args,

@@ -66,22 +66,17 @@ PyDoc_STRVAR(set_doc, "set($self, /)\n--\n\n"
 static PyObject *notifier_set(NotifierObject *self,
                               PyObject *Py_UNUSED(ignored))
 {
-    int ret = -EBADF;
-    bool open;
+    int ret = -1;
 
     Py_BEGIN_CRITICAL_SECTION(self); /* not beside a close() */
-    open = check_open(self);
-    if (open) {
+    if (check_open(self)) {
         ret = event_notifier_set(&self->notifier);
+        if (ret < 0) {
+            raise_errno(ret);
+        }
     }
     Py_END_CRITICAL_SECTION();
-    if (!open) {
-        return NULL;
-    }
-    if (ret < 0) {
-        return raise_errno(ret);
-    }
-    Py_RETURN_NONE;
+    return none_or_null(ret);
 }
 
 PyDoc_STRVAR(test_and_clear_doc,
@@ -97,15 +92,14 @@ PyDoc_STRVAR(test_and_clear_doc,
 static PyObject *notifier_test_and_clear(NotifierObject *self,
                                          PyObject *Py_UNUSED(ignored))
 {
-    bool open, value = false;
+    int value = -1;
 
     Py_BEGIN_CRITICAL_SECTION(self); /* not beside a close() */
-    open = check_open(self);
-    if (open) {
+    if (check_open(self)) {
         value = event_notifier_test_and_clear(&self->notifier);
     }
     Py_END_CRITICAL_SECTION();
-    return open ? PyBool_FromLong(value) : NULL;
+    return value < 0 ? NULL : PyBool_FromLong(value);
 }
 
 PyDoc_STRVAR(fileno_doc, "fileno($self, /)\n--\n\n"
@@ -141,11 +135,11 @@ static PyObject *notifier_close(NotifierObject *self,
 }
 
 static PyMethodDef notifier_methods[] = {
-    {"set", (PyCFunction)notifier_set, METH_NOARGS, set_doc},
-    {"test_and_clear", (PyCFunction)notifier_test_and_clear, METH_NOARGS,
-     test_and_clear_doc},
-    {"fileno", (PyCFunction)notifier_fileno, METH_NOARGS, fileno_doc},
-    {"close", (PyCFunction)notifier_close, METH_NOARGS, close_doc},
+    METHOD("set", notifier_set, METH_NOARGS, set_doc),
+    METHOD("test_and_clear", notifier_test_and_clear, METH_NOARGS,
+           test_and_clear_doc),
+    METHOD("fileno", notifier_fileno, METH_NOARGS, fileno_doc),
+    METHOD("close", notifier_close, METH_NOARGS, close_doc),
     {NULL},
 };
 

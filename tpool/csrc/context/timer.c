@@ -172,10 +172,10 @@ static void timer_dealloc(TimerObject *t)
 }
 
 static PyMethodDef timer_methods[] = {
-    {"mod_ns", (PyCFunction)timer_mod_ns, METH_O, mod_ns_doc},
-    {"mod_anticipate_ns", (PyCFunction)timer_mod_anticipate_ns, METH_O,
-     mod_anticipate_ns_doc},
-    {"cancel", (PyCFunction)timer_cancel, METH_NOARGS, cancel_doc},
+    METHOD("mod_ns", timer_mod_ns, METH_O, mod_ns_doc),
+    METHOD("mod_anticipate_ns", timer_mod_anticipate_ns, METH_O,
+           mod_anticipate_ns_doc),
+    METHOD("cancel", timer_cancel, METH_NOARGS, cancel_doc),
     {NULL},
 };
 

@@ -357,18 +357,14 @@ static void pool_dealloc(PoolObject *self)
 }
 
 static PyMethodDef pool_methods[] = {
-    {"submit", (PyCFunction)(void (*)(void))pool_submit,
-     METH_FASTCALL | METH_KEYWORDS, submit_doc},
-    {"_submit_for", (PyCFunction)(void (*)(void))pool_submit_for, METH_FASTCALL,
-     submit_for_doc},
-    {"submit_many", (PyCFunction)pool_submit_many, METH_VARARGS,
-     submit_many_doc},
-    {"set_threads", (PyCFunction)(void (*)(void))pool_set_threads,
-     METH_VARARGS | METH_KEYWORDS, set_threads_doc},
-    {"_close", (PyCFunction)pool_close_method, METH_VARARGS, close_doc},
-    {"_outstanding", (PyCFunction)pool_outstanding, METH_NOARGS,
-     outstanding_doc},
-    {"_stats", (PyCFunction)pool_stats, METH_NOARGS, stats_doc},
+    METHOD("submit", pool_submit, METH_FASTCALL | METH_KEYWORDS, submit_doc),
+    METHOD("_submit_for", pool_submit_for, METH_FASTCALL, submit_for_doc),
+    METHOD("submit_many", pool_submit_many, METH_VARARGS, submit_many_doc),
+    METHOD("set_threads", pool_set_threads, METH_VARARGS | METH_KEYWORDS,
+           set_threads_doc),
+    METHOD("_close", pool_close_method, METH_VARARGS, close_doc),
+    METHOD("_outstanding", pool_outstanding, METH_NOARGS, outstanding_doc),
+    METHOD("_stats", pool_stats, METH_NOARGS, stats_doc),
     {NULL},
 };
 

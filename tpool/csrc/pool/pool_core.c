@@ -70,8 +70,7 @@ struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
     if (!context_ref) {
         return NULL;
     }
-    pool = aligned_alloc(CACHE_LINE, (sizeof(*pool) + CACHE_LINE - 1) /
-                                         CACHE_LINE * CACHE_LINE);
+    pool = aligned_alloc(CACHE_LINE, sizeof(*pool));
     if (!pool) {
         Py_DECREF(context_ref);
         PyErr_NoMemory();

@@ -22,8 +22,13 @@ static bool ref_if_alive(struct pool_core *pool)
     return refs != 0;
 }
 
-struct pool_core *pools_next(struct module_state *state, struct aio_core *core,
-                             struct pool_core *before)
+/*
+ * GIL held.  The pool after that one (NULL: the first) of those that post to core
+ * (NULL: of all), as a new reference; or NULL.  Drops the reference to before.
+ */
+static struct pool_core *next_pool(struct module_state *state,
+                                   struct aio_core *core,
+                                   struct pool_core *before)
 {
     struct pool_core *pool;
 
@@ -60,7 +65,7 @@ static void close_those_of(struct module_state *state, struct aio_core *core)
 {
     struct pool_core *pool = NULL;
 
-    while ((pool = pools_next(state, core, pool))) {
+    while ((pool = next_pool(state, core, pool))) {
         pool_close(pool, POOL_SHUTDOWN, true);
     }
 }
@@ -70,7 +75,7 @@ static void set_params_of(struct module_state *state, struct aio_core *core,
 {
     struct pool_core *pool = NULL;
 
-    while ((pool = pools_next(state, core, pool))) {
+    while ((pool = next_pool(state, core, pool))) {
         request_queue_set_params(&pool->queue, params);
     }
 }
@@ -86,7 +91,7 @@ static PyObject *close_pools(PyObject *module, PyObject *Py_UNUSED(ignored))
     struct module_state *state = PyModule_GetState(module);
     struct pool_core *pool = NULL;
 
-    while ((pool = pools_next(state, NULL, pool))) {
+    while ((pool = next_pool(state, NULL, pool))) {
         pool_close(pool, POOL_EXIT, false);
     }
     Py_RETURN_NONE;
@@ -102,7 +107,7 @@ static PyObject *count_calls(PyObject *module, PyObject *Py_UNUSED(ignored))
     struct pool_core *pool = NULL;
     unsigned long long running = 0, queued = 0;
 
-    while ((pool = pools_next(state, NULL, pool))) {
+    while ((pool = next_pool(state, NULL, pool))) {
         struct queue_stats stats;
 
         request_queue_get_stats(&pool->queue, &stats);

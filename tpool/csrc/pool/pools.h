@@ -17,13 +17,6 @@ enum pool_down {
 };
 
 /*
- * GIL held.  The pool after that one (NULL: the first) of those that post to core
- * (NULL: of all), as a new reference; or NULL.  Drops the reference to before.
- */
-struct pool_core *pools_next(struct module_state *state, struct aio_core *core,
-                             struct pool_core *before);
-
-/*
  * Any thread, GIL held, not in the child of a fork.  Accepts no more requests, for
  * that reason; cancels those that are queued; has the workers leave when there are
  * none.

@@ -43,7 +43,6 @@ void request_drop_context(RequestObject *r)
     Py_XDECREF(context);
 }
 
-/* The call and its arguments: nobody needs them any more. */
 void request_drop_call(RequestObject *r)
 {
     Py_CLEAR(r->fn);

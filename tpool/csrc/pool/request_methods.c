@@ -357,18 +357,17 @@ static PyObject *request_await(PyObject *self)
 }
 
 static PyMethodDef request_methods[] = {
-    {"result", (PyCFunction)(void (*)(void))request_result,
-     METH_FASTCALL | METH_KEYWORDS, result_doc},
-    {"exception", (PyCFunction)(void (*)(void))request_exception,
-     METH_FASTCALL | METH_KEYWORDS, exception_doc},
-    {"done", (PyCFunction)request_done, METH_NOARGS, done_doc},
-    {"running", (PyCFunction)request_running, METH_NOARGS, running_doc},
-    {"cancelled", (PyCFunction)request_cancelled, METH_NOARGS, cancelled_doc},
-    {"cancel", (PyCFunction)request_cancel, METH_NOARGS, cancel_doc},
-    {"add_done_callback", (PyCFunction)request_add_done_callback, METH_O,
-     add_done_callback_doc},
-    {"__reduce__", request_reduce, METH_NOARGS, NULL},
-    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
+    METHOD("result", request_result, METH_FASTCALL | METH_KEYWORDS, result_doc),
+    METHOD("exception", request_exception, METH_FASTCALL | METH_KEYWORDS,
+           exception_doc),
+    METHOD("done", request_done, METH_NOARGS, done_doc),
+    METHOD("running", request_running, METH_NOARGS, running_doc),
+    METHOD("cancelled", request_cancelled, METH_NOARGS, cancelled_doc),
+    METHOD("cancel", request_cancel, METH_NOARGS, cancel_doc),
+    METHOD("add_done_callback", request_add_done_callback, METH_O,
+           add_done_callback_doc),
+    METHOD("__reduce__", request_reduce, METH_NOARGS, NULL),
+    METHOD("__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL),
     {NULL},
 };
 

@@ -70,8 +70,7 @@ void owner_release(struct owner *o)
 {
     assert(owner_is_in(o));
     if (--o->hold.depth == 0) {
-        lock_set_owner(o, 0, (struct lock_hold){0});
-        PyThread_release_lock(o->lock);
+        owner_release_all(o);
     }
 }
 

@@ -125,6 +125,10 @@ static inline void put_exception(PyObject *exc)
 #endif
 }
 
+/* An entry of a PyMethodDef table, whatever the function takes. */
+#define METHOD(name, function, flags, doc)                                     \
+    {name, (PyCFunction)(void (*)(void))function, flags, doc}
+
 /* What a method returns that returns nothing; ret: -1 with an exception, or 0. */
 static inline PyObject *none_or_null(int ret)
 {
