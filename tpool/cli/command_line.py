@@ -262,7 +262,7 @@ def _measure(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         progress=progress,
         loops=loops,
-        samples=arguments.trace is None,
+        takes_samples=arguments.trace is None,
     )
     interrupted = False
     traced = OK

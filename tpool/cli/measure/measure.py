@@ -157,17 +157,18 @@ def _summary(name: str, passes: list[Pass]) -> ModeResult:
     )
 
 
+@dataclass(slots=True)
 class Measurement:
     """A run over one tree; what it knows may be read at any time.
 
-    Args:
+    Attributes:
         root: A path without links, to a directory or a regular file.
         rounds: Rounds, each with all peers, each time in another order.
         threads: Workers of each pool, at most.
         progress: Called as progress(what, done, total) now and then; total 0
             is not known.
         loops: Event loops to compare, by name; none: the pools.
-        samples: Whether 1 to 64 calls in flight are compared too, on samples.
+        takes_samples: Whether 1 to 64 calls in flight are compared too, on samples.
 
     Context:
         Owner. `interrupt.handler` is meant to be the handler of SIGINT while
@@ -175,32 +176,24 @@ class Measurement:
         shut down, and the results until then stay.
     """
 
-    def __init__(
-        self,
-        root: str,
-        *,
-        rounds: int,
-        threads: int,
-        progress: Callable[[str, int, int], None] | None,
-        loops: Sequence[str] = (),
-        samples: bool = True,
-    ) -> None:
-        self.root = root
-        self.rounds = rounds
-        self.threads = threads
-        self.in_flight = IN_FLIGHT
-        self.tree = Tree()
-        self.items: list[Item] = []
-        self.bytes = 0
-        self.mismatched: list[str] = []
-        self._make = [partial(LoopPeer, name) for name in loops] or _POOLS
-        self._progress = progress
-        self._reference: list[Outcome] = []
-        self._unreadable: dict[str, str] = {}
-        self._changed: dict[str, None] = {}
-        self.interrupt = Interrupt()
-        self._passes: dict[str, list[Pass]] = {}
-        self._samples = Samples() if samples else None
+    in_flight = IN_FLIGHT
+
+    root: str
+    rounds: int
+    threads: int
+    progress: Callable[[str, int, int], None] | None
+    loops: Sequence[str] = ()
+    takes_samples: bool = True
+    tree: Tree = field(default_factory=Tree)
+    items: list[Item] = field(default_factory=list)
+    bytes: int = 0
+    mismatched: list[str] = field(default_factory=list)
+    interrupt: Interrupt = field(default_factory=Interrupt)
+    _reference: list[Outcome] = field(default_factory=list)
+    _unreadable: dict[str, str] = field(default_factory=dict)
+    _changed: dict[str, None] = field(default_factory=dict)
+    _passes: dict[str, list[Pass]] = field(default_factory=dict)
+    _samples: Samples = field(default_factory=Samples)
 
     @property
     def unreadable(self) -> list[Problem]:
@@ -219,7 +212,7 @@ class Measurement:
 
     def samples(self) -> list[Sample]:
         """Return what was measured so far by numbers of calls in flight."""
-        return list(self._samples.results()) if self._samples else []
+        return list(self._samples.results())
 
     def run(self) -> None:
         """Walk, read everything once in this thread, then measure the rounds.
@@ -236,7 +229,7 @@ class Measurement:
             return
         with ExitStack() as stack:
             peers: list[Peer] = []
-            for make in self._make:
+            for make in [partial(LoopPeer, name) for name in self.loops] or _POOLS:
                 peers.append(make(self.threads, self.interrupt))
                 stack.callback(peers[-1].close)
             stack.callback(self.interrupt.give_up)  # first of all
@@ -252,8 +245,8 @@ class Measurement:
         self.interrupt.check()
 
     def _tell(self, what: str, done: int, total: int) -> None:
-        if self._progress is not None:
-            self._progress(what, done, total)
+        if self.progress is not None:
+            self.progress(what, done, total)
 
     def _read_reference(self) -> None:
         items, total = self.items, len(self.tree.items)
@@ -301,7 +294,7 @@ class Measurement:
             for one in passes
             if one.latencies_ns
         ]
-        if self._samples and per_file:
+        if self.takes_samples and per_file:
             self._samples.run(
                 peers,
                 self.items,
