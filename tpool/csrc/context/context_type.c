@@ -39,16 +39,6 @@ static AioContextObject *context_alloc(PyTypeObject *type,
     return c;
 }
 
-/* Registers the fds of its own.  Returns 0 or -errno. */
-static int watch_own_fds(AioContextObject *c)
-{
-    int ret = fdmon_add_own(&c->aio.fdmon, &c->aio.core->notify.notifier);
-
-    return ret == 0 && c->owner.is_main
-               ? signal_guard_open(&c->signals, &c->aio.fdmon)
-               : ret;
-}
-
 /* Returns 0, or -1 with an exception and still closed. */
 static int context_open(AioContextObject *c)
 {
@@ -58,7 +48,10 @@ static int context_open(AioContextObject *c)
         raise_errno(ret);
         return -1;
     }
-    ret = watch_own_fds(c);
+    ret = fdmon_add_own(&c->aio.fdmon, &c->aio.core->notify.notifier);
+    if (ret == 0 && c->owner.is_main) {
+        ret = signal_guard_open(&c->signals, &c->aio.fdmon);
+    }
     if (ret < 0) {
         raise_errno(ret);
         context_teardown(c);
