@@ -11,8 +11,10 @@ import tempfile
 from pathlib import Path
 
 CSRC = Path(__file__).parents[1] / "tpool" / "csrc"
-FILES = ("poll_tuner", "poll_history", "poll_window", "call_plan")
+FILES = ("poll_tuner", "poll_history", "poll_window", "call_plan", "poll_trial")
 KEEP, GROW, SHRINK = range(3)  # enum poll_verdict
+WAY_POLL, WAY_BLOCK = range(2)  # enum poll_way
+TRIAL_NONE, TRIAL_BEGUN, TRIAL_LOST, TRIAL_WON = range(4)  # enum trial_verdict
 QUIET, BLOCK, HOPELESS, NAP, POLL = range(5)  # enum wait_choice
 
 _ns = ctypes.c_int64
@@ -71,6 +73,29 @@ class Plan(ctypes.Structure):
     _fields_ = (("choice", ctypes.c_int), ("window_ns", _ns), ("nap_ns", _ns))
 
 
+class CallCosts(ctypes.Structure):
+    """struct call_costs."""
+
+    _fields_ = (("calls", _ns), ("ns", _ns), ("cpu_ns", _ns))
+
+
+class PollTrial(ctypes.Structure):
+    """struct poll_trial."""
+
+    _fields_ = (
+        ("way", ctypes.c_int),
+        ("stage", ctypes.c_int),
+        ("cost_ns", _ns * 2),
+        ("calls_min", _ns),
+        ("ns_min", _ns),
+        ("tried", CallCosts),
+        ("epochs", ctypes.c_int),
+        ("credit_ns", _ns),
+        ("due_ns", _ns),
+        ("interval_ns", _ns),
+    )
+
+
 _pointer = ctypes.POINTER
 _PROTOTYPES = {
     "poll_tuner_next_ns": (_ns, _pointer(Params), _ns, _ns, _pointer(ctypes.c_int)),
@@ -85,6 +110,11 @@ _PROTOTYPES = {
     "call_plan": (
         *(Plan, _pointer(CallHistory), _pointer(Params)),
         *(_pointer(SleepCosts), _ns),
+    ),
+    "poll_trial_init": (None, _pointer(PollTrial)),
+    "poll_trial_next": (
+        *(ctypes.c_int, _pointer(PollTrial)),
+        *(_pointer(CallCosts), ctypes.c_uint32),
     ),
     "sleep_costs_init": (None, _pointer(SleepCosts)),
     "sleep_costs_late": (None, _pointer(SleepCosts), _ns, ctypes.c_bool),

@@ -23,7 +23,7 @@ class AioStats:
         polls_refused: Poll phases not begun: the worker was last seen on the
             owner's CPU, or only one CPU is usable.
         polls_skipped: Poll phases not begun: the window is nothing, they have not
-            paid of late.
+            paid of late, or cost more than they save.
         polls_hopeless: Poll phases not begun: the call that was waited for takes
             longer.
         naps: Sleeps through most of a long regular call, then a poll phase.
@@ -35,6 +35,12 @@ class AioStats:
         spurious_wakeups: Blocks that ended early with nothing to do.
         wake_ns: What it costs to be woken, nanoseconds, a moving average: from
             the notifier write until the owner runs again.
+        trials: How often the other way was taken for some calls, to see what
+            they cost: polled for, or not.
+        trials_won: How often it cost less, and was kept.
+        polled_call_ns: What a call costs when it is polled for, nanoseconds: the
+            time that passes, and the CPU time of the process. 0: not known yet.
+        blocked_call_ns: The same when nobody polls for it.
     """
 
     turns: int
@@ -52,6 +58,10 @@ class AioStats:
     notifier_writes_saved: int
     spurious_wakeups: int
     wake_ns: int
+    trials: int
+    trials_won: int
+    polled_call_ns: int
+    blocked_call_ns: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ PROGRAMS = {
     "stress_turn": (
         *("turn/turn", "turn/foreign", "turn/wait", "turn/poll_phase"),
         *("turn/dispatch", "source/bare_notify", "source/calls", "source/fds"),
-        *("aio/source", "aio/fd_table", "aio/timer_heap"),
+        *("aio/source", "aio/fd_table", "aio/timer_heap", "tune/poll_trial"),
         *("aio/core", "aio/handoff", "base/cpu", "base/trace_ring", *CALLS, *NOTIFY),
     ),
     "notify_lockstep": NOTIFY,

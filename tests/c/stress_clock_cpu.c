@@ -124,6 +124,10 @@ static void test_leave(void)
     }
     assert(cpu_leave(&leave, cpu) && cpu_current() != cpu);
     assert_mask(&all);
+    assert(cpu_join(&leave, cpu) && cpu_current() == cpu);
+    assert_mask(&all);
+    assert(!cpu_join(&leave, CPU_SETSIZE) && !cpu_join(&leave, -1));
+    assert(!leave.others);
     CPU_ZERO(&decision);
     CPU_SET((size_t)cpu_current(), &decision);
     /* In the middle of a move. */

@@ -5,7 +5,6 @@
  * the host raises, and a close while others still post.
  */
 #include "turn_things.h"
-#include "source/calls.h"
 #include "source/fds.h"
 #include "turn/foreign.h"
 #include "turn/turn.h"
@@ -72,8 +71,7 @@ static void add_sources(void)
     memset(&doorbell, 0, sizeof(doorbell));
     fds_init(&fds);
     aio_source_add(&ctx, &fds);
-    calls_init(&calls);
-    aio_source_add(&ctx, &calls);
+    calls_init(&calls, &ctx);
     if (way->interleaved) {
         ctx.interleaved = true;
         fds_looks_init(&fds_looks);

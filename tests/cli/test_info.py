@@ -25,6 +25,8 @@ FACTS = info.Facts(
     worker_wake_ns=10_000,
     blocking_hop_ns=60_000,
     polling_hop_ns=1_000,
+    polled_file_ns=90_000,
+    blocked_file_ns=150_000,
 )
 
 
@@ -41,6 +43,9 @@ def test_json_holds_the_facts_of_this_machine(capsys):
 def test_text_says_what_the_tuner_will_do():
     assert "at least 20.0 us" in info.text(FACTS)
     assert "4 usable of 8" in info.text(FACTS)
+    assert "90.0 us and\n150.0 us: it is polled for" in info.text(FACTS)
+    unknown = dataclasses.replace(FACTS, polled_file_ns=None)
+    assert "in turn" not in info.text(unknown)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +54,7 @@ def test_text_says_what_the_tuner_will_do():
         ({"poll_max_ns": 0, "polling_hop_ns": None}, "poll_max_ns is 0"),
         ({"cpus_usable": 1, "polling_hop_ns": None}, "one CPU is usable"),
         ({"polling_hop_ns": None}, "always on one CPU"),
+        ({"polled_file_ns": 160_000}, "160.0 us and\n150.0 us: it is not polled for"),
         ({"owner_wake_ns": 50_000}, "poll_max_ns to 50000 or more"),
     ],
 )

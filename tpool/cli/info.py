@@ -7,6 +7,8 @@ import os
 import statistics
 import sys
 from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
 from time import perf_counter_ns
 
 import tpool._core as _core
@@ -18,6 +20,7 @@ __all__ = ["Facts", "gather", "text"]
 
 _HOPS = 2_000
 _WARM_UP = 200
+_FILES_NS = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,9 @@ class Facts:
         worker_wake_ns: What it costs to wake a worker.
         blocking_hop_ns: A no-op in a thread, there and back, without polling: p50.
         polling_hop_ns: The same with polling; None where nobody polls.
+        polled_file_ns: What it costs to read and hash a small file in a thread, time
+            and CPU time together, when it is polled for; None where nobody polls.
+        blocked_file_ns: The same when it is not.
     """
 
     python: str
@@ -48,6 +54,8 @@ class Facts:
     worker_wake_ns: int
     blocking_hop_ns: int
     polling_hop_ns: int | None
+    polled_file_ns: int | None
+    blocked_file_ns: int | None
 
 
 def _hops(pool: ThreadPool) -> int:
@@ -59,6 +67,19 @@ def _hops(pool: ThreadPool) -> int:
         if number >= _WARM_UP:
             times.append(perf_counter_ns() - begin)
     return int(statistics.median(times))
+
+
+def _hash() -> bytes:
+    return sha256(Path(__file__).read_bytes()).digest()
+
+
+def _file_costs(ctx: AioContext, pool: ThreadPool) -> tuple[int | None, int | None]:
+    """Return what a small file costs polled for and not, once both are known."""
+    until = perf_counter_ns() + _FILES_NS
+    while perf_counter_ns() < until:
+        pool.submit(_hash).result()
+    stats = ctx.stats()
+    return stats.polled_call_ns or None, stats.blocked_call_ns or None
 
 
 def gather() -> Facts:
@@ -77,7 +98,9 @@ def gather() -> Facts:
         owner_wake_ns, worker_wake_ns = ctx.stats().wake_ns, pool.stats().wake_ns
     with AioContext(poll_max_ns) as ctx, ThreadPool(ctx, max_threads=1) as pool:
         polling_hop_ns = _hops(pool)
-        stats = ctx.stats()
+        polls = ctx.stats().polls_hit > 0
+    with AioContext(poll_max_ns) as ctx, ThreadPool(ctx, max_threads=1) as pool:
+        polled_file_ns, blocked_file_ns = _file_costs(ctx, pool)
     return Facts(
         python=f"{where['implementation']} {where['python']}",
         gil=bool(where["gil"]),
@@ -88,7 +111,9 @@ def gather() -> Facts:
         owner_wake_ns=owner_wake_ns,
         worker_wake_ns=worker_wake_ns,
         blocking_hop_ns=blocking_hop_ns,
-        polling_hop_ns=polling_hop_ns if stats.polls_hit else None,
+        polling_hop_ns=polling_hop_ns if polls else None,
+        polled_file_ns=polled_file_ns,
+        blocked_file_ns=blocked_file_ns,
     )
 
 
@@ -117,6 +142,14 @@ def _verdict(facts: Facts) -> list[str]:
         f"{_us(32 * facts.poll_max_ns)} the owner sleeps,",
         "and polls around their end. With nothing in flight it blocks at once.",
     ]
+    if facts.polled_file_ns and facts.blocked_file_ns:
+        pays = facts.polled_file_ns <= facts.blocked_file_ns
+        lines += [
+            "What calls cost, in time and CPU time together, is measured in turn with",
+            "polling and without: a small file, read and hashed, costs "
+            f"{_us(facts.polled_file_ns)} and",
+            f"{_us(facts.blocked_file_ns)}: it is {'' if pays else 'not '}polled for.",
+        ]
     if wake_ns > facts.poll_max_ns:
         lines += [
             "A wake-up costs more than that: where the CPU is yours to spend, raise",

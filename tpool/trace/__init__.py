@@ -7,7 +7,10 @@ thread_pool_start(req), thread_pool_complete(req), thread_pool_cancel(req),
 thread_pool_dispatch(req); and why the owner did not just poll: poll_refused(ctx, ns),
 its window on a CPU that it shares with a worker; poll_skipped(ctx), the window is
 nothing; poll_hopeless(ctx), the call takes longer; poll_nap(ctx, ns), how long it
-means to sleep before it polls. Of what has a length, time_ns is when it began:
+means to sleep before it polls. What calls cost is measured, polled for and not:
+poll_trial(ctx, ns), the other way is tried, ns is what a call costs by the way so far;
+then poll_pays(ctx, ns) or poll_costs(ctx, ns), by whether calls are polled for from now
+on, ns is what a call costs so: time and CPU time of the process. Of what has a length, time_ns is when it began:
 block(ctx, ns), worker_poll(pool, ns), worker_park(pool, ns).
 """
 

@@ -37,7 +37,8 @@ struct aio_host {
 #define AIO_COUNTERS(X) \
     X(turns) X(dispatched) \
     X(polls_hit) X(polls_missed) X(polls_refused) X(polls_skipped) X(polls_hopeless) \
-    X(naps) X(polled_ns) X(missed_ns) X(blocked_ns) X(spurious_wakeups) X(wake_ns)
+    X(naps) X(polled_ns) X(missed_ns) X(blocked_ns) X(spurious_wakeups) X(wake_ns) \
+    X(trials) X(trials_won) X(polled_call_ns) X(blocked_call_ns)
 /* clang-format on */
 
 struct aio_stats {

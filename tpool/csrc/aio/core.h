@@ -26,9 +26,11 @@ struct aio_core {
     counter64 posts_run;
     /* Submitters and the owner. */
     _Alignas(CACHE_LINE) _Atomic uint32_t in_flight; /* not dispatched */
+    _Atomic int64_t flight_ns; /* when the first of these was submitted */
     /* See call_table.h: of what, how long these take. */
     struct call_table calls;
     /* Owner only. */
+    int64_t done;          /* calls dispatched, ever */
     uint32_t slow_batches; /* batches at the last wait for one that was vain */
     /* Any thread. */
     _Alignas(CACHE_LINE) _Atomic uint32_t refs;
@@ -109,6 +111,19 @@ void aio_core_drop_undelivered(struct aio_core *core);
 
 /* Any thread.  Hands node to the owner, and wakes it where it must be woken. */
 void aio_core_post(struct aio_core *core, struct completion_node *node);
+
+/*
+ * Submitter: n more calls are in flight, since now_ns.  Relaxed, both: counts; what
+ * comes of these can only come after the push.
+ */
+static inline void aio_core_add_calls(struct aio_core *core, uint32_t n,
+                                      int64_t now_ns)
+{
+    if (atomic_fetch_add_explicit(&core->in_flight, n, memory_order_relaxed) ==
+        0) {
+        atomic_store_explicit(&core->flight_ns, now_ns, memory_order_relaxed);
+    }
+}
 
 /* Owner.  Whether a poll phase would end at once. */
 bool aio_poll_progress(struct aio_core *core);

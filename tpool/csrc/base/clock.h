@@ -11,14 +11,32 @@
 
 #define NS_PER_SECOND 1000000000LL
 #define NS_PER_MS     1000000LL
+#define NS_PER_US     1000LL
+
+static inline int64_t clock_read_ns(clockid_t clock)
+{
+    struct timespec ts;
+
+    clock_gettime(clock, &ts);
+    return ts.tv_sec * NS_PER_SECOND + ts.tv_nsec;
+}
 
 /* Any thread.  CLOCK_MONOTONIC never steps back; the wall clock is not read. */
 static inline int64_t clock_now_ns(void)
 {
-    struct timespec ts;
+    return clock_read_ns(CLOCK_MONOTONIC);
+}
 
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return ts.tv_sec * NS_PER_SECOND + ts.tv_nsec;
+/* Any thread.  What all threads of the process have computed, ever; a system call. */
+static inline int64_t clock_process_cpu_ns(void)
+{
+    return clock_read_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+/* The same for the calling thread. */
+static inline int64_t clock_thread_cpu_ns(void)
+{
+    return clock_read_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 /* The sooner of two timeouts; as unsigned numbers -1 is the largest. */

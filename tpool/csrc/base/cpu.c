@@ -96,20 +96,43 @@ static bool step(struct cpu_leave *leave, const cpu_set_t *from,
     return sched_setaffinity(0, sizeof(*to), to) == 0;
 }
 
+/* Its affinity, which nobody else decides. */
+static bool get_set(struct cpu_leave *leave, int cpu, cpu_set_t *set)
+{
+    return cpu >= 0 && cpu < CPU_SETSIZE &&
+           sched_getaffinity(0, sizeof(*set), set) == 0 &&
+           is_as_it_was(leave, set);
+}
+
+/* The first step moves the thread at once, the second lets it be. */
+static bool move(struct cpu_leave *leave, const cpu_set_t *set,
+                 const cpu_set_t *to)
+{
+    return CPU_COUNT(to) > 0 && step(leave, set, to) && step(leave, to, set);
+}
+
 bool cpu_leave(struct cpu_leave *leave, int cpu)
 {
     cpu_set_t set, others;
 
-    if (cpu < 0 || cpu >= CPU_SETSIZE ||
-        sched_getaffinity(0, sizeof(set), &set) < 0 ||
-        !is_as_it_was(leave, &set)) {
+    if (!get_set(leave, cpu, &set)) {
         return false;
     }
     others = set;
     CPU_CLR(cpu, &others);
-    /* The first step moves the thread at once, the second lets it be. */
-    return CPU_COUNT(&others) > 0 && step(leave, &set, &others) &&
-           step(leave, &others, &set);
+    return move(leave, &set, &others);
+}
+
+bool cpu_join(struct cpu_leave *leave, int cpu)
+{
+    cpu_set_t set, one;
+
+    if (!get_set(leave, cpu, &set) || !CPU_ISSET(cpu, &set)) {
+        return false;
+    }
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    return move(leave, &set, &one);
 }
 #else
 bool cpu_leave(struct cpu_leave *leave, int cpu)
@@ -117,6 +140,11 @@ bool cpu_leave(struct cpu_leave *leave, int cpu)
     (void)leave;
     (void)cpu;
     return false;
+}
+
+bool cpu_join(struct cpu_leave *leave, int cpu)
+{
+    return cpu_leave(leave, cpu);
 }
 #endif
 
@@ -143,6 +171,7 @@ void cpu_pair_init(struct cpu_pair *pair)
     atomic_init(&pair->owner, -1);
     atomic_init(&pair->worker, -1);
     atomic_init(&pair->single, cpu_usable() == 1);
+    atomic_init(&pair->blocks, false);
     atomic_init(&pair->owner_waits, 0);
     atomic_init(&pair->worker_comes, 0);
     atomic_init(&pair->crowded_ns, 0);
@@ -177,6 +206,7 @@ void cpu_publish_lag(_Atomic int64_t *mine, int64_t lag_ns)
 void cpu_parting_init(struct cpu_parting *parting)
 {
     parting->leave = (struct cpu_leave){.tid = 0};
+    parting->meets = false;
     cpu_parting_done(parting);
 }
 
@@ -200,14 +230,46 @@ bool cpu_parting_is_due(struct cpu_parting *parting,
     return true;
 }
 
+/* Release: who waits for the end of it finds the affinity restored. */
+static void publish_move(struct cpu_pair *pair, int cpu)
+{
+    atomic_store_explicit(&pair->owner, cpu, memory_order_release);
+}
+
 void cpu_pair_part(struct cpu_pair *pair, struct cpu_parting *parting)
 {
     int cpu = cpu_current();
 
-    /* Release: who waits for the end of it finds the affinity restored. */
-    atomic_store_explicit(&pair->owner, CPU_MOVING, memory_order_release);
+    publish_move(pair, CPU_MOVING);
     cpu_leave(&parting->leave, cpu);
-    atomic_store_explicit(&pair->owner, cpu_current(), memory_order_release);
+    publish_move(pair, cpu_current());
+}
+
+void cpu_pair_set_blocks(struct cpu_pair *pair, struct cpu_parting *parting,
+                         bool blocks)
+{
+    /* Relaxed: a poll phase too many or too few. */
+    atomic_store_explicit(&pair->blocks, blocks, memory_order_relaxed);
+    parting->meets = blocks;
+    parting->refused_max = REFUSED_MIN;
+    parting->refused = REFUSED_MIN - 1; /* they are known to be together */
+}
+
+void cpu_pair_meet(struct cpu_pair *pair, struct cpu_parting *parting)
+{
+    int cpu = atomic_load_explicit(&pair->worker, memory_order_relaxed);
+
+    if (parting->meets && !cpu_pair_is_single(pair) && cpu != cpu_current()) {
+        publish_move(pair, CPU_MOVING);
+        cpu_join(&parting->leave, cpu);
+        publish_move(pair, cpu_current());
+    }
+    parting->meets = false;
+}
+
+bool cpu_pair_blocks(const struct cpu_pair *pair)
+{
+    return atomic_load_explicit(&pair->blocks, memory_order_relaxed);
 }
 
 bool cpu_pair_is_single(const struct cpu_pair *pair)

@@ -33,6 +33,7 @@ struct cpu_pair {
     _Atomic int owner;  /* CPU it ran on last; below 0 never equals another */
     _Atomic int worker; /* the last that took a request or began to poll */
     atomic_bool single; /* one usable CPU */
+    atomic_bool blocks; /* nobody polls for calls: it costs more, as measured */
     _Atomic uint32_t owner_waits; /* not 0 while the owner is without the GIL */
     /*
      * 1 while a worker that was woken, or started, is on its way: on which CPU it
@@ -92,6 +93,9 @@ struct cpu_leave {
  */
 bool cpu_leave(struct cpu_leave *leave, int cpu);
 
+/* The same, to run on it. */
+bool cpu_join(struct cpu_leave *leave, int cpu);
+
 /*
  * Owner only.  A kernel that takes a halted CPU for a busy one (a virtual one
  * may be both) wakes a thread where its waker runs, and leaves two that wake
@@ -102,6 +106,7 @@ bool cpu_leave(struct cpu_leave *leave, int cpu);
 struct cpu_parting {
     uint32_t refused;     /* poll phases in a row that could not begin */
     uint32_t refused_max; /* until the owner moves; grows while that is vain */
+    bool meets;           /* the owner is to move where the worker is */
     struct cpu_leave leave;
 };
 
@@ -116,6 +121,20 @@ bool cpu_parting_is_due(struct cpu_parting *parting,
 
 /* Owner, GIL released.  Moves it to another CPU, if there is one: see cpu_leave. */
 void cpu_pair_part(struct cpu_pair *pair, struct cpu_parting *parting);
+
+/*
+ * Owner.  From now on both sides of the pair poll for calls, or neither does: then they
+ * are better off on one CPU, where a wake-up is cheap, and the owner joins the worker
+ * as soon as it blocks, see cpu_pair_meet().
+ */
+void cpu_pair_set_blocks(struct cpu_pair *pair, struct cpu_parting *parting,
+                         bool blocks);
+
+/* Owner, GIL released, about to block. */
+void cpu_pair_meet(struct cpu_pair *pair, struct cpu_parting *parting);
+
+/* Any thread. */
+bool cpu_pair_blocks(const struct cpu_pair *pair);
 
 /* Any thread.  Whether a worker was woken that has not come yet. */
 bool cpu_pair_worker_comes(struct cpu_pair *pair);

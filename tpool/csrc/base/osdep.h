@@ -58,6 +58,11 @@ static inline void counter_add(counter64 *s, uint64_t n)
     atomic_store_explicit(s, old + n, memory_order_relaxed);
 }
 
+static inline void counter_set(counter64 *s, uint64_t n)
+{
+    atomic_store_explicit(s, n, memory_order_relaxed);
+}
+
 static inline uint64_t counter_get(const counter64 *s)
 {
     return atomic_load_explicit((counter64 *)s, memory_order_relaxed);

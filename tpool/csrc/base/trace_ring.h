@@ -32,7 +32,10 @@
     X(POLL_REFUSED, "poll_refused")   /* context, the window there was, ns */ \
     X(POLL_SKIPPED, "poll_skipped")   /* context, 0 */ \
     X(POLL_HOPELESS, "poll_hopeless") /* context, 0 */ \
-    X(POLL_NAP, "poll_nap")           /* context, how long it is to last, ns */
+    X(POLL_NAP, "poll_nap")           /* context, how long it is to last, ns */ \
+    X(POLL_TRIAL, "poll_trial")       /* context, what a call has cost so far, ns */ \
+    X(POLL_PAYS, "poll_pays")         /* context, what a call costs now, ns */ \
+    X(POLL_COSTS, "poll_costs")       /* the same, and nobody polls */
 /* clang-format on */
 
 enum trace_kind {

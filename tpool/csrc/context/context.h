@@ -14,6 +14,7 @@
 #include "py/owner.h"
 #include "py/signals.h"
 #include "source/bare_notify.h"
+#include "source/calls.h"
 
 typedef struct {
     PyObject_HEAD
@@ -31,7 +32,8 @@ typedef struct {
     PyThreadState *thread; /* the same, while it is without the GIL */
     struct aio_context aio;
     /* What it waits for. */
-    struct aio_source calls, io_poll, fds, fds_looks;
+    struct calls_source calls;
+    struct aio_source io_poll, fds, fds_looks;
     struct bare_notify bare_notify;
 } AioContextObject;
 

@@ -95,8 +95,7 @@ static PyObject *context_make(PyTypeObject *type,
     c->aio.cpus_ns = clock_now_ns();
     fds_init(&c->fds);
     aio_source_add(&c->aio, &c->fds);
-    calls_init(&c->calls);
-    aio_source_add(&c->aio, &c->calls);
+    calls_init(&c->calls, &c->aio);
     owner_set(&c->owner); /* for now: the first that polls */
     if (context_open(c) < 0) {
         Py_DECREF(c);

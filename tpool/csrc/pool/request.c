@@ -230,6 +230,7 @@ static int request_dispatch(struct work *w, bool *progress)
     if (request_state(r) != WORK_DONE) { /* else: it comes back, see below */
         atomic_fetch_sub_explicit(&r->pool->core->in_flight, 1,
                                   memory_order_relaxed);
+        r->pool->core->done++;
         atomic_fetch_add_explicit(&r->pool->dispatched, 1,
                                   memory_order_relaxed);
         call_place_done(r->place, r->took_ns);

@@ -98,8 +98,7 @@ static int push(struct pool_core *pool, RequestObject *newest,
     enum queue_need need;
     uint32_t left;
 
-    /* Relaxed: a count; a completion of these can only come after the push. */
-    atomic_fetch_add_explicit(&pool->core->in_flight, n, memory_order_relaxed);
+    aio_core_add_calls(pool->core, n, newest->submit_ns);
     call_table_submitted(&pool->core->calls, newest->place, n,
                          newest->submit_ns);
     need = request_queue_push(&pool->queue, &newest->base.work,

@@ -5,6 +5,9 @@
 #include "source/calls.h"
 #include "aio/context.h"
 
+/* The owner's own CPU time counts where calls are in flight this part of the time. */
+#define SPARSE 4
+
 static int plan(struct aio_source *s, struct aio_wait *w, struct wait_plan *out)
 {
     struct aio_context *c = s->context;
@@ -17,11 +20,98 @@ static int plan(struct aio_source *s, struct aio_wait *w, struct wait_plan *out)
         return 0;
     }
     out->choice = WAIT_BLOCK;
-    if (!cpu_pair_is_single(&c->core->cpus)) {
+    if (!cpu_pair_is_single(&c->core->cpus) &&
+        !cpu_pair_blocks(&c->core->cpus)) {
         *out = call_table_plan(&c->core->calls, &c->params, &c->sleep,
                                in_flight, s->poll_ns, w->start_ns);
     }
     return 0;
+}
+
+static void begin_epoch(struct calls_source *calls, int64_t now_ns)
+{
+    struct aio_context *c = calls->source.context;
+
+    calls->begin_ns = now_ns;
+    calls->cpu_ns = clock_process_cpu_ns();
+    calls->own_cpu_ns = clock_thread_cpu_ns();
+    calls->polled_ns = (int64_t)counter_get(&c->stats.polled_ns);
+    calls->done = c->core->done;
+    calls->flown_ns = 0;
+}
+
+/* CPU time that calls have cost since the epoch began. */
+static int64_t cpu_of_calls_ns(const struct calls_source *calls, int64_t now_ns)
+{
+    struct aio_context *c = calls->source.context;
+    int64_t cpu_ns = clock_process_cpu_ns() - calls->cpu_ns;
+
+    if ((now_ns - calls->begin_ns) / SPARSE > calls->flown_ns) {
+        /* What the owner does between calls would be more than they cost. */
+        cpu_ns += (int64_t)counter_get(&c->stats.polled_ns) - calls->polled_ns -
+                  clock_thread_cpu_ns() + calls->own_cpu_ns;
+    }
+    return cpu_ns > 0 ? cpu_ns : 0; /* a child's begins anew */
+}
+
+static void show_costs(const struct calls_source *calls)
+{
+    struct aio_context *c = calls->source.context;
+    const int64_t *cost_ns = calls->trial.cost_ns;
+
+    counter_set(&c->stats.polled_call_ns, (uint64_t)cost_ns[WAY_POLL]);
+    counter_set(&c->stats.blocked_call_ns, (uint64_t)cost_ns[WAY_BLOCK]);
+}
+
+/* A trial has begun, or is over: the other way is taken. */
+static void take_way(const struct calls_source *calls,
+                     enum trial_verdict verdict)
+{
+    struct aio_context *c = calls->source.context;
+    const struct poll_trial *t = &calls->trial;
+    bool blocks = t->way == WAY_BLOCK;
+
+    cpu_pair_set_blocks(&c->core->cpus, &c->parting, blocks);
+    if (verdict == TRIAL_BEGUN) {
+        counter_add(&c->stats.trials, 1);
+        trace_emit(c->core->trace, TRACE_POLL_TRIAL, c->name,
+                   t->cost_ns[!blocks]);
+    } else {
+        counter_add(&c->stats.trials_won, verdict == TRIAL_WON);
+        trace_emit(c->core->trace, blocks ? TRACE_POLL_COSTS : TRACE_POLL_PAYS,
+                   c->name, t->cost_ns[t->way]);
+    }
+}
+
+/* What calls have cost until the end of this wait; the other way may be due. */
+static void judge(struct calls_source *calls, int64_t now_ns)
+{
+    struct aio_core *core = calls->source.context->core;
+    struct poll_trial *t = &calls->trial;
+    int64_t n = core->done - calls->done;
+    int64_t from_ns = atomic_load_explicit(&core->flight_ns,
+                                           memory_order_relaxed);
+    struct call_costs epoch;
+    enum trial_verdict verdict;
+
+    if (from_ns < calls->until_ns) {
+        from_ns = calls->until_ns; /* some were in flight all the time */
+    }
+    calls->flown_ns += now_ns > from_ns ? now_ns - from_ns : 0;
+    calls->until_ns = now_ns;
+    if (!poll_trial_is_due(t, n, calls->flown_ns)) {
+        return;
+    }
+    epoch = (struct call_costs){n, calls->flown_ns,
+                                cpu_of_calls_ns(calls, now_ns)};
+    verdict = poll_trial_next(
+        t, &epoch,
+        atomic_load_explicit(&core->in_flight, memory_order_relaxed));
+    if (verdict != TRIAL_NONE) {
+        take_way(calls, verdict);
+    }
+    show_costs(calls);
+    begin_epoch(calls, now_ns);
 }
 
 static void learn(struct aio_source *s, struct aio_wait *w, int64_t block_ns)
@@ -33,6 +123,9 @@ static void learn(struct aio_source *s, struct aio_wait *w, int64_t block_ns)
 
     if (!w->work || cpu_pair_is_single(cpus)) {
         return;
+    }
+    if (!poll_slopes_are_set(&c->params)) {
+        judge(container_of(s, struct calls_source, source), w->end_ns);
     }
     block_ns = poll_tuner_wait_ns(
         block_ns,
@@ -52,8 +145,15 @@ static void learn(struct aio_source *s, struct aio_wait *w, int64_t block_ns)
 
 static void forget(struct aio_source *s)
 {
+    struct calls_source *calls = container_of(s, struct calls_source, source);
+    struct aio_context *c = s->context;
+
     s->poll_ns = 0;
-    call_table_reset(&s->context->core->calls);
+    call_table_reset(&c->core->calls);
+    poll_trial_init(&calls->trial);
+    cpu_pair_set_blocks(&c->core->cpus, &c->parting, false);
+    show_costs(calls);
+    begin_epoch(calls, clock_now_ns());
 }
 
 static const struct aio_source_ops calls_ops = {
@@ -62,7 +162,9 @@ static const struct aio_source_ops calls_ops = {
     .forget = forget,
 };
 
-void calls_init(struct aio_source *s)
+void calls_init(struct calls_source *calls, struct aio_context *c)
 {
-    s->ops = &calls_ops;
+    calls->source.ops = &calls_ops;
+    aio_source_add(c, &calls->source);
+    forget(&calls->source);
 }

@@ -318,8 +318,7 @@ static void learn_wake(struct aio_context *c, struct aio_wait *w,
     if (w->end_ns > wake_ns) {
         c->sleep.wake_ns = poll_tuner_wake_ns(c->sleep.wake_ns,
                                               w->end_ns - wake_ns);
-        atomic_store_explicit(&c->stats.wake_ns, (uint64_t)c->sleep.wake_ns,
-                              memory_order_relaxed);
+        counter_set(&c->stats.wake_ns, (uint64_t)c->sleep.wake_ns);
     }
 }
 

@@ -86,6 +86,7 @@ static int block(struct aio_context *c, struct aio_wait *w)
                                               w->nap_ns ? w->nap_ns : -1);
 
         aio_leave(c, OWNER_WAITS, true);
+        cpu_pair_meet(&core->cpus, &c->parting);
         n = aio_poll_block(core, &c->fdmon, time_left_ns(until_ns), w->events);
         if (n == 0 && w->nap_ns) {
             n = poll_phase_after_nap(c, w);

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT
+"""What is made of what calls cost, polled for and not, on the C files alone."""
+
+from __future__ import annotations
+
+import random
+
+import _tuner
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+pytestmark = pytest.mark.timeout(120)
+
+US, MS = 1000, 1_000_000
+# Of a call, in ns: the time, and CPU time on no more than eight CPUs.
+COSTS = st.integers(1 * US, 2000 * US).flatmap(
+    lambda ns: st.tuples(st.just(ns), st.integers(0, 8 * ns))
+)
+
+
+class Load:
+    """Calls that cost what a function says: by way and time, (ns, CPU ns)."""
+
+    def __init__(self, tuner, cost, in_flight=1, noise=lambda: 1):
+        self._tuner, self._cost, self._in_flight = tuner, cost, in_flight
+        self._noise = noise
+        self.trial = _tuner.PollTrial()
+        tuner.poll_trial_init(self.trial)
+        self.now_ns = self.calls = self.total_ns = 0
+        self.verdicts = []
+
+    def epoch(self):
+        """Make the calls of one epoch."""
+        ns, cpu_ns = self._cost(self.trial.way, self.now_ns)
+        calls = max(self.trial.calls_min, -(-self.trial.ns_min // ns))
+        self.now_ns += calls * ns
+        self.calls += calls
+        self.total_ns += calls * (ns + cpu_ns)
+        seen = self._noise() * calls
+        costs = _tuner.CallCosts(calls, int(seen * ns), int(seen * cpu_ns))
+        self.verdicts.append(
+            self._tuner.poll_trial_next(self.trial, costs, self._in_flight)
+        )
+
+    def run(self, ns):
+        """Make calls for so long, and until no trial is on."""
+        until_ns = self.now_ns + ns
+        while self.now_ns < until_ns or self.trial.stage:
+            self.epoch()
+        return self
+
+    @property
+    def begun(self):
+        return self.verdicts.count(_tuner.TRIAL_BEGUN)
+
+
+def constant(*by_way):
+    return lambda way, _: by_way[way]
+
+
+@settings(max_examples=300, deadline=None)
+@given(COSTS, COSTS, st.sampled_from([1, 2, 8, 64]), st.integers(0, 2**32))
+def test_calls_cost_little_more_than_by_the_better_way(
+    tuner, polled, blocked, in_flight, seed
+):
+    rng = random.Random(seed)
+    assume(sum(polled) < 32 * sum(blocked) and sum(blocked) < 32 * sum(polled))
+    load = Load(
+        tuner, constant(polled, blocked), in_flight, lambda: rng.uniform(0.9, 1.1)
+    )
+    load.run(200 * MS)  # what it takes to know
+    load.calls = load.total_ns = 0
+    load.run(5000 * MS)
+    best_ns = min(sum(polled), sum(blocked))
+    assert load.total_ns <= 1.03 * best_ns * load.calls + 10 * MS
+
+
+@settings(max_examples=300, deadline=None)
+@given(COSTS, COSTS)
+def test_way_that_costs_less_is_taken(tuner, polled, blocked):
+    load = Load(tuner, constant(polled, blocked)).run(300 * MS)
+    costs = sum(polled), sum(blocked)
+    if max(costs) > 1.05 * min(costs):
+        assert load.trial.way == costs.index(min(costs))
+
+
+@pytest.mark.parametrize("in_flight", [1, 8, 64])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (((1 * US, 2 * US), (45 * US, 35 * US)), ((20 * US, 40 * US), (4 * US, 4 * US))),
+        (((30 * US, 60 * US), (36 * US, 40 * US)), ((30 * US, 60 * US), (70 * US, 60 * US))),
+        (((5 * MS, 1 * MS), (5 * MS, 0)), ((2 * US, 4 * US), (50 * US, 40 * US))),
+    ],
+)  # fmt: skip
+def test_change_is_noticed_within_100_ms_or_1000_calls(tuner, before, after, in_flight):
+    change_ns = 1000 * MS
+    load = Load(
+        tuner, lambda way, now: (before if now < change_ns else after)[way], in_flight
+    ).run(change_ns)
+    calls, now_ns = load.calls, load.now_ns
+    better = min(range(2), key=lambda way: sum(after[way]))
+    # Taken, and kept.
+    while load.trial.way != better or load.trial.stage:
+        load.epoch()
+        assert load.calls - calls <= 1000 or load.now_ns - now_ns <= 100 * MS
+
+
+def test_trials_are_ever_rarer_while_the_answer_stays_the_same(tuner):
+    load = Load(tuner, constant((10 * US, 20 * US), (40 * US, 20 * US))).run(200 * MS)
+    soon = load.begun
+    load.run(1000 * MS)
+    often = load.begun - soon
+    assert soon >= 3
+    assert 5 <= often < 5 * soon
+    assert load.trial.way == _tuner.WAY_POLL
+
+
+def test_other_way_that_is_far_worse_is_left_after_few_calls(tuner):
+    load = Load(tuner, constant((1 * US, 2 * US), (500 * US, 100 * US)))
+    while load.trial.way == _tuner.WAY_POLL:
+        load.epoch()
+    calls = load.calls
+    while load.trial.way == _tuner.WAY_BLOCK:
+        load.epoch()
+    assert load.calls - calls <= 20
+
+
+def test_moment_in_which_the_machine_stood_still_is_no_debt_for_long(tuner):
+    load = Load(tuner, constant((10 * US, 20 * US), (40 * US, 20 * US)))
+    load.epoch()
+    assert load.trial.stage
+    tuner.poll_trial_next(load.trial, _tuner.CallCosts(4, 10_000 * MS, 0), 1)
+    load.run(10 * MS)
+    begun = load.begun
+    load.run(200 * MS)
+    assert load.begun > begun
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 2**16), st.integers(0, 2**45), st.integers(0, 2**45)),
+        max_size=50,
+    ),
+    st.integers(0, 2**32 - 1),
+)
+def test_any_costs_are_borne(tuner, epochs, in_flight):
+    trial = _tuner.PollTrial()
+    tuner.poll_trial_init(trial)
+    for epoch in epochs:
+        verdict = tuner.poll_trial_next(trial, _tuner.CallCosts(*epoch), in_flight)
+        assert 0 <= verdict <= _tuner.TRIAL_WON
+        assert trial.way in (_tuner.WAY_POLL, _tuner.WAY_BLOCK)
+        assert 0 < trial.calls_min <= 32
+        assert 0 < trial.ns_min <= 5 * MS

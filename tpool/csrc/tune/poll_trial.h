@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Poll trial: whether the calls in flight cost less where both sides poll, or where
+ * both sleep.  A model knows what a wake-up takes, and not what polling does to all
+ * else: which CPUs the threads stand on, the fight for the GIL, caches.  So both ways
+ * are taken in turn, and what a call comes to is measured.  Arithmetic only.
+ *
+ * What a call costs is the time that passes for it plus the CPU time of the process: a
+ * microsecond of waiting is worth one of computing.  The way that costs less is taken;
+ * now and then the other is tried, for a few calls where it is much worse, for more
+ * where it is nearly as good.  What trying costs comes out of a credit that is earned
+ * at a fiftieth of all costs; while the answer stays the same it is tried ever less often.
+ */
+#ifndef TPOOL_TUNE_POLL_TRIAL_H
+#define TPOOL_TUNE_POLL_TRIAL_H
+
+#include "base/clock.h"
+
+enum poll_way {
+    WAY_POLL,
+    WAY_BLOCK,
+    N_WAYS,
+};
+
+/* What some calls have cost together. */
+struct call_costs {
+    int64_t calls;
+    int64_t ns;     /* while any was in flight */
+    int64_t cpu_ns; /* of the whole process */
+};
+
+enum trial_verdict {
+    TRIAL_NONE,  /* nothing has changed */
+    TRIAL_BEGUN, /* the other way is taken, to see */
+    TRIAL_LOST,  /* and is left again */
+    TRIAL_WON,   /* and is kept */
+};
+
+enum trial_stage {
+    TRIAL_STEADY,
+    TRIAL_SETTLES, /* what the other way was is not over yet */
+    TRIAL_TRIES,
+    TRIAL_RETURNS,
+};
+
+struct poll_trial {
+    enum poll_way way; /* that is taken now */
+    enum trial_stage stage;
+    int64_t cost_ns[N_WAYS]; /* of a call; 0: unknown */
+    /* The epoch is over with so many calls, and so long. */
+    int64_t calls_min, ns_min;
+    struct call_costs tried;
+    int epochs;          /* of that */
+    int64_t credit_ns;   /* that trying may cost */
+    int64_t due_ns;      /* until the next */
+    int64_t interval_ns; /* between the last two */
+};
+
+void poll_trial_init(struct poll_trial *t);
+
+/* Whether so many calls, in so long, are an epoch: poll_trial_next() is due. */
+static inline bool poll_trial_is_due(const struct poll_trial *t, int64_t calls,
+                                     int64_t ns)
+{
+    return calls >= t->calls_min && ns >= t->ns_min;
+}
+
+/* An epoch is over, with so many calls in flight.  May change the way. */
+enum trial_verdict poll_trial_next(struct poll_trial *t,
+                                   const struct call_costs *epoch,
+                                   uint32_t in_flight);
+
+#endif
