@@ -85,6 +85,7 @@ class PollTrial(ctypes.Structure):
     _fields_ = (
         ("way", ctypes.c_int),
         ("stage", ctypes.c_int),
+        ("odd", ctypes.c_bool),
         ("cost_ns", _ns * 2),
         ("calls_min", _ns),
         ("ns_min", _ns),

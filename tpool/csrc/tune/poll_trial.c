@@ -12,9 +12,9 @@
 #define SETTLE_NS    (100 * NS_PER_US)
 /* An epoch of the other, and how many of them at most. */
 #define TRY_CALLS  16
-#define TRY_NS     (250 * NS_PER_US)
+#define TRY_NS     (500 * NS_PER_US)
 #define TRY_EPOCHS 8
-/* By what part one must be worse, or better: less is noise, the more the fewer epochs. */
+/* By what part it must be worse, or better at last: less is noise after so many. */
 #define CLEARLY(epochs) (4 * (epochs))
 /* A cost so many times higher, or lower, is of another load, or another machine. */
 #define CHANGED 2
@@ -29,8 +29,8 @@
 /* Between two trials; twice as long each time that one is lost. */
 #define INTERVAL_MIN_NS (10 * NS_PER_MS)
 #define INTERVAL_MAX_NS (80 * NS_PER_MS)
-/* Weight of the newest epoch: 1/4. */
-#define COST_SHIFT 2
+/* Weight of the newest epoch: 1/8. */
+#define COST_SHIFT 3
 
 static int64_t total_ns(const struct call_costs *costs)
 {
@@ -94,28 +94,41 @@ static void change(struct poll_trial *t, enum trial_stage stage,
     begin(t, stage, SETTLE_CALLS, SETTLE_NS, in_flight);
 }
 
+/* Learns what the way costs; false: it is not what it was, and not known yet. */
+static bool learn(struct poll_trial *t, int64_t cost_ns)
+{
+    int64_t *known = &t->cost_ns[t->way];
+    bool odd = cost_ns / CHANGED > *known || *known / CHANGED > cost_ns;
+
+    if (odd && *known && !t->odd) {
+        t->odd = true; /* once may be a moment in which others computed */
+        return false;
+    }
+    t->odd = false;
+    if (!odd) {
+        *known += (cost_ns - *known) >> COST_SHIFT;
+        return true;
+    }
+    *known = cost_ns;
+    retry_soon(t);
+    if (t->credit_ns < -DEBT_MAX_NS) {
+        t->credit_ns = -DEBT_MAX_NS; /* what is left was for other calls */
+    }
+    return true;
+}
+
 static enum trial_verdict was_steady(struct poll_trial *t,
                                      const struct call_costs *epoch,
                                      uint32_t in_flight)
 {
-    int64_t *known = &t->cost_ns[t->way];
-    int64_t cost_ns = total_ns(epoch) / epoch->calls;
+    bool known = learn(t, total_ns(epoch) / epoch->calls);
 
-    if (!*known || cost_ns / CHANGED > *known || *known / CHANGED > cost_ns) {
-        *known = cost_ns;
-        retry_soon(t);
-        if (t->credit_ns < -DEBT_MAX_NS) {
-            t->credit_ns = -DEBT_MAX_NS; /* what is left was for other calls */
-        }
-    } else {
-        *known += (cost_ns - *known) >> COST_SHIFT;
-    }
     t->credit_ns += total_ns(epoch) / CREDIT;
     if (t->credit_ns > CREDIT_MAX_NS) {
         t->credit_ns = CREDIT_MAX_NS;
     }
     t->due_ns -= epoch->ns;
-    if (t->due_ns > 0 || t->credit_ns <= 0) {
+    if (!known || t->due_ns > 0 || t->credit_ns <= 0) {
         return TRIAL_NONE;
     }
     change(t, TRIAL_SETTLES, in_flight);
@@ -133,16 +146,16 @@ static enum trial_verdict was_tried(struct poll_trial *t,
     t->tried.ns += epoch->ns;
     t->tried.cpu_ns += epoch->cpu_ns;
     cost_ns = total_ns(&t->tried) / t->tried.calls;
+    if (t->epochs < TRY_EPOCHS && cost_ns < known_ns + noise_ns) {
+        try_on(t, in_flight);
+        return TRIAL_NONE;
+    }
     if (cost_ns < known_ns - noise_ns) {
         t->cost_ns[t->way] = cost_ns;
         retry_soon(t);
         t->due_ns = t->interval_ns;
         steady(t);
         return TRIAL_WON;
-    }
-    if (t->epochs < TRY_EPOCHS && cost_ns < known_ns + noise_ns) {
-        try_on(t, in_flight);
-        return TRIAL_NONE;
     }
     t->cost_ns[t->way] = cost_ns;
     regret(t, &t->tried, other(t->way));

@@ -46,6 +46,7 @@ enum trial_stage {
 struct poll_trial {
     enum poll_way way; /* that is taken now */
     enum trial_stage stage;
+    bool odd;                /* calls cost something else in the last epoch */
     int64_t cost_ns[N_WAYS]; /* of a call; 0: unknown */
     /* The epoch is over with so many calls, and so long. */
     int64_t calls_min, ns_min;
