@@ -2,10 +2,12 @@
 """Which self-tuning costs least, for which arrivals? A simulation.
 
 Replays waits (the gap from when the owner begins to wait until work arrives) through
-the C files of the tuner: blocking, fixed polling, QEMU's rule, ours, and ours with
-naps before long regular calls. A wait that is polled for costs the time polled, one
-that is blocked costs a wake-up, in latency and in CPU; each costs the same, unless sleeps
-shall differ. Nothing is timed, so the figures are the same on every machine, and
+the C files of the tuner: blocking, fixed polling, QEMU's rule of 2016 and its present
+one, ours, ours with naps before long regular calls, and that with both ways measured in
+turn, which is the default. A wait that is polled for costs the time polled, one that is
+blocked costs a wake-up, in latency and in CPU; each costs the same, unless sleeps shall
+differ. Worlds are machines that no model knows: polling has a price of its own there (a
+fight for the GIL, threads on the wrong CPUs), and they change. Nothing is timed, so the figures are the same on every machine, and
 --rounds means nothing.
 """
 
@@ -17,6 +19,7 @@ import math
 import random
 import statistics
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic_ns
@@ -28,12 +31,14 @@ import _tuner
 import tpool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 US = 1_000
 SEEN_NS = 300  # from the arrival until a busy owner has seen it
+WORLD_NS = 300 * US  # that a world goes on for each wait of the other traces
 SLACK_NS = 50 * US  # by how much Linux lets a timer be late
 QEMU = "QEMU's rule"
+WORLD = "world"
 
 
 class Machine(NamedTuple):
@@ -43,6 +48,7 @@ class Machine(NamedTuple):
     wake_ns: int
     cpu_ns: int
     jitter_ns: int = 0
+    tax_ns: int = 0  # what a wait that is polled for costs besides, in both
 
 
 # The first as measured where this was written, between 20 and 50 us; see README.md.
@@ -76,7 +82,8 @@ class Policy:
     def polled(self, gap_ns: int, window_ns: int) -> Cost:
         """Poll for window_ns, then block."""
         if gap_ns <= window_ns:
-            return Cost(SEEN_NS, gap_ns)
+            tax_ns = self.machine.tax_ns
+            return Cost(SEEN_NS + tax_ns, gap_ns + tax_ns)
         return Cost(self.machine.wake_ns, window_ns + self.machine.cpu_ns)
 
 
@@ -109,8 +116,28 @@ class Qemu(Policy):
         return cost
 
 
+class QemuNow(Policy):
+    """The same by a moving average of waits; it shrinks below half the window only."""
+
+    name = "QEMU's present rule"
+
+    def __init__(self, max_ns: int, machine: Machine) -> None:
+        super().__init__(max_ns, machine)
+        self._poll_ns = self._mean_ns = 0
+
+    def wait(self, gap_ns: int) -> Cost:
+        """Poll for the window, and tune it."""
+        cost = self.polled(gap_ns, self._poll_ns)
+        self._mean_ns += (gap_ns >> 3) - (self._mean_ns >> 3)
+        if self._mean_ns > self.max_ns or self._mean_ns < self._poll_ns // 2:
+            self._poll_ns //= 2
+        elif self._mean_ns > self._poll_ns:
+            self._poll_ns = min(max(2 * self._poll_ns, 4 * US), self.max_ns)
+        return cost
+
+
 class SelfTuned(Policy):
-    """What an AioContext does for one call in flight."""
+    """What an AioContext plans for one call in flight."""
 
     name = "self-tuned"
     hybrid = False
@@ -157,13 +184,39 @@ class SelfTuned(Policy):
 
 
 class Hybrid(SelfTuned):
-    """The same with naps before long regular calls: the default."""
+    """The same with naps before long regular calls."""
 
     name = "hybrid"
     hybrid = True
 
 
-POLICIES = (Policy, Fixed, Qemu, SelfTuned, Hybrid)
+class Measured(Hybrid):
+    """The same, and what calls cost is measured, polled for and not: the default."""
+
+    name = "measured"
+
+    def __init__(self, max_ns: int, machine: Machine) -> None:
+        super().__init__(max_ns, machine)
+        self._trial, self._epoch = _tuner.PollTrial(), _tuner.CallCosts()
+        self._c.poll_trial_init(self._trial)
+
+    def wait(self, gap_ns: int) -> Cost:
+        """Go the way that is taken, and say what it has cost."""
+        if self._trial.way == _tuner.WAY_POLL:
+            cost = super().wait(gap_ns)
+        else:
+            cost = self.polled(gap_ns, 0)
+        epoch, trial = self._epoch, self._trial
+        epoch.calls += 1
+        epoch.ns += gap_ns + cost.latency_ns
+        epoch.cpu_ns += cost.cpu_ns
+        if epoch.calls >= trial.calls_min and epoch.ns >= trial.ns_min:
+            self._c.poll_trial_next(trial, epoch, 1)
+            self._epoch = _tuner.CallCosts()
+        return cost
+
+
+POLICIES = (Policy, Fixed, Qemu, QemuNow, SelfTuned, Hybrid, Measured)
 
 
 def constant(us: float) -> Callable[[random.Random, int], Iterator[float]]:
@@ -233,6 +286,38 @@ SYNTHETIC = {
 }
 
 
+def steady(machine: Machine) -> Callable[[int], Machine]:
+    return lambda _: machine
+
+
+def phases(*machines: Machine) -> Callable[[int], Machine]:
+    """Return machines that take turns of a second."""
+    return lambda now_ns: machines[now_ns // (1000 * 1000 * US) % len(machines)]
+
+
+APART = Machine("apart", 45 * US, 35 * US)
+TOGETHER = Machine("together", 2 * US, 2 * US, tax_ns=20 * US)
+FIGHT = Machine("fight", 10 * US, 12 * US, tax_ns=40 * US)
+# What the model of a wake-up does not know: gaps, and the machine at a time.
+WORLDS = {
+    "a fight for the GIL, 2 us": (constant(2), steady(FIGHT)),
+    "a fight for the GIL, 30 us": (constant(30), steady(FIGHT)),
+    "a fight for the GIL, bimodal": (bimodal(5, 60, 0.5), steady(FIGHT)),
+    "threads together, 10 us": (constant(10), steady(TOGETHER)),
+    "threads together, Poisson 20 us": (poisson(20), steady(TOGETHER)),
+    "apart and together each second, 10 us": (constant(10), phases(APART, TOGETHER)),
+    "apart and together each second, 25 us": (constant(25), phases(APART, TOGETHER)),
+    "apart and a fight each second, Poisson 10 us": (
+        poisson(10),
+        phases(APART, FIGHT),
+    ),
+    "2 us, and 5 ms for half a second": (
+        lambda _, n: (5000 if i % 100_100 >= 100_000 else 2 for i in range(n)),
+        steady(APART),
+    ),
+}
+
+
 def hash_file(path: Path) -> str:
     return sha256(path.read_bytes()).hexdigest()
 
@@ -252,7 +337,11 @@ def recorded(n: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One policy on one trace; ratios above 1: better than QEMU's rule."""
+    """One policy on one trace; ratios above 1: better than QEMU's rule of 2016.
+
+    ratio_total: the same for time and CPU together, the gaps included, against the
+    better of blocking and fixed polling.
+    """
 
     case: str
     peer: str
@@ -263,38 +352,79 @@ class Row:
     cpu_us_per_op: float
     ratio_mean: float
     ratio_cpu: float
+    ratio_total: float
 
 
-def replay(trace: str, waits: list[int], max_ns: int, machine: Machine) -> list[Row]:
+def played(
+    policy: Policy,
+    gaps: Iterable[int],
+    world: Callable[[int], Machine],
+    until_ns: float,
+) -> tuple[list[Cost], int]:
+    """Return what the waits cost, until the time is over, and how long they took."""
+    costs, now_ns = [], 0
+    for gap_ns in gaps:
+        policy.machine = world(now_ns)
+        costs.append(policy.wait(gap_ns))
+        now_ns += gap_ns + costs[-1].latency_ns
+        if now_ns >= until_ns:
+            break
+    return costs, now_ns
+
+
+def replay(
+    trace: str,
+    gaps: Callable[[], Iterable[int]],
+    max_ns: int,
+    world: Callable[[int], Machine],
+    until_ns: float = math.inf,
+) -> list[Row]:
     """Return a row for each policy."""
-    costs = {}
-    for kind in POLICIES:
-        policy = kind(max_ns, machine)
-        costs[kind.name] = [policy.wait(ns) for ns in waits]
-
-    def means(name: str) -> tuple[float, float]:
-        latencies, cpu = zip(*costs[name], strict=True)
-        return statistics.fmean(latencies), statistics.fmean(cpu)
-
-    qemu = means(QEMU)
+    found = {
+        kind.name: played(kind(max_ns, world(0)), gaps(), world, until_ns)
+        for kind in POLICIES
+    }
+    means = {
+        name: tuple(map(statistics.fmean, zip(*costs, strict=True)))
+        for name, (costs, _) in found.items()
+    }
+    totals = {
+        name: took_ns / len(costs) + means[name][1]
+        for name, (costs, took_ns) in found.items()
+    }
+    better = min(totals[Policy.name], totals[Fixed.name])
     rows = []
-    for name, mine in costs.items():
-        latency, cpu = means(name)
-        ordered = sorted(cost.latency_ns for cost in mine)
+    for name, (costs, _) in found.items():
+        ordered = sorted(cost.latency_ns for cost in costs)
         rows.append(
             Row(
-                f"{machine.name}: {trace}",
+                trace,
                 name,
-                len(waits),
+                len(costs),
                 h.percentile(ordered, 50) / US,
                 h.percentile(ordered, 99) / US,
-                latency / US,
-                cpu / US,
-                qemu[0] / latency,
-                qemu[1] / cpu,
+                means[name][0] / US,
+                means[name][1] / US,
+                means[QEMU][0] / means[name][0],
+                means[QEMU][1] / means[name][1],
+                better / totals[name],
             )
         )
     return rows
+
+
+def in_ns(
+    name: str, make: Callable[[random.Random, int], Iterator[float]], n: int
+) -> Callable[[], Iterator[int]]:
+    """Return the gaps of a trace, the same each time."""
+    return lambda: (max(round(us * US), 1) for us in make(random.Random(name), n))
+
+
+def replay_world(name: str, max_ns: int, until_ns: float) -> list[Row]:
+    """Return a row for each policy in a world that no model knows."""
+    make, world = WORLDS[name]
+    gaps = in_ns(name, make, int(until_ns / US))
+    return replay(f"{WORLD}: {name}", gaps, max_ns, world, until_ns)
 
 
 TOLERANCE = 0.02  # of what a random trace may hold by chance
@@ -303,7 +433,7 @@ TOLERANCE = 0.02  # of what a random trace may hold by chance
 def verdicts(table: list[Row]) -> list[str]:
     """Say for each policy of ours on which synthetic traces it is worse, or better."""
     lines = []
-    for kind in (SelfTuned, Hybrid):
+    for kind in (SelfTuned, Hybrid, Measured):
         for machine in MACHINES:
             slower, dearer, better = [], [], []
             for name in SYNTHETIC:
@@ -321,6 +451,18 @@ def verdicts(table: list[Row]) -> list[str]:
                 f"{listed(slower)}, dearer on {listed(dearer)}, "
                 f"better in one of them on {len(better)}"
             )
+    for policy in (Qemu, QemuNow, Hybrid, Measured):
+        rows = {
+            r.case.removeprefix(f"{WORLD}: "): r.ratio_total
+            for r in table
+            if r.peer == policy.name and r.case.startswith(f"{WORLD}: ")
+        }
+        worst = min(rows, key=rows.__getitem__)
+        lines.append(
+            f"{policy.name}, worlds: time and CPU together at best "
+            f"{max(rows.values()):.2f} and at worst {rows[worst]:.2f} times ({worst}) as "
+            "good as the better of blocking and fixed polling"
+        )
     return lines
 
 
@@ -367,18 +509,21 @@ def main() -> None:
     options = h.parse(made, {"n": 300})
     if options.jitter_ns < 0:
         made.error(f"--jitter-ns must be 0 at least, not {options.jitter_ns}")
-    traces = {"recorded: files hashed": recorded(options.n)}
-    if options.trace:
-        traces |= options.trace
+    waits = {"recorded: files hashed": recorded(options.n)} | (options.trace or {})
+    traces: dict[str, Callable[[], Iterable[int]]] = {
+        name: partial(iter, found) for name, found in waits.items()
+    }
     for name, make in SYNTHETIC.items():
-        waits = make(random.Random(name), options.n)
-        traces[name] = [max(round(us * US), 1) for us in waits]
+        traces[name] = in_ns(name, make, options.n)
     table = []
     for kind in MACHINES:
-        machine = kind._replace(jitter_ns=options.jitter_ns)
-        for name, waits in traces.items():
-            h.tell(f"{machine.name}: {name}")
-            table += replay(name, waits, options.poll_max_ns, machine)
+        world = steady(kind._replace(jitter_ns=options.jitter_ns))
+        for name, gaps in traces.items():
+            h.tell(case := f"{kind.name}: {name}")
+            table += replay(case, gaps, options.poll_max_ns, world)
+    for name in WORLDS:
+        h.tell(f"{WORLD}: {name}")
+        table += replay_world(name, options.poll_max_ns, options.n * WORLD_NS)
     h.report(
         "Simulated waits: latency and CPU by the rule of self-tuning",
         __file__,

@@ -10,10 +10,11 @@
 /* What is not looked at after a change: threads park, wake up and move. */
 #define SETTLE_CALLS 4
 #define SETTLE_NS    (100 * NS_PER_US)
-/* An epoch of the other, and how many of them at most. */
+/* An epoch of the other; how many of them at most, and how long: loads change. */
 #define TRY_CALLS  16
 #define TRY_NS     (500 * NS_PER_US)
 #define TRY_EPOCHS 8
+#define TRY_MAX_NS (50 * NS_PER_MS)
 /* By what part it must be worse, or better at last: less is noise after so many. */
 #define CLEARLY(epochs) (4 * (epochs))
 /* A cost so many times higher, or lower, is of another load, or another machine. */
@@ -22,7 +23,7 @@
 #define FLIGHT_MAX 32
 /* Of all costs, what trying may cost, and what it may cost at once. */
 #define CREDIT        50
-#define CREDIT_MAX_NS (5 * NS_PER_MS)
+#define CREDIT_MAX_NS (2 * NS_PER_MS)
 #define DEBT_MAX_NS   (1 * NS_PER_MS)
 /* Calls that cost so many times more are of a machine that stood still. */
 #define STOOD_STILL 64
@@ -70,7 +71,7 @@ static void retry_soon(struct poll_trial *t)
 
 void poll_trial_init(struct poll_trial *t)
 {
-    *t = (struct poll_trial){.way = WAY_POLL, .credit_ns = CREDIT_MAX_NS};
+    *t = (struct poll_trial){.way = WAY_POLL};
     retry_soon(t);
     steady(t);
 }
@@ -146,7 +147,8 @@ static enum trial_verdict was_tried(struct poll_trial *t,
     t->tried.ns += epoch->ns;
     t->tried.cpu_ns += epoch->cpu_ns;
     cost_ns = total_ns(&t->tried) / t->tried.calls;
-    if (t->epochs < TRY_EPOCHS && cost_ns < known_ns + noise_ns) {
+    if (t->epochs < TRY_EPOCHS && t->tried.ns < TRY_MAX_NS &&
+        cost_ns < known_ns + noise_ns) {
         try_on(t, in_flight);
         return TRIAL_NONE;
     }
