@@ -28,8 +28,8 @@
 /* Calls that cost so many times more are of a machine that stood still. */
 #define STOOD_STILL 64
 /* Between two trials; twice as long each time that one is lost. */
-#define INTERVAL_MIN_NS (10 * NS_PER_MS)
-#define INTERVAL_MAX_NS (80 * NS_PER_MS)
+#define INTERVAL_MIN_NS (8 * NS_PER_MS)
+#define INTERVAL_MAX_NS (64 * NS_PER_MS)
 /* Weight of the newest epoch: 1/8. */
 #define COST_SHIFT 3
 
