@@ -7,6 +7,8 @@
 
 /* The owner's own CPU time counts where calls are in flight this part of the time. */
 #define SPARSE 4
+/* Where none was for so long, an epoch begins anew. */
+#define PAUSE_NS NS_PER_MS
 
 static int plan(struct aio_source *s, struct aio_wait *w, struct wait_plan *out)
 {
@@ -94,6 +96,11 @@ static void judge(struct calls_source *calls, int64_t now_ns)
     struct call_costs epoch;
     enum trial_verdict verdict;
 
+    if (from_ns > calls->until_ns + PAUSE_NS) {
+        begin_epoch(calls, from_ns); /* what was done meanwhile is not known */
+        calls->until_ns = now_ns;
+        return;
+    }
     if (from_ns < calls->until_ns) {
         from_ns = calls->until_ns; /* some were in flight all the time */
     }
