@@ -134,8 +134,8 @@ static bool try_poll(struct request_queue *q, struct queue_worker *w)
         return false;
     }
     poll_ns = poll_window_next_ns(&q->poll, &q->params, q->wake_ns);
-    if (!poll_ns || cpu_pair_blocks(q->cpus) || w->run_ns / POLL_PAYS_BOUNDS > q->params.max_ns ||
-        is_to_measure(q)) {
+    if (!poll_ns || cpu_pair_blocks(q->cpus) ||
+        w->run_ns / POLL_PAYS_BOUNDS > q->params.max_ns || is_to_measure(q)) {
         q->stats.polls_skipped += q->params.max_ns > 0;
         return false;
     }
