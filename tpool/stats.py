@@ -84,8 +84,9 @@ class PoolStats:
         polls_refused: Poll phases not begun: the owner was last seen on the
             worker's CPU, or only one CPU is usable.
         polls_skipped: Poll phases not begun: the window is nothing, they have not
-            paid of late; the worker's last call was long, and they cannot; or
-            it parks now and then to see what a wake-up takes.
+            paid of late, or cost more than they save; the worker's last call was
+            long, and they cannot; or it parks now and then to see what a wake-up
+            takes.
         polled_ns: Nanoseconds that workers spent polling.
         missed_ns: The part of polled_ns in which no request came.
         parked_ns: Nanoseconds that workers spent parked.

@@ -96,15 +96,17 @@ static void judge(struct calls_source *calls, int64_t now_ns)
     struct call_costs epoch;
     enum trial_verdict verdict;
 
+    if (now_ns < calls->until_ns) {
+        return; /* a nested wait has counted it */
+    }
     if (from_ns > calls->until_ns + PAUSE_NS) {
-        begin_epoch(calls, from_ns); /* what was done meanwhile is not known */
-        calls->until_ns = now_ns;
-        return;
+        begin_epoch(calls, now_ns); /* what was done meanwhile is not known */
+    } else if (now_ns > from_ns) {
+        /* Or some were in flight all the time. */
+        calls->flown_ns += now_ns - (from_ns > calls->until_ns
+                                         ? from_ns
+                                         : calls->until_ns);
     }
-    if (from_ns < calls->until_ns) {
-        from_ns = calls->until_ns; /* some were in flight all the time */
-    }
-    calls->flown_ns += now_ns > from_ns ? now_ns - from_ns : 0;
     calls->until_ns = now_ns;
     if (!poll_trial_is_due(t, n, calls->flown_ns)) {
         return;
