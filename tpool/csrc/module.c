@@ -84,8 +84,8 @@ static int module_exec(PyObject *module)
 {
     if (py_pools_init(module) < 0 || py_trace_init(module) < 0 ||
         add_exception(module) < 0 || add_types_and_names(module) < 0 ||
-        py_worker_add_type(module) < 0 || py_callable_init(module) < 0 ||
-        py_signals_init(module) < 0 || register_fork_hook(module) < 0) {
+        py_callable_init(module) < 0 || py_signals_init(module) < 0 ||
+        register_fork_hook(module) < 0) {
         return -1;
     }
     return PyModule_AddIntConstant(module, "POLL_MAX_NS_DEFAULT",
@@ -99,7 +99,6 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
 #define VISIT(name) Py_VISIT(state->name##_type);
     STATE_TYPES(VISIT)
 #undef VISIT
-    Py_VISIT(state->worker_type);
     Py_VISIT(state->pool_full);
     Py_VISIT(state->partial_type);
     Py_VISIT(state->set_wakeup_fd);
@@ -118,7 +117,6 @@ static int module_clear(PyObject *module)
 #define CLEAR_NAME(name) Py_CLEAR(state->str_##name);
     STATE_NAMES(CLEAR_NAME)
 #undef CLEAR_NAME
-    Py_CLEAR(state->worker_type);
     Py_CLEAR(state->pool_full);
     Py_CLEAR(state->partial_type);
     Py_CLEAR(state->set_wakeup_fd);

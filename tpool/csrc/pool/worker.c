@@ -419,20 +419,10 @@ static PyType_Slot worker_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec worker_spec = {
+PyType_Spec worker_spec = {
     .name = "tpool._core.Worker",
     .basicsize = sizeof(WorkerObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION |
              Py_TPFLAGS_IMMUTABLETYPE,
     .slots = worker_slots,
 };
-
-int py_worker_add_type(PyObject *module)
-{
-    struct module_state *state = PyModule_GetState(module);
-
-    state->worker_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &worker_spec, NULL);
-    return state->worker_type ? PyModule_AddType(module, state->worker_type)
-                              : -1;
-}

@@ -33,7 +33,7 @@ struct posters_ops {
 
 /* The types of the module: NAME_type is made of NAME_spec. */
 #define STATE_TYPES(X)                                                         \
-    X(context) X(notifier) X(bottom_half) X(timer) X(request) X(pool)
+    X(context) X(notifier) X(bottom_half) X(timer) X(request) X(pool) X(worker)
 
 #define SPEC(name) extern PyType_Spec name##_spec;
 STATE_TYPES(SPEC)
@@ -47,7 +47,6 @@ struct module_state {
 #define TYPE(name) PyTypeObject *name##_type;
     STATE_TYPES(TYPE)
 #undef TYPE
-    PyTypeObject *worker_type;
     PyObject *pool_full;        /* exception */
     PyTypeObject *partial_type; /* functools.partial */
 #define NAME(name) PyObject *str_##name;
@@ -143,9 +142,6 @@ static inline int init_nothing(PyObject *Py_UNUSED(self),
 {
     return 0;
 }
-
-/* Adds its type to the module state.  Returns 0, or -1 with an exception. */
-int py_worker_add_type(PyObject *module);
 
 /* What the signal guard needs.  Returns 0, or -1 with an exception. */
 int py_signals_init(PyObject *module);
