@@ -172,6 +172,7 @@ void cpu_pair_init(struct cpu_pair *pair)
     atomic_init(&pair->worker, -1);
     atomic_init(&pair->single, cpu_usable() == 1);
     atomic_init(&pair->blocks, false);
+    atomic_init(&pair->narrow, false);
     atomic_init(&pair->owner_waits, 0);
     atomic_init(&pair->worker_comes, 0);
     atomic_init(&pair->crowded_ns, 0);
@@ -270,6 +271,11 @@ void cpu_pair_meet(struct cpu_pair *pair, struct cpu_parting *parting)
 bool cpu_pair_blocks(const struct cpu_pair *pair)
 {
     return atomic_load_explicit(&pair->blocks, memory_order_relaxed);
+}
+
+bool cpu_pair_is_narrow(const struct cpu_pair *pair)
+{
+    return atomic_load_explicit(&pair->narrow, memory_order_relaxed);
 }
 
 bool cpu_pair_is_single(const struct cpu_pair *pair)

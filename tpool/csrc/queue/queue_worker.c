@@ -22,13 +22,14 @@
 /* Weight of the newest call in the moving average: 1/8. */
 #define CALL_NS_SHIFT 3
 
-static struct work *pop(struct request_queue *q)
+static struct work *pop(struct request_queue *q, struct queue_worker *w)
 {
     struct work *work = q->head;
 
     if (work) {
         queue_unlink(q, work);
         q->pops++;
+        q->runner = w;
     }
     return work;
 }
@@ -38,6 +39,9 @@ void request_queue_worker_init(struct queue_worker *w)
     memset(w, 0, sizeof(*w));
     parker_init(&w->parker);
     w->looking = true;
+    if (pthread_getcpuclockid(pthread_self(), &w->cpu_clock) != 0) {
+        w->cpu_clock = CLOCK_MONOTONIC; /* taken to compute all the time */
+    }
 }
 
 void request_queue_worker_cleanup(struct queue_worker *w)
@@ -51,15 +55,34 @@ static void learn_call(struct request_queue *q, int64_t call_ns)
     q->call_ns += (call_ns - q->call_ns) >> CALL_NS_SHIFT;
 }
 
+/* Lock held.  Whether who runs the newest call has computed since the last look. */
+static bool computes(const struct request_queue *q, struct queue_worker *w)
+{
+    int64_t now_ns = clock_now_ns(), before_ns = w->seen_ns;
+    int64_t cpu_ns = q->runner ? clock_read_ns(q->runner->cpu_clock) : 0;
+    int64_t computed_ns = cpu_ns - w->seen_cpu_ns;
+
+    w->seen_ns = now_ns;
+    w->seen_cpu_ns = cpu_ns;
+    return computed_ns > (now_ns - before_ns) / 2;
+}
+
 /* Lock held, a request is queued.  See "Short calls" in the header. */
 static bool may_take(struct request_queue *q, struct queue_worker *w)
 {
+    bool narrow = cpu_pair_is_narrow(q->cpus);
     bool stuck = w->standby_ns && w->seen_pops == q->pops;
 
+    if (!q->active) {
+        return true;
+    }
+    if (narrow && computes(q, w)) {
+        stuck = false;
+    }
     if (stuck) {
         learn_call(q, STANDBY_NS); /* no end of it has been seen yet */
     }
-    if (!q->active || q->call_ns > SHORT_CALL_NS || stuck) {
+    if (stuck || (!narrow && q->call_ns > SHORT_CALL_NS)) {
         return true;
     }
     w->standby_ns = w->standby_ns ? 2 * w->standby_ns : STANDBY_NS;
@@ -256,6 +279,16 @@ static bool park(struct request_queue *q, struct queue_worker *w)
     return sleep_idle(q, w);
 }
 
+/* The same beside another looker, which will see to what is queued. */
+static bool park_beside(struct request_queue *q, struct queue_worker *w)
+{
+    w->standby_ns = 0;
+    begin_wait(w);
+    push_parked(q, w);
+    queue_stop_looking(q, w);
+    return sleep_idle(q, w);
+}
+
 /* Lock held.  Its wait is over: work arrived. */
 static void tune(struct request_queue *q, struct queue_worker *w)
 {
@@ -331,6 +364,9 @@ static bool leave(struct request_queue *q, struct queue_worker *w,
     if (q->sentry == w) {
         q->sentry = NULL;
     }
+    if (q->runner == w) {
+        q->runner = NULL;
+    }
     queue_update_interrupt(q);
     return true;
 }
@@ -352,12 +388,14 @@ static struct work *wait_and_pop(struct request_queue *q,
             if (w->wait_ns >= 0) {
                 tune(q, w);
             }
-            return pop(q);
+            return pop(q, w);
         }
         if (!q->head && q->shutdown) {
             return NULL;
         }
-        if (q->head || keep_standing_by(q, w)) {
+        if (q->head && queue_another_looks(q, w)) {
+            stays = park_beside(q, w);
+        } else if (q->head || keep_standing_by(q, w)) {
             stays = stand_by(q, w);
         } else {
             begin_wait(w);
@@ -428,9 +466,10 @@ struct work *request_queue_end_call(struct request_queue *q,
     if (times->run_ns >= 0) {
         count_call(q, w, times);
     }
-    if (more && q->threads <= q->max_threads) {
+    if (more && q->threads <= q->max_threads &&
+        (q->active == 1 || !cpu_pair_is_narrow(q->cpus))) {
         queue_splice(q);
-        work = pop(q);
+        work = pop(q, w);
     }
     if (!work) {
         q->active--;

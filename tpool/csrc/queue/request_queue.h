@@ -66,6 +66,8 @@ struct queue_worker {
     bool polled;        /* has had its poll phase in this wait */
     int standby_empty;  /* looks in a row that found the queue empty */
     uint64_t seen_pops; /* queue.pops at the last look while standing by */
+    int64_t seen_ns, seen_cpu_ns; /* then, and the CPU time of queue.runner */
+    clockid_t cpu_clock;          /* of its thread */
 };
 
 /* Who will see to what was pushed. */
@@ -118,6 +120,7 @@ struct request_queue {
     struct work *head, *tail;
     struct queue_worker *newest; /* parked */
     struct queue_worker *sentry; /* the last that has run a call */
+    struct queue_worker *runner; /* the last that has taken one; NULL: it left */
     bool polling;                /* somebody busy-waits */
     bool stale;                  /* by parameters that hold no more */
     bool shutdown;
