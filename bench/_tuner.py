@@ -13,7 +13,7 @@ from pathlib import Path
 CSRC = Path(__file__).parents[1] / "tpool" / "csrc"
 FILES = ("poll_tuner", "poll_history", "poll_window", "call_plan", "poll_trial")
 KEEP, GROW, SHRINK = range(3)  # enum poll_verdict
-WAY_POLL, WAY_BLOCK = range(2)  # enum poll_way
+WAY_POLL, WAY_BLOCK, WAY_SERIAL = range(3)  # sets of enum way_bit
 TRIAL_NONE, TRIAL_BEGUN, TRIAL_LOST, TRIAL_WON = range(4)  # enum trial_verdict
 QUIET, BLOCK, HOPELESS, NAP, POLL = range(5)  # enum wait_choice
 
@@ -83,17 +83,18 @@ class PollTrial(ctypes.Structure):
     """struct poll_trial."""
 
     _fields_ = (
-        ("way", ctypes.c_int),
+        ("way", ctypes.c_uint),
+        ("bit", ctypes.c_int),
         ("stage", ctypes.c_int),
         ("odd", ctypes.c_bool),
-        ("cost_ns", _ns * 2),
+        ("cost_ns", _ns * 4),
         ("calls_min", _ns),
         ("ns_min", _ns),
         ("tried", CallCosts),
         ("epochs", ctypes.c_int),
         ("credit_ns", _ns),
-        ("due_ns", _ns),
-        ("interval_ns", _ns),
+        ("due_ns", _ns * 2),
+        ("interval_ns", _ns * 2),
     )
 
 

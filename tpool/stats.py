@@ -36,11 +36,13 @@ class AioStats:
         wake_ns: What it costs to be woken, nanoseconds, a moving average: from
             the notifier write until the owner runs again.
         trials: How often the other way was taken for some calls, to see what
-            they cost: polled for, or not.
+            they cost: polled for, or not; at once, or one after the other.
         trials_won: How often it cost less, and was kept.
         polled_call_ns: What a call costs when it is polled for, nanoseconds: the
             time that passes, and the CPU time of the process. 0: not known yet.
         blocked_call_ns: The same when nobody polls for it.
+        fanned_call_ns: The same when many workers run calls at once.
+        serial_call_ns: The same when they run one at a time.
     """
 
     turns: int
@@ -62,6 +64,8 @@ class AioStats:
     trials_won: int
     polled_call_ns: int
     blocked_call_ns: int
+    fanned_call_ns: int
+    serial_call_ns: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-import itertools
 import os
+import threading
 import time
+from collections import deque
 
 import pytest
 
@@ -15,7 +16,8 @@ pytestmark = [
     pytest.mark.timeout(120),
     pytest.mark.skipif(tpool._core.cpus_usable() == 1, reason="one CPU"),
 ]
-DECISIONS = ("poll_pays", "poll_costs")
+TRIALS = ("poll_trial", "serial_trial")
+DECISIONS = ("poll_pays", "poll_costs", "serial_pays", "serial_costs")
 RUN_S = 0.3
 
 
@@ -44,18 +46,34 @@ def told():
     return sorted(tpool.trace.read(), key=lambda event: event.time_ns), stats
 
 
+def decisions(events):
+    """Return the events of trials and decisions, each trial with what it led to."""
+    told = [e for e in events if e.name in (*TRIALS, *DECISIONS)]
+    return list(zip(told[::2], [*told[1::2], None], strict=False))
+
+
 def test_each_trial_is_followed_by_a_decision(told):
     events, stats = told
-    names = [e.name for e in events if e.name in ("poll_trial", *DECISIONS)]
-    assert names.count("poll_trial") == stats.trials > 0
-    assert set(names[::2]) == {"poll_trial"}
-    assert set(names[1::2]) <= set(DECISIONS)
-    ways = ["poll_pays", *names[1::2]]
-    changes = sum(a != b for a, b in itertools.pairwise(ways))
-    assert stats.trials_won == changes
-    assert all(e.arg > 0 for e in events if e.name in names)
-    assert stats.polled_call_ns > 0
-    assert stats.blocked_call_ns > 0 or len(names) == 1
+    pairs = decisions(events)
+    assert len(pairs) == stats.trials > 0
+    won, blocks, serial = 0, False, False
+    for trial, decision in pairs:
+        assert trial.name in TRIALS
+        assert trial.arg > 0
+        if not decision:
+            continue  # it is still on
+        assert decision.arg > 0
+        if trial.name == "poll_trial":
+            assert decision.name in ("poll_pays", "poll_costs")
+            won += blocks != (decision.name == "poll_costs")
+            blocks = decision.name == "poll_costs"
+        else:
+            assert decision.name in ("serial_pays", "serial_costs")
+            won += serial != (decision.name == "serial_pays")
+            serial = decision.name == "serial_pays"
+    assert stats.trials_won == won
+    assert stats.polled_call_ns or stats.blocked_call_ns
+    assert stats.fanned_call_ns or stats.serial_call_ns
 
 
 def test_nobody_polls_while_the_way_is_to_block(told):
@@ -66,12 +84,26 @@ def test_nobody_polls_while_the_way_is_to_block(told):
         if event.name == "poll_trial":
             blocks = not blocks
             until_ns = event.time_ns + 20_000
-        elif event.name in DECISIONS:
+        elif event.name in ("poll_pays", "poll_costs"):
             blocks = event.name == "poll_costs"
         elif blocks and event.time_ns > until_ns:
             assert event.name not in ("run_poll_handlers_begin", "worker_poll")
             seen += 1
     assert seen > 0
+
+
+def test_calls_that_sleep_are_run_at_once_whatever_was_measured():
+    with tpool.AioContext() as ctx, tpool.ThreadPool(ctx, max_threads=8) as pool:
+        waiting = deque(pool.submit(sum, range(1000)) for _ in range(8))
+        until = time.monotonic() + RUN_S
+        while time.monotonic() < until:
+            waiting.popleft().result()
+            waiting.append(pool.submit(sum, range(1000)))
+        for request in waiting:
+            request.result()
+        barrier = threading.Barrier(8)  # each waits for all others
+        for request in [pool.submit(barrier.wait, 60) for _ in range(8)]:
+            request.result()
 
 
 @pytest.mark.parametrize("params", [(0, 0, 0), (32_768, 2, 2)])

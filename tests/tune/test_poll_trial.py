@@ -56,7 +56,8 @@ class Load:
 
 
 def constant(*by_way):
-    return lambda way, _: by_way[way]
+    """Return what calls cost: polled for, not; the same two one at a time."""
+    return lambda way, _: by_way[way % len(by_way)]
 
 
 @settings(max_examples=300, deadline=None)
@@ -65,7 +66,7 @@ def test_calls_cost_little_more_than_by_the_better_way(
     tuner, polled, blocked, in_flight, seed
 ):
     rng = random.Random(seed)
-    assume(sum(polled) < 32 * sum(blocked) and sum(blocked) < 32 * sum(polled))
+    assume(sum(polled) < 16 * sum(blocked) and sum(blocked) < 16 * sum(polled))
     load = Load(
         tuner, constant(polled, blocked), in_flight, lambda: rng.uniform(0.9, 1.1)
     )
@@ -103,14 +104,46 @@ def test_change_is_noticed_soon(tuner, before, after, within_ms, in_flight):
     for change_ns in range(1000 * MS, 1200 * MS, 7 * MS):
         load = Load(
             tuner,
-            lambda way, now: (before if now < change_ns else after)[way],  # noqa: B023
+            lambda way, now: (before if now < change_ns else after)[way & 1],  # noqa: B023
             in_flight,
         ).run(change_ns)
         calls, now_ns = load.calls, load.now_ns
         # Taken, and kept.
-        while load.trial.way != better or load.trial.stage:
+        while load.trial.way & 1 != better or load.trial.stage:
             load.epoch()
-        assert load.calls - calls <= 1000 or load.now_ns - now_ns <= within_ms * MS
+        took_ns = load.now_ns - now_ns
+        # With many in flight there are two things to be tried, with more calls each.
+        assert (
+            load.calls - calls <= 1000
+            or took_ns <= (1 + (in_flight > 8)) * within_ms * MS
+        )
+
+
+FIGHT = ((60 * US, 60 * US), (55 * US, 50 * US), (30 * US, 40 * US), (32 * US, 34 * US))
+
+
+@pytest.mark.parametrize("in_flight", [2, 8, 64])
+@pytest.mark.parametrize("order", [FIGHT, FIGHT[::-1], (*FIGHT[2:], *FIGHT[:2])])
+def test_best_of_all_four_ways_is_found(tuner, order, in_flight):
+    load = Load(tuner, constant(*order), in_flight).run(400 * MS)
+    costs = [sum(cost) for cost in order]
+    assert load.trial.way == costs.index(min(costs))
+
+
+@pytest.mark.parametrize(
+    ("cost", "in_flight"), [((30 * US, 40 * US), 1), ((30 * US, 20 * US), 64)]
+)
+def test_one_at_a_time_is_not_tried_for_one_nor_where_calls_sleep(
+    tuner, cost, in_flight
+):
+    ways = set()
+
+    def costs(way, _):
+        ways.add(way)
+        return cost
+
+    Load(tuner, costs, in_flight).run(500 * MS)
+    assert ways == {_tuner.WAY_POLL, _tuner.WAY_BLOCK}
 
 
 def test_trials_are_ever_rarer_while_the_answer_stays_the_same(tuner):
@@ -176,6 +209,6 @@ def test_any_costs_are_borne(tuner, epochs, in_flight):
     for epoch in epochs:
         verdict = tuner.poll_trial_next(trial, _tuner.CallCosts(*epoch), in_flight)
         assert 0 <= verdict <= _tuner.TRIAL_WON
-        assert trial.way in (_tuner.WAY_POLL, _tuner.WAY_BLOCK)
+        assert trial.way < 4
         assert 0 < trial.calls_min <= 32
         assert 0 < trial.ns_min <= 5 * MS

@@ -38,7 +38,8 @@ struct aio_host {
     X(turns) X(dispatched) \
     X(polls_hit) X(polls_missed) X(polls_refused) X(polls_skipped) X(polls_hopeless) \
     X(naps) X(polled_ns) X(missed_ns) X(blocked_ns) X(spurious_wakeups) X(wake_ns) \
-    X(trials) X(trials_won) X(polled_call_ns) X(blocked_call_ns)
+    X(trials) X(trials_won) X(polled_call_ns) X(blocked_call_ns) \
+    X(fanned_call_ns) X(serial_call_ns)
 /* clang-format on */
 
 struct aio_stats {

@@ -172,7 +172,7 @@ void cpu_pair_init(struct cpu_pair *pair)
     atomic_init(&pair->worker, -1);
     atomic_init(&pair->single, cpu_usable() == 1);
     atomic_init(&pair->blocks, false);
-    atomic_init(&pair->narrow, false);
+    atomic_init(&pair->serial, false);
     atomic_init(&pair->owner_waits, 0);
     atomic_init(&pair->worker_comes, 0);
     atomic_init(&pair->crowded_ns, 0);
@@ -273,9 +273,15 @@ bool cpu_pair_blocks(const struct cpu_pair *pair)
     return atomic_load_explicit(&pair->blocks, memory_order_relaxed);
 }
 
-bool cpu_pair_is_narrow(const struct cpu_pair *pair)
+void cpu_pair_set_serial(struct cpu_pair *pair, bool serial)
 {
-    return atomic_load_explicit(&pair->narrow, memory_order_relaxed);
+    /* Relaxed: a helper too many or too few. */
+    atomic_store_explicit(&pair->serial, serial, memory_order_relaxed);
+}
+
+bool cpu_pair_is_serial(const struct cpu_pair *pair)
+{
+    return atomic_load_explicit(&pair->serial, memory_order_relaxed);
 }
 
 bool cpu_pair_is_single(const struct cpu_pair *pair)

@@ -33,7 +33,7 @@ struct cpu_pair {
     _Atomic int owner;  /* CPU it ran on last; below 0 never equals another */
     _Atomic int worker; /* the last that took a request or began to poll */
     atomic_bool single; /* one usable CPU */
-    atomic_bool narrow; /* calls fight with each other: one at a time, as measured */
+    atomic_bool serial; /* calls fight: one at a time, as measured */
     atomic_bool blocks; /* nobody polls for calls: it costs more, as measured */
     _Atomic uint32_t owner_waits; /* not 0 while the owner is without the GIL */
     /*
@@ -136,7 +136,10 @@ void cpu_pair_meet(struct cpu_pair *pair, struct cpu_parting *parting);
 
 /* Any thread. */
 bool cpu_pair_blocks(const struct cpu_pair *pair);
-bool cpu_pair_is_narrow(const struct cpu_pair *pair);
+
+/* Owner; any thread.  Whether calls that compute are run one at a time. */
+void cpu_pair_set_serial(struct cpu_pair *pair, bool serial);
+bool cpu_pair_is_serial(const struct cpu_pair *pair);
 
 /* Any thread.  Whether a worker was woken that has not come yet. */
 bool cpu_pair_worker_comes(struct cpu_pair *pair);

@@ -35,7 +35,10 @@
     X(POLL_NAP, "poll_nap")           /* context, how long it is to last, ns */ \
     X(POLL_TRIAL, "poll_trial")       /* context, what a call has cost so far, ns */ \
     X(POLL_PAYS, "poll_pays")         /* context, what a call costs now, ns */ \
-    X(POLL_COSTS, "poll_costs")       /* the same, and nobody polls */
+    X(POLL_COSTS, "poll_costs")       /* the same, and nobody polls */ \
+    X(SERIAL_TRIAL, "serial_trial")   /* as POLL_TRIAL: one at a time, or many */ \
+    X(SERIAL_PAYS, "serial_pays")     /* context, what a call costs now, ns */ \
+    X(SERIAL_COSTS, "serial_costs")   /* the same, and many workers run them */
 /* clang-format on */
 
 enum trace_kind {

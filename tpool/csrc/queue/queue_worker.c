@@ -55,34 +55,41 @@ static void learn_call(struct request_queue *q, int64_t call_ns)
     q->call_ns += (call_ns - q->call_ns) >> CALL_NS_SHIFT;
 }
 
-/* Lock held.  Whether who runs the newest call has computed since the last look. */
+/*
+ * Lock held, w stands by.  Whether who runs the newest call has computed since the last
+ * look, and not for so long that the call may be one without the GIL.
+ */
 static bool computes(const struct request_queue *q, struct queue_worker *w)
 {
     int64_t now_ns = clock_now_ns(), before_ns = w->seen_ns;
     int64_t cpu_ns = q->runner ? clock_read_ns(q->runner->cpu_clock) : 0;
     int64_t computed_ns = cpu_ns - w->seen_cpu_ns;
 
+    if (!w->standby_ns || w->seen_pops != q->pops) {
+        w->since_ns = now_ns;
+    }
     w->seen_ns = now_ns;
     w->seen_cpu_ns = cpu_ns;
-    return computed_ns > (now_ns - before_ns) / 2;
+    return computed_ns > (now_ns - before_ns) / 2 &&
+           now_ns - w->since_ns < SERIAL_MAX_NS;
 }
 
 /* Lock held, a request is queued.  See "Short calls" in the header. */
 static bool may_take(struct request_queue *q, struct queue_worker *w)
 {
-    bool narrow = cpu_pair_is_narrow(q->cpus);
     bool stuck = w->standby_ns && w->seen_pops == q->pops;
+    bool serial = cpu_pair_is_serial(q->cpus);
 
     if (!q->active) {
         return true;
     }
-    if (narrow && computes(q, w)) {
+    if (serial && computes(q, w)) {
         stuck = false;
     }
     if (stuck) {
         learn_call(q, STANDBY_NS); /* no end of it has been seen yet */
     }
-    if (stuck || (!narrow && q->call_ns > SHORT_CALL_NS)) {
+    if (stuck || (!serial && q->call_ns > SHORT_CALL_NS)) {
         return true;
     }
     w->standby_ns = w->standby_ns ? 2 * w->standby_ns : STANDBY_NS;
@@ -279,7 +286,10 @@ static bool park(struct request_queue *q, struct queue_worker *w)
     return sleep_idle(q, w);
 }
 
-/* The same beside another looker, which will see to what is queued. */
+/*
+ * The same beside another looker, which will see to what is queued.  Not after the
+ * shutdown, which has woken all that were parked.
+ */
 static bool park_beside(struct request_queue *q, struct queue_worker *w)
 {
     w->standby_ns = 0;
@@ -393,7 +403,7 @@ static struct work *wait_and_pop(struct request_queue *q,
         if (!q->head && q->shutdown) {
             return NULL;
         }
-        if (q->head && queue_another_looks(q, w)) {
+        if (q->head && !q->shutdown && queue_another_looks(q, w)) {
             stays = park_beside(q, w);
         } else if (q->head || keep_standing_by(q, w)) {
             stays = stand_by(q, w);
@@ -467,7 +477,7 @@ struct work *request_queue_end_call(struct request_queue *q,
         count_call(q, w, times);
     }
     if (more && q->threads <= q->max_threads &&
-        (q->active == 1 || !cpu_pair_is_narrow(q->cpus))) {
+        (q->active == 1 || !cpu_pair_is_serial(q->cpus))) {
         queue_splice(q);
         work = pop(q, w);
     }

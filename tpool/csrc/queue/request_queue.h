@@ -32,6 +32,9 @@
  * with one warm worker.  While work flows past the looker it looks ever less
  * often, and a call that blocks holds up nobody for longer than STANDBY_MAX_NS.  It
  * stands by among the parked, to be a looker no more when the last other one parks.
+ * The same for all calls, however long, where the owner has measured that they cost
+ * less one after the other (cpu_pair.serial): a looker takes one beside a call that
+ * runs only where that has slept or blocked between two looks.
  */
 #ifndef TPOOL_QUEUE_REQUEST_QUEUE_H
 #define TPOOL_QUEUE_REQUEST_QUEUE_H
@@ -48,6 +51,9 @@
 #define STANDBY_NS 50000
 /* Each look takes a CPU from somebody at work: it must stay rare. */
 #define STANDBY_MAX_NS 400000
+
+/* Who computes for longer may do so without the GIL: the next call need not wait. */
+#define SERIAL_MAX_NS (2 * NS_PER_MS)
 
 struct queue_worker {
     struct parker parker;
@@ -67,6 +73,7 @@ struct queue_worker {
     int standby_empty;  /* looks in a row that found the queue empty */
     uint64_t seen_pops; /* queue.pops at the last look while standing by */
     int64_t seen_ns, seen_cpu_ns; /* then, and the CPU time of queue.runner */
+    int64_t since_ns;             /* pops are that many */
     clockid_t cpu_clock;          /* of its thread */
 };
 
@@ -120,9 +127,10 @@ struct request_queue {
     struct work *head, *tail;
     struct queue_worker *newest; /* parked */
     struct queue_worker *sentry; /* the last that has run a call */
-    struct queue_worker *runner; /* the last that has taken one; NULL: it left */
-    bool polling;                /* somebody busy-waits */
-    bool stale;                  /* by parameters that hold no more */
+    struct queue_worker
+        *runner;  /* the last that has taken one; NULL: it left */
+    bool polling; /* somebody busy-waits */
+    bool stale;   /* by parameters that hold no more */
     bool shutdown;
     uint64_t pops;
     uint32_t threads, min_threads, max_threads;

@@ -58,30 +58,43 @@ static int64_t cpu_of_calls_ns(const struct calls_source *calls, int64_t now_ns)
 
 static void show_costs(const struct calls_source *calls)
 {
-    struct aio_context *c = calls->source.context;
-    const int64_t *cost_ns = calls->trial.cost_ns;
+    struct aio_stats *stats = &calls->source.context->stats;
+    const struct poll_trial *t = &calls->trial;
+    unsigned blocks = 1u << BIT_BLOCK, serial = 1u << BIT_SERIAL;
 
-    counter_set(&c->stats.polled_call_ns, (uint64_t)cost_ns[WAY_POLL]);
-    counter_set(&c->stats.blocked_call_ns, (uint64_t)cost_ns[WAY_BLOCK]);
+    counter_set(&stats->polled_call_ns, (uint64_t)t->cost_ns[t->way & ~blocks]);
+    counter_set(&stats->blocked_call_ns, (uint64_t)t->cost_ns[t->way | blocks]);
+    counter_set(&stats->fanned_call_ns, (uint64_t)t->cost_ns[t->way & ~serial]);
+    counter_set(&stats->serial_call_ns, (uint64_t)t->cost_ns[t->way | serial]);
 }
 
-/* A trial has begun, or is over: the other way is taken. */
+/* A trial has begun, or is over: another way is taken. */
 static void take_way(const struct calls_source *calls,
                      enum trial_verdict verdict)
 {
+    static const enum trace_kind begun[] = {TRACE_POLL_TRIAL,
+                                            TRACE_SERIAL_TRIAL};
+    static const enum trace_kind told[][2] = {
+        {TRACE_POLL_PAYS, TRACE_POLL_COSTS},
+        {TRACE_SERIAL_COSTS, TRACE_SERIAL_PAYS},
+    };
     struct aio_context *c = calls->source.context;
     const struct poll_trial *t = &calls->trial;
-    bool blocks = t->way == WAY_BLOCK;
+    bool set = t->way >> t->bit & 1;
 
-    cpu_pair_set_blocks(&c->core->cpus, &c->parting, blocks);
+    if (t->bit == BIT_BLOCK) {
+        cpu_pair_set_blocks(&c->core->cpus, &c->parting, set);
+    } else {
+        cpu_pair_set_serial(&c->core->cpus, set);
+    }
     if (verdict == TRIAL_BEGUN) {
         counter_add(&c->stats.trials, 1);
-        trace_emit(c->core->trace, TRACE_POLL_TRIAL, c->name,
-                   t->cost_ns[!blocks]);
+        trace_emit(c->core->trace, begun[t->bit], c->name,
+                   t->cost_ns[t->way ^ (1u << t->bit)]);
     } else {
         counter_add(&c->stats.trials_won, verdict == TRIAL_WON);
-        trace_emit(c->core->trace, blocks ? TRACE_POLL_COSTS : TRACE_POLL_PAYS,
-                   c->name, t->cost_ns[t->way]);
+        trace_emit(c->core->trace, told[t->bit][set], c->name,
+                   t->cost_ns[t->way]);
     }
 }
 
@@ -161,6 +174,7 @@ static void forget(struct aio_source *s)
     call_table_reset(&c->core->calls);
     poll_trial_init(&calls->trial);
     cpu_pair_set_blocks(&c->core->cpus, &c->parting, false);
+    cpu_pair_set_serial(&c->core->cpus, false);
     show_costs(calls);
     begin_epoch(calls, clock_now_ns());
 }

@@ -38,9 +38,10 @@ static int64_t total_ns(const struct call_costs *costs)
     return costs->ns + costs->cpu_ns;
 }
 
-static enum poll_way other(enum poll_way way)
+/* The way that is compared with. */
+static unsigned other(const struct poll_trial *t)
 {
-    return way == WAY_POLL ? WAY_BLOCK : WAY_POLL;
+    return t->way ^ (1u << t->bit);
 }
 
 /* At least as many calls as are in flight: those are of the epoch before. */
@@ -63,22 +64,30 @@ static void try_on(struct poll_trial *t, uint32_t in_flight)
     begin(t, TRIAL_TRIES, TRY_CALLS, TRY_NS, in_flight);
 }
 
-static void retry_soon(struct poll_trial *t)
+static void retry_soon(struct poll_trial *t, int bit)
 {
-    t->interval_ns = INTERVAL_MIN_NS;
-    t->due_ns = 0;
+    t->interval_ns[bit] = INTERVAL_MIN_NS;
+    t->due_ns[bit] = 0;
+}
+
+static void retry_all(struct poll_trial *t)
+{
+    for (int bit = 0; bit < N_BITS; bit++) {
+        retry_soon(t, bit);
+    }
+    t->bit = BIT_SERIAL; /* the other first */
 }
 
 void poll_trial_init(struct poll_trial *t)
 {
-    *t = (struct poll_trial){.way = WAY_POLL};
-    retry_soon(t);
+    *t = (struct poll_trial){.way = 0};
+    retry_all(t);
     steady(t);
 }
 
 /* Calls have cost more than they would have by a way, since it was left for another. */
 static void regret(struct poll_trial *t, const struct call_costs *costs,
-                   enum poll_way way)
+                   unsigned way)
 {
     int64_t would_ns = costs->calls * t->cost_ns[way], ns = total_ns(costs);
 
@@ -91,7 +100,7 @@ static void regret(struct poll_trial *t, const struct call_costs *costs,
 static void change(struct poll_trial *t, enum trial_stage stage,
                    uint32_t in_flight)
 {
-    t->way = other(t->way);
+    t->way = other(t);
     begin(t, stage, SETTLE_CALLS, SETTLE_NS, in_flight);
 }
 
@@ -111,11 +120,33 @@ static bool learn(struct poll_trial *t, int64_t cost_ns)
         return true;
     }
     *known = cost_ns;
-    retry_soon(t);
+    retry_all(t);
     if (t->credit_ns < -DEBT_MAX_NS) {
         t->credit_ns = -DEBT_MAX_NS; /* what is left was for other calls */
     }
     return true;
+}
+
+/* Calls that mostly sleep do not fight; one that is alone cannot. */
+static bool serial_may_pay(const struct call_costs *epoch, uint32_t in_flight)
+{
+    return in_flight > 1 && epoch->cpu_ns > epoch->ns / 4 * 3;
+}
+
+/* What is to be tried, in turn where both are due; false: nothing is. */
+static bool choose(struct poll_trial *t, const struct call_costs *epoch,
+                   uint32_t in_flight)
+{
+    int bit = t->bit == BIT_BLOCK ? BIT_SERIAL : BIT_BLOCK;
+
+    for (int i = 0; i < N_BITS; i++, bit = (bit + 1) % N_BITS) {
+        if (t->due_ns[bit] <= 0 &&
+            (bit != BIT_SERIAL || serial_may_pay(epoch, in_flight))) {
+            t->bit = bit;
+            return true;
+        }
+    }
+    return false;
 }
 
 static enum trial_verdict was_steady(struct poll_trial *t,
@@ -128,8 +159,10 @@ static enum trial_verdict was_steady(struct poll_trial *t,
     if (t->credit_ns > CREDIT_MAX_NS) {
         t->credit_ns = CREDIT_MAX_NS;
     }
-    t->due_ns -= epoch->ns;
-    if (!known || t->due_ns > 0 || t->credit_ns <= 0) {
+    for (int bit = 0; bit < N_BITS; bit++) {
+        t->due_ns[bit] -= epoch->ns;
+    }
+    if (!known || t->credit_ns <= 0 || !choose(t, epoch, in_flight)) {
         return TRIAL_NONE;
     }
     change(t, TRIAL_SETTLES, in_flight);
@@ -140,7 +173,7 @@ static enum trial_verdict was_tried(struct poll_trial *t,
                                     const struct call_costs *epoch,
                                     uint32_t in_flight)
 {
-    int64_t known_ns = t->cost_ns[other(t->way)], cost_ns;
+    int64_t known_ns = t->cost_ns[other(t)], cost_ns;
     int64_t noise_ns = known_ns / CLEARLY(++t->epochs);
 
     t->tried.calls += epoch->calls;
@@ -154,16 +187,16 @@ static enum trial_verdict was_tried(struct poll_trial *t,
     }
     if (cost_ns < known_ns - noise_ns) {
         t->cost_ns[t->way] = cost_ns;
-        retry_soon(t);
-        t->due_ns = t->interval_ns;
+        retry_soon(t, t->bit);
+        t->due_ns[t->bit] = t->interval_ns[t->bit];
         steady(t);
         return TRIAL_WON;
     }
     t->cost_ns[t->way] = cost_ns;
-    regret(t, &t->tried, other(t->way));
-    t->due_ns = t->interval_ns;
-    if (t->interval_ns < INTERVAL_MAX_NS) {
-        t->interval_ns *= 2;
+    regret(t, &t->tried, other(t));
+    t->due_ns[t->bit] = t->interval_ns[t->bit];
+    if (t->interval_ns[t->bit] < INTERVAL_MAX_NS) {
+        t->interval_ns[t->bit] *= 2;
     }
     change(t, TRIAL_RETURNS, in_flight);
     return TRIAL_LOST;
@@ -175,7 +208,7 @@ enum trial_verdict poll_trial_next(struct poll_trial *t,
 {
     switch (t->stage) {
     case TRIAL_SETTLES:
-        regret(t, epoch, other(t->way));
+        regret(t, epoch, other(t));
         t->tried = (struct call_costs){0};
         t->epochs = 0;
         try_on(t, in_flight);

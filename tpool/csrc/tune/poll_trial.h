@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * Poll trial: whether the calls in flight cost less where both sides poll, or where
- * both sleep.  A model knows what a wake-up takes, and not what polling does to all
- * else: which CPUs the threads stand on, the fight for the GIL, caches.  So both ways
- * are taken in turn, and what a call comes to is measured.  Arithmetic only.
+ * both sleep; where many workers run them, or one after the other.  A model knows what
+ * a wake-up takes, and not what polling and threads do to all else: which CPUs they
+ * stand on, the fight for the GIL, caches.  So the ways are taken in turn, and what a
+ * call comes to is measured.  Arithmetic only.
  *
  * What a call costs is the time that passes for it plus the CPU time of the process: a
  * microsecond of waiting is worth one of computing.  The way that costs less is taken;
@@ -16,11 +17,13 @@
 
 #include "base/clock.h"
 
-enum poll_way {
-    WAY_POLL,
-    WAY_BLOCK,
-    N_WAYS,
+/* A way is a set of these; none: they are polled for, and run by many workers. */
+enum way_bit {
+    BIT_BLOCK,  /* nobody polls */
+    BIT_SERIAL, /* one at a time, unless it sleeps or blocks */
+    N_BITS,
 };
+#define N_WAYS (1 << N_BITS)
 
 /* What some calls have cost together. */
 struct call_costs {
@@ -44,17 +47,18 @@ enum trial_stage {
 };
 
 struct poll_trial {
-    enum poll_way way; /* that is taken now */
+    unsigned way; /* that is taken now */
+    int bit;      /* that is tried, or was last */
     enum trial_stage stage;
     bool odd;                /* calls cost something else in the last epoch */
     int64_t cost_ns[N_WAYS]; /* of a call; 0: unknown */
     /* The epoch is over with so many calls, and so long. */
     int64_t calls_min, ns_min;
     struct call_costs tried;
-    int epochs;          /* of that */
-    int64_t credit_ns;   /* that trying may cost */
-    int64_t due_ns;      /* until the next */
-    int64_t interval_ns; /* between the last two */
+    int epochs;                  /* of that */
+    int64_t credit_ns;           /* that trying may cost */
+    int64_t due_ns[N_BITS];      /* until the next */
+    int64_t interval_ns[N_BITS]; /* between the last two */
 };
 
 void poll_trial_init(struct poll_trial *t);
