@@ -43,7 +43,7 @@ def test_json_holds_the_facts_of_this_machine(capsys):
 def test_text_says_what_the_tuner_will_do():
     assert "at least 20.0 us" in info.text(FACTS)
     assert "4 usable of 8" in info.text(FACTS)
-    assert "90.0 us and\n150.0 us: it is polled for" in info.text(FACTS)
+    assert "90.0 us and\n150.0 us: polling pays" in info.text(FACTS)
     unknown = dataclasses.replace(FACTS, polled_file_ns=None)
     assert "in turn" not in info.text(unknown)
 
@@ -54,7 +54,7 @@ def test_text_says_what_the_tuner_will_do():
         ({"poll_max_ns": 0, "polling_hop_ns": None}, "poll_max_ns is 0"),
         ({"cpus_usable": 1, "polling_hop_ns": None}, "one CPU is usable"),
         ({"polling_hop_ns": None}, "always on one CPU"),
-        ({"polled_file_ns": 160_000}, "160.0 us and\n150.0 us: it is not polled for"),
+        ({"polled_file_ns": 160_000}, "160.0 us and\n150.0 us: polling costs more"),
         ({"owner_wake_ns": 50_000}, "poll_max_ns to 50000 or more"),
     ],
 )

@@ -106,6 +106,22 @@ def test_calls_that_sleep_are_run_at_once_whatever_was_measured():
             request.result()
 
 
+def test_trial_that_is_not_gone_on_with_ends():
+    """Calls that come seldom are not left to a way that was only tried."""
+    for _ in range(20):
+        with tpool.AioContext() as ctx, tpool.ThreadPool(ctx) as pool:
+            before = ctx.stats().trials
+            while ctx.stats().trials == before:
+                pool.submit(int).result()
+            hit = ctx.stats().polls_hit
+            for _ in range(20):
+                time.sleep(0.003)
+                pool.submit(time.sleep, 0.00001).result()
+            if ctx.stats().polls_hit > hit:
+                return
+    pytest.fail("nobody has polled after a trial that was interrupted")
+
+
 @pytest.mark.parametrize("params", [(0, 0, 0), (32_768, 2, 2)])
 def test_nothing_is_tried_where_polling_is_off_or_goes_by_its_slopes(params):
     with tpool.AioContext(*params) as ctx, tpool.ThreadPool(ctx) as pool:

@@ -169,6 +169,7 @@ bool cpu_pair_yield(struct cpu_pair *pair)
 void cpu_pair_init(struct cpu_pair *pair)
 {
     atomic_init(&pair->owner, -1);
+    atomic_init(&pair->moves, 0);
     atomic_init(&pair->worker, -1);
     atomic_init(&pair->single, cpu_usable() == 1);
     atomic_init(&pair->blocks, false);
@@ -221,7 +222,7 @@ bool cpu_parting_is_due(struct cpu_parting *parting,
                         const struct cpu_pair *pair)
 {
     if (++parting->refused < parting->refused_max || cpu_pair_is_single(pair) ||
-        parting->leave.others) {
+        cpu_pair_blocks(pair) || parting->leave.others) {
         return false;
     }
     parting->refused = 0;
@@ -231,10 +232,12 @@ bool cpu_parting_is_due(struct cpu_parting *parting,
     return true;
 }
 
-/* Release: who waits for the end of it finds the affinity restored. */
+/* As a sequence lock: who reads the affinity between two looks that are even, and the
+ * same, has not seen one of a move. */
 static void publish_move(struct cpu_pair *pair, int cpu)
 {
-    atomic_store_explicit(&pair->owner, cpu, memory_order_release);
+    atomic_fetch_add_explicit(&pair->moves, 1, memory_order_seq_cst);
+    atomic_store_explicit(&pair->owner, cpu, memory_order_relaxed);
 }
 
 void cpu_pair_part(struct cpu_pair *pair, struct cpu_parting *parting)
@@ -246,14 +249,19 @@ void cpu_pair_part(struct cpu_pair *pair, struct cpu_parting *parting)
     publish_move(pair, cpu_current());
 }
 
-void cpu_pair_set_blocks(struct cpu_pair *pair, struct cpu_parting *parting,
-                         bool blocks)
+void cpu_pair_set_blocks(struct cpu_pair *pair, bool blocks)
 {
     /* Relaxed: a poll phase too many or too few. */
     atomic_store_explicit(&pair->blocks, blocks, memory_order_relaxed);
+}
+
+void cpu_parting_expect(struct cpu_parting *parting, bool blocks)
+{
     parting->meets = blocks;
-    parting->refused_max = REFUSED_MIN;
-    parting->refused = REFUSED_MIN - 1; /* they are known to be together */
+    if (!blocks) {
+        parting->refused_max = REFUSED_MIN;
+        parting->refused = REFUSED_MIN - 1;
+    }
 }
 
 void cpu_pair_meet(struct cpu_pair *pair, struct cpu_parting *parting)

@@ -30,10 +30,11 @@ int cpu_usable(void);
  * poll phase too many or too few.
  */
 struct cpu_pair {
-    _Atomic int owner;  /* CPU it ran on last; below 0 never equals another */
-    _Atomic int worker; /* the last that took a request or began to poll */
-    atomic_bool single; /* one usable CPU */
-    atomic_bool serial; /* calls fight: one at a time, as measured */
+    _Atomic int owner; /* CPU it ran on last; below 0 never equals another */
+    _Atomic uint32_t moves; /* odd while the owner's affinity is not its own */
+    _Atomic int worker;     /* the last that took a request or began to poll */
+    atomic_bool single;     /* one usable CPU */
+    atomic_bool serial;     /* calls fight: one at a time, as measured */
     atomic_bool blocks; /* nobody polls for calls: it costs more, as measured */
     _Atomic uint32_t owner_waits; /* not 0 while the owner is without the GIL */
     /*
@@ -123,13 +124,15 @@ bool cpu_parting_is_due(struct cpu_parting *parting,
 /* Owner, GIL released.  Moves it to another CPU, if there is one: see cpu_leave. */
 void cpu_pair_part(struct cpu_pair *pair, struct cpu_parting *parting);
 
+/* Any thread.  Whether nobody polls for calls. */
+void cpu_pair_set_blocks(struct cpu_pair *pair, bool blocks);
+
 /*
- * Owner.  From now on both sides of the pair poll for calls, or neither does: then they
- * are better off on one CPU, where a wake-up is cheap, and the owner joins the worker
- * as soon as it blocks, see cpu_pair_meet().
+ * Owner.  It is so from now on: two that do not poll are better off on one CPU, where a
+ * wake-up is cheap, and the owner joins the worker when it blocks; two that do are not,
+ * and they have been together.
  */
-void cpu_pair_set_blocks(struct cpu_pair *pair, struct cpu_parting *parting,
-                         bool blocks);
+void cpu_parting_expect(struct cpu_parting *parting, bool blocks);
 
 /* Owner, GIL released, about to block. */
 void cpu_pair_meet(struct cpu_pair *pair, struct cpu_parting *parting);

@@ -89,17 +89,22 @@ static void inherit_affinity(struct pool_core *pool)
 #ifdef __linux__
     int tid = atomic_load_explicit(&pool->core->owner_tid,
                                    memory_order_relaxed);
+    _Atomic uint32_t *moves = &pool->core->cpus.moves;
     cpu_set_t set;
+    uint32_t seen;
+    int ret;
 
-    /* Acquire: pairs with cpu_pair_part(). */
-    while (atomic_load_explicit(&pool->core->cpus.owner,
-                                memory_order_acquire) == CPU_MOVING) {
-        Py_BEGIN_ALLOW_THREADS
-        sched_yield();
-        Py_END_ALLOW_THREADS
-    }
+    /* Not one that the owner has for a moment, see cpu_leave(). */
+    do {
+        while ((seen = atomic_load(moves)) % 2) {
+            Py_BEGIN_ALLOW_THREADS
+            sched_yield();
+            Py_END_ALLOW_THREADS
+        }
+        ret = sched_getaffinity(tid, sizeof(set), &set);
+    } while (atomic_load(moves) != seen);
     /* Fails where the owner has ended, or has more CPUs than a set. */
-    if (sched_getaffinity(tid, sizeof(set), &set) == 0) {
+    if (ret == 0) {
         sched_setaffinity(0, sizeof(set), &set);
     }
 #else

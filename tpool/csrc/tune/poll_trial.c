@@ -25,8 +25,8 @@
 #define CREDIT        50
 #define CREDIT_MAX_NS (2 * NS_PER_MS)
 #define DEBT_MAX_NS   (1 * NS_PER_MS)
-/* Calls that cost so many times more are of a machine that stood still. */
-#define STOOD_STILL 64
+/* An epoch that has cost so much more is one in which the machine stood still. */
+#define REGRET_MAX_NS (50 * NS_PER_MS)
 /* Between two trials; twice as long each time that one is lost. */
 #define INTERVAL_MIN_NS (8 * NS_PER_MS)
 #define INTERVAL_MAX_NS (64 * NS_PER_MS)
@@ -91,7 +91,8 @@ static void regret(struct poll_trial *t, const struct call_costs *costs,
 {
     int64_t would_ns = costs->calls * t->cost_ns[way], ns = total_ns(costs);
 
-    t->credit_ns -= (ns / STOOD_STILL < would_ns ? ns : 0) - would_ns;
+    t->credit_ns -= ns - would_ns < REGRET_MAX_NS ? ns - would_ns
+                                                  : REGRET_MAX_NS;
     if (t->credit_ns > CREDIT_MAX_NS) {
         t->credit_ns = CREDIT_MAX_NS;
     }
@@ -200,6 +201,17 @@ static enum trial_verdict was_tried(struct poll_trial *t,
     }
     change(t, TRIAL_RETURNS, in_flight);
     return TRIAL_LOST;
+}
+
+bool poll_trial_drop(struct poll_trial *t)
+{
+    bool trial = t->stage == TRIAL_SETTLES || t->stage == TRIAL_TRIES;
+
+    if (trial) {
+        t->way = other(t);
+    }
+    steady(t);
+    return trial;
 }
 
 enum trial_verdict poll_trial_next(struct poll_trial *t,

@@ -70,6 +70,9 @@ static inline bool poll_trial_is_due(const struct poll_trial *t, int64_t calls,
     return calls >= t->calls_min && ns >= t->ns_min;
 }
 
+/* No calls come: what was begun is not gone on with.  Whether the way changes. */
+bool poll_trial_drop(struct poll_trial *t);
+
 /* An epoch is over, with so many calls in flight.  May change the way. */
 enum trial_verdict poll_trial_next(struct poll_trial *t,
                                    const struct call_costs *epoch,

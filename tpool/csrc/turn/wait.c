@@ -7,6 +7,8 @@
 /* How often the owner counts the CPUs that it may use: an affinity, or the quota
  * of a control group, may change at any time. */
 #define CPUS_LOOK_NS NS_PER_SECOND
+/* To move where the worker is may take a turn of its CPU: not with less time left. */
+#define MEET_NS (5 * NS_PER_MS)
 /* For so long fds that were the context's own are taken to be it still. */
 #define SHOWN_NS NS_PER_MS
 
@@ -86,7 +88,9 @@ static int block(struct aio_context *c, struct aio_wait *w)
                                               w->nap_ns ? w->nap_ns : -1);
 
         aio_leave(c, OWNER_WAITS, true);
-        cpu_pair_meet(&core->cpus, &c->parting);
+        if (until_ns < 0 || until_ns - begin_ns > MEET_NS) {
+            cpu_pair_meet(&core->cpus, &c->parting);
+        }
         n = aio_poll_block(core, &c->fdmon, time_left_ns(until_ns), w->events);
         if (n == 0 && w->nap_ns) {
             n = poll_phase_after_nap(c, w);
