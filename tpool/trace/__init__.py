@@ -10,8 +10,11 @@ nothing; poll_hopeless(ctx), the call takes longer; poll_nap(ctx, ns), how long 
 means to sleep before it polls. What calls cost is measured, polled for and not:
 poll_trial(ctx, ns), the other way is tried, ns is what a call costs by the way so far;
 then poll_pays(ctx, ns) or poll_costs(ctx, ns), by whether calls are polled for from now
-on, ns is what a call costs so: time and CPU time of the process. Of what has a length, time_ns is when it began:
-block(ctx, ns), worker_poll(pool, ns), worker_park(pool, ns).
+on, ns is what a call costs so: time and CPU time of the process, 0 if that is not
+known. In the same way serial_trial(ctx, ns), serial_pays(ctx, ns) and
+serial_costs(ctx, ns), by whether calls are run one after the other. Of what has a
+length, time_ns is when it began: block(ctx, ns), worker_poll(pool, ns),
+worker_park(pool, ns).
 """
 
 from __future__ import annotations
