@@ -94,15 +94,15 @@ static void inherit_affinity(struct pool_core *pool)
     uint32_t seen;
     int ret;
 
-    /* Not one that the owner has for a moment, see cpu_leave(). */
+    /* Not one that the owner has for a moment: seq_cst, as a move is. */
     do {
-        while ((seen = atomic_load(moves)) % 2) {
+        while ((seen = atomic_load_explicit(moves, memory_order_seq_cst)) % 2) {
             Py_BEGIN_ALLOW_THREADS
             sched_yield();
             Py_END_ALLOW_THREADS
         }
         ret = sched_getaffinity(tid, sizeof(set), &set);
-    } while (atomic_load(moves) != seen);
+    } while (atomic_load_explicit(moves, memory_order_seq_cst) != seen);
     /* Fails where the owner has ended, or has more CPUs than a set. */
     if (ret == 0) {
         sched_setaffinity(0, sizeof(set), &set);
