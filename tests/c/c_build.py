@@ -44,6 +44,7 @@ PROGRAMS = {
     "stress_notify": NOTIFY,
     "stress_parker": ("base/parker",),
     "stress_poll_tuner": TUNER,
+    "stress_queue_serial": QUEUE,
     "stress_queue_standby": tuple(
         name for name in QUEUE if name != "queue/queue_worker"
     ),

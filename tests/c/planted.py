@@ -184,6 +184,15 @@ QUEUE_MUTANTS = (
 
 # Those of what one thread at a time does, by the program that must see them.
 UNIT_MUTANTS = {
+    "stress_queue_serial": (
+        Mutant(
+            "parked beside a looker after the shutdown",
+            "queue/queue_worker.c",
+            "q->head && !q->shutdown && queue_another_looks(q, w)",
+            "q->head && queue_another_looks(q, w)",
+            ("unit",),
+        ),
+    ),
     "stress_fd_table": (
         Mutant(
             "an event of who had the number before",

@@ -18,6 +18,7 @@ struct request {
     atomic_bool done;
     /* Where set, the call ends when this does. */
     atomic_bool *blocked_by;
+    bool sleeps; /* until then; else it computes */
 };
 
 struct pool {
@@ -40,6 +41,10 @@ static inline void pool_call(struct pool *p, struct request *request)
 {
     assert(!request->ran);
     request->ran = 1;
+    while (request->sleeps &&
+           !atomic_load_explicit(request->blocked_by, memory_order_acquire)) {
+        nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+    }
     if (request->blocked_by) {
         WAIT_UNTIL(
             atomic_load_explicit(request->blocked_by, memory_order_acquire));

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Calls that are run one after the other: while the owner changes its mind about that,
+ * and where a call that waits for one behind it must not wait for ever.
+ */
+#include "queue_pool.h"
+
+#include <string.h>
+
+#define WORKERS  4
+#define ROUNDS   200
+#define REQUESTS 4000
+
+static struct pool pool;
+static struct request requests[REQUESTS];
+static atomic_bool ends;
+
+static void begin(bool serial)
+{
+    memset(requests, 0, sizeof(requests));
+    pool_init(&pool, 0, 0, WORKERS, -1);
+    cpu_pair_set_serial(&pool.cpus, serial);
+}
+
+static void *change_often(void *arg)
+{
+    struct rng r;
+
+    rng_init(&r, 7);
+    while (!atomic_load_explicit(&ends, memory_order_relaxed)) {
+        cpu_pair_set_serial(&pool.cpus, rng_below(&r, 2));
+        for (uint32_t i = rng_below(&r, 1000); i; i--) {
+            cpu_relax();
+        }
+    }
+    return arg;
+}
+
+/* Nothing is left, and each worker ends. */
+static void test_owner_changes_its_mind(void)
+{
+    for (int round = 0; round < ROUNDS / 10; round++) {
+        pthread_t changer;
+        struct rng r;
+
+        rng_init(&r, (uint64_t)round);
+        begin(true);
+        atomic_store_explicit(&ends, false, memory_order_relaxed);
+        changer = thread_start(change_often, NULL);
+        for (int i = 0; i < REQUESTS; i++) {
+            requests[i].number = (uint64_t)i;
+            random_delay(&r);
+            pool_submit(&pool, &requests[i]);
+        }
+        if (round % 2) {
+            WAIT_UNTIL(pool.ran == REQUESTS);
+        }
+        assert(!pool_has_lost(&pool));
+        pool_end(&pool); /* with some in the queue, or with none */
+        atomic_store_explicit(&ends, true, memory_order_relaxed);
+        thread_join(changer);
+        assert(pool.ran == REQUESTS);
+    }
+}
+
+/* Each waits for the one behind it: by computing, or asleep. */
+static void test_calls_that_wait_for_each_other(bool sleeps)
+{
+    begin(true);
+    for (int i = 0; i < ROUNDS; i += WORKERS) {
+        for (int k = 0; k < WORKERS - 1; k++) {
+            requests[i + k].blocked_by = &requests[i + k + 1].done;
+            requests[i + k].sleeps = sleeps;
+        }
+        for (int k = 0; k < WORKERS; k++) {
+            pool_submit(&pool, &requests[i + k]);
+        }
+        WAIT_UNTIL(
+            atomic_load_explicit(&requests[i].done, memory_order_acquire));
+    }
+    pool_end(&pool);
+    assert(pool.ran == ROUNDS);
+}
+
+/* One looker is enough, however many there are. */
+static void test_others_park_beside_a_looker(void)
+{
+    static atomic_bool gate;
+    int looking = WORKERS;
+
+    begin(false);
+    for (int i = 0; i < WORKERS + 1; i++) {
+        requests[i].blocked_by = &gate;
+        pool_submit(&pool, &requests[i]);
+    }
+    WAIT_UNTIL(!pool_has_lost(&pool) && pool.started == WORKERS);
+    cpu_pair_set_serial(&pool.cpus, true);
+    for (int i = WORKERS + 1; i < REQUESTS; i++) {
+        requests[i].blocked_by = i == WORKERS + 1 ? &ends : NULL;
+        pool_submit(&pool, &requests[i]);
+    }
+    atomic_store_explicit(&ends, false, memory_order_relaxed);
+    atomic_store_explicit(&gate, true, memory_order_release);
+    /* One computes, one looks; nobody else may for long. */
+    WAIT_UNTIL((looking = (int)atomic_load(&pool.queue.lookers)) <= 1 &&
+               pool.ran > WORKERS);
+    atomic_store_explicit(&ends, true, memory_order_release);
+    pool_end(&pool);
+    assert(pool.ran == REQUESTS && looking <= 1);
+}
+
+int main(void)
+{
+    test_owner_changes_its_mind();
+    test_calls_that_wait_for_each_other(false);
+    test_calls_that_wait_for_each_other(true);
+    test_others_park_beside_a_looker();
+    printf("queue_serial: %d rounds\n", ROUNDS);
+    return 0;
+}
