@@ -19,6 +19,8 @@ pytestmark = pytest.mark.timeout(120)
 BURN_S = 0.05
 # What other than the burning is counted: readings, starts of threads.
 ERROR_S = 0.02
+# By how much the clock of the process and those of its threads may differ.
+DIFFERENT_S = 0.001
 
 
 def burn(cpu_s=BURN_S):
@@ -37,7 +39,7 @@ def test_owner_workers_and_rest_are_told_apart(ctx, pool):
     usage = meter.usage
     assert BURN_S <= usage.owner_s < BURN_S + ERROR_S
     assert 2 * BURN_S <= usage.workers_s < 2 * BURN_S + ERROR_S
-    assert 3 * BURN_S <= usage.rest_s < 3 * BURN_S + ERROR_S
+    assert 3 * BURN_S - DIFFERENT_S <= usage.rest_s < 3 * BURN_S + ERROR_S
     assert usage.process_s == pytest.approx(
         usage.owner_s + usage.workers_s + usage.rest_s, abs=1e-6
     )
@@ -58,7 +60,7 @@ def test_without_a_context_the_owner_is_the_thread_that_starts(background):
     burn(2 * BURN_S)
     usage = meter.stop()
     assert 2 * BURN_S <= usage.owner_s < 2 * BURN_S + ERROR_S
-    assert BURN_S <= usage.rest_s < BURN_S + ERROR_S
+    assert BURN_S - DIFFERENT_S <= usage.rest_s < BURN_S + ERROR_S
     assert usage.workers_s == 0
     assert usage.owner is usage.workers is None
 

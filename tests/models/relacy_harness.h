@@ -62,6 +62,11 @@ static inline int64_t clock_now_ns(void)
     return 1;
 }
 
+static inline int64_t clock_read_ns(clockid_t clock)
+{
+    return clock_now_ns();
+}
+
 static inline int64_t deadline_after_ns(int64_t now_ns, int64_t timeout_ns)
 {
     return timeout_ns < 0 ? -1 : now_ns + timeout_ns;
