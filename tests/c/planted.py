@@ -188,8 +188,8 @@ UNIT_MUTANTS = {
         Mutant(
             "parked beside a looker after the shutdown",
             "queue/queue_worker.c",
-            "q->head && !q->shutdown && queue_another_looks(q, w)",
-            "q->head && queue_another_looks(q, w)",
+            "q->head && !q->shutdown && somebody_stands_by(q)",
+            "q->head && somebody_stands_by(q)",
             ("unit",),
         ),
     ),

@@ -146,6 +146,27 @@ def test_one_at_a_time_is_not_tried_for_one_nor_where_calls_sleep(
     assert ways == {_tuner.WAY_POLL, _tuner.WAY_BLOCK}
 
 
+def test_one_at_a_time_is_left_again_where_calls_sleep(tuner):
+    sleepy = [(30 * US, 20 * US)] * 2 + [(60 * US, 20 * US)] * 2
+    load = Load(
+        tuner, lambda way, now: (FIGHT if now < 400 * MS else sleepy)[way], 8
+    ).run(400 * MS)
+    assert load.trial.way & _tuner.WAY_SERIAL
+    load.run(200 * MS)
+    assert not load.trial.way & _tuner.WAY_SERIAL
+
+
+def test_trial_that_is_dropped_is_not_begun_again_at_once(tuner):
+    load = Load(tuner, constant((10 * US, 20 * US), (20 * US, 10 * US)))
+    for _ in range(10):
+        while not load.trial.stage:
+            load.epoch()
+        assert tuner.poll_trial_drop(load.trial)
+        assert load.trial.way == _tuner.WAY_POLL
+        assert not load.trial.stage
+    assert load.now_ns > 400 * MS
+
+
 def test_trials_are_ever_rarer_while_the_answer_stays_the_same(tuner):
     load = Load(tuner, constant((10 * US, 20 * US), (20 * US, 10 * US))).run(100 * MS)
     assert load.begun >= 3

@@ -15,7 +15,7 @@
 
 static inline int64_t clock_read_ns(clockid_t clock)
 {
-    struct timespec ts;
+    struct timespec ts = {0};
 
     clock_gettime(clock, &ts);
     return ts.tv_sec * NS_PER_SECOND + ts.tv_nsec;

@@ -140,7 +140,7 @@ void cpu_pair_meet(struct cpu_pair *pair, struct cpu_parting *parting);
 /* Any thread. */
 bool cpu_pair_blocks(const struct cpu_pair *pair);
 
-/* Owner; any thread.  Whether calls that compute are run one at a time. */
+/* Any thread.  Whether calls that compute are run one at a time. */
 void cpu_pair_set_serial(struct cpu_pair *pair, bool serial);
 bool cpu_pair_is_serial(const struct cpu_pair *pair);
 

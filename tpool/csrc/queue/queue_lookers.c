@@ -94,11 +94,6 @@ bool queue_somebody_looks(struct request_queue *q)
     return atomic_load_explicit(&q->lookers, memory_order_seq_cst) != 0;
 }
 
-bool queue_another_looks(struct request_queue *q, const struct queue_worker *w)
-{
-    return atomic_load_explicit(&q->lookers, memory_order_relaxed) > w->looking;
-}
-
 void queue_unpark(struct request_queue *q, struct queue_worker *w)
 {
     *(w->newer ? &w->newer->older : &q->newest) = w->older;

@@ -30,9 +30,6 @@ void queue_stop_looking(struct request_queue *q, struct queue_worker *w);
 /* L.  Any thread, also without the lock. */
 bool queue_somebody_looks(struct request_queue *q);
 
-/* The same for lookers beside w, which may be one.  Lock held. */
-bool queue_another_looks(struct request_queue *q, const struct queue_worker *w);
-
 /* Takes w off the stack of parked workers, wherever it stands. */
 void queue_unpark(struct request_queue *q, struct queue_worker *w);
 

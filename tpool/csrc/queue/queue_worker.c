@@ -39,9 +39,18 @@ void request_queue_worker_init(struct queue_worker *w)
     memset(w, 0, sizeof(*w));
     parker_init(&w->parker);
     w->looking = true;
-    if (pthread_getcpuclockid(pthread_self(), &w->cpu_clock) != 0) {
-        w->cpu_clock = CLOCK_MONOTONIC; /* taken to compute all the time */
+}
+
+/* Its thread, which is not the one that has made it. */
+static void take_clock(struct queue_worker *w)
+{
+    w->clocked = true;
+#if defined(_POSIX_THREAD_CPUTIME) && !defined(__APPLE__)
+    if (pthread_getcpuclockid(pthread_self(), &w->cpu_clock) == 0) {
+        return;
     }
+#endif
+    w->cpu_clock = CLOCK_MONOTONIC; /* taken to compute all the time */
 }
 
 void request_queue_worker_cleanup(struct queue_worker *w)
@@ -80,8 +89,8 @@ static bool may_take(struct request_queue *q, struct queue_worker *w)
     bool stuck = w->standby_ns && w->seen_pops == q->pops;
     bool serial = cpu_pair_is_serial(q->cpus);
 
-    if (!q->active) {
-        return true;
+    if (!q->active || (serial && !q->runner)) {
+        return true; /* what runs beside was passed over already */
     }
     if (serial && computes(q, w)) {
         stuck = false;
@@ -286,8 +295,19 @@ static bool park(struct request_queue *q, struct queue_worker *w)
     return sleep_idle(q, w);
 }
 
+/* Lock held.  Not one that is only being started: it may not come in time. */
+static bool somebody_stands_by(const struct request_queue *q)
+{
+    const struct queue_worker *w = q->newest;
+
+    while (w && !w->looking) {
+        w = w->older;
+    }
+    return w != NULL;
+}
+
 /*
- * The same beside another looker, which will see to what is queued.  Not after the
+ * The same beside one that stands by, and will see to what is queued.  Not after the
  * shutdown, which has woken all that were parked.
  */
 static bool park_beside(struct request_queue *q, struct queue_worker *w)
@@ -296,6 +316,7 @@ static bool park_beside(struct request_queue *q, struct queue_worker *w)
     begin_wait(w);
     push_parked(q, w);
     queue_stop_looking(q, w);
+    cpu_pair_set_worker_comes(q->cpus, false);
     return sleep_idle(q, w);
 }
 
@@ -395,7 +416,7 @@ static struct work *wait_and_pop(struct request_queue *q,
             return NULL;
         }
         if (q->head && may_take(q, w)) {
-            if (w->wait_ns >= 0) {
+            if (w->wait_ns >= 0 && !w->standby_ns) {
                 tune(q, w);
             }
             return pop(q, w);
@@ -403,7 +424,7 @@ static struct work *wait_and_pop(struct request_queue *q,
         if (!q->head && q->shutdown) {
             return NULL;
         }
-        if (q->head && !q->shutdown && queue_another_looks(q, w)) {
+        if (q->head && !q->shutdown && somebody_stands_by(q)) {
             stays = park_beside(q, w);
         } else if (q->head || keep_standing_by(q, w)) {
             stays = stand_by(q, w);
@@ -422,6 +443,9 @@ struct work *request_queue_get(struct request_queue *q, struct queue_worker *w)
     struct work *work;
     struct queue_worker *wake = NULL;
 
+    if (!w->clocked) {
+        take_clock(w);
+    }
     pthread_mutex_lock(&q->lock);
     do {
         work = wait_and_pop(q, w);
@@ -483,6 +507,9 @@ struct work *request_queue_end_call(struct request_queue *q,
     }
     if (!work) {
         q->active--;
+        if (q->runner == w) {
+            q->runner = NULL;
+        }
         q->sentry = w;
         queue_start_looking(q, w);
     }

@@ -30,11 +30,12 @@
  * run calls that last less than SHORT_CALL_NS stands by, and takes the request
  * only if STANDBY_NS later no worker has taken one.  So a stream of no-ops stays
  * with one warm worker.  While work flows past the looker it looks ever less
- * often, and a call that blocks holds up nobody for longer than STANDBY_MAX_NS.  It
+ * often, and a call that blocks holds up nobody for more than two looks.  It
  * stands by among the parked, to be a looker no more when the last other one parks.
  * The same for all calls, however long, where the owner has measured that they cost
- * less one after the other (cpu_pair.serial): a looker takes one beside a call that
- * runs only where that has slept or blocked between two looks.
+ * less one after the other (cpu_pair.serial): a looker takes one beside the newest call
+ * only where that has slept for half of the time between two looks, or has computed for
+ * SERIAL_MAX_NS.  One stands by, the others park beside it.
  */
 #ifndef TPOOL_QUEUE_REQUEST_QUEUE_H
 #define TPOOL_QUEUE_REQUEST_QUEUE_H
@@ -74,7 +75,8 @@ struct queue_worker {
     uint64_t seen_pops; /* queue.pops at the last look while standing by */
     int64_t seen_ns, seen_cpu_ns; /* then, and the CPU time of queue.runner */
     int64_t since_ns;             /* pops are that many */
-    clockid_t cpu_clock;          /* of its thread */
+    clockid_t cpu_clock;          /* of its thread, */
+    bool clocked;                 /* if this is set */
 };
 
 /* Who will see to what was pushed. */

@@ -10,9 +10,8 @@
 /* Where none was for so long an epoch begins anew, and where it lasts so long. */
 #define PAUSE_NS NS_PER_MS
 #define STALE_NS NS_PER_SECOND
-/* Where that comes with fewer calls between, so often, nothing can be measured. */
-#define SPARSE_CALLS 4
-#define SPARSE_MAX   8
+/* So often without one that could end between: nothing can be measured. */
+#define SPARSE_MAX 8
 
 static void begin_epoch(struct calls_source *calls, int64_t now_ns)
 {
@@ -122,14 +121,11 @@ static void forget(struct aio_source *s)
 /* No call was in flight for a while: what was done meanwhile is not known. */
 static void interrupt(struct calls_source *calls, int64_t now_ns)
 {
-    struct aio_context *c = calls->source.context;
-    bool hardly = c->core->done - calls->done < SPARSE_CALLS;
-
-    calls->sparse = hardly ? calls->sparse + 1 : 0;
     if (poll_trial_drop(&calls->trial)) {
         take_way(calls, TRIAL_LOST);
-    } else if (calls->sparse >= SPARSE_MAX && calls->trial.way) {
+    } else if (++calls->sparse >= SPARSE_MAX && calls->trial.way) {
         reset(calls);
+        cpu_parting_expect(&calls->source.context->parting, false);
     }
     begin_epoch(calls, now_ns);
 }
@@ -185,8 +181,8 @@ static void judge(struct calls_source *calls, int64_t now_ns)
     struct call_costs epoch;
     enum trial_verdict verdict;
 
-    if (now_ns < calls->until_ns) {
-        return; /* a nested wait has counted it */
+    if (calls->anew || now_ns < calls->until_ns) {
+        return; /* or a nested wait has counted it */
     }
     if (now_ns > from_ns) {
         /* Or some were in flight all the time. */
@@ -206,6 +202,7 @@ static void judge(struct calls_source *calls, int64_t now_ns)
     if (verdict != TRIAL_NONE) {
         take_way(calls, verdict);
     }
+    calls->sparse = 0;
     show_costs(calls);
     begin_epoch(calls, now_ns);
 }

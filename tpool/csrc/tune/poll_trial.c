@@ -70,6 +70,14 @@ static void retry_soon(struct poll_trial *t, int bit)
     t->due_ns[bit] = 0;
 }
 
+static void retry_later(struct poll_trial *t)
+{
+    t->due_ns[t->bit] = t->interval_ns[t->bit];
+    if (t->interval_ns[t->bit] < INTERVAL_MAX_NS) {
+        t->interval_ns[t->bit] *= 2;
+    }
+}
+
 static void retry_all(struct poll_trial *t)
 {
     for (int bit = 0; bit < N_BITS; bit++) {
@@ -142,7 +150,8 @@ static bool choose(struct poll_trial *t, const struct call_costs *epoch,
 
     for (int i = 0; i < N_BITS; i++, bit = (bit + 1) % N_BITS) {
         if (t->due_ns[bit] <= 0 &&
-            (bit != BIT_SERIAL || serial_may_pay(epoch, in_flight))) {
+            (bit != BIT_SERIAL || t->way >> BIT_SERIAL & 1 ||
+             serial_may_pay(epoch, in_flight))) {
             t->bit = bit;
             return true;
         }
@@ -195,10 +204,7 @@ static enum trial_verdict was_tried(struct poll_trial *t,
     }
     t->cost_ns[t->way] = cost_ns;
     regret(t, &t->tried, other(t));
-    t->due_ns[t->bit] = t->interval_ns[t->bit];
-    if (t->interval_ns[t->bit] < INTERVAL_MAX_NS) {
-        t->interval_ns[t->bit] *= 2;
-    }
+    retry_later(t);
     change(t, TRIAL_RETURNS, in_flight);
     return TRIAL_LOST;
 }
@@ -209,6 +215,7 @@ bool poll_trial_drop(struct poll_trial *t)
 
     if (trial) {
         t->way = other(t);
+        retry_later(t);
     }
     steady(t);
     return trial;
