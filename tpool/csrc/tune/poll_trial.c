@@ -93,17 +93,21 @@ void poll_trial_init(struct poll_trial *t)
     steady(t);
 }
 
+static void add_credit(struct poll_trial *t, int64_t ns)
+{
+    t->credit_ns += ns;
+    if (t->credit_ns > CREDIT_MAX_NS) {
+        t->credit_ns = CREDIT_MAX_NS;
+    }
+}
+
 /* Calls have cost more than they would have by a way, since it was left for another. */
 static void regret(struct poll_trial *t, const struct call_costs *costs,
                    unsigned way)
 {
-    int64_t would_ns = costs->calls * t->cost_ns[way], ns = total_ns(costs);
+    int64_t more_ns = total_ns(costs) - costs->calls * t->cost_ns[way];
 
-    t->credit_ns -= ns - would_ns < REGRET_MAX_NS ? ns - would_ns
-                                                  : REGRET_MAX_NS;
-    if (t->credit_ns > CREDIT_MAX_NS) {
-        t->credit_ns = CREDIT_MAX_NS;
-    }
+    add_credit(t, -(more_ns < REGRET_MAX_NS ? more_ns : REGRET_MAX_NS));
 }
 
 static void change(struct poll_trial *t, enum trial_stage stage,
@@ -165,10 +169,7 @@ static enum trial_verdict was_steady(struct poll_trial *t,
 {
     bool known = learn(t, total_ns(epoch) / epoch->calls);
 
-    t->credit_ns += total_ns(epoch) / CREDIT;
-    if (t->credit_ns > CREDIT_MAX_NS) {
-        t->credit_ns = CREDIT_MAX_NS;
-    }
+    add_credit(t, total_ns(epoch) / CREDIT);
     for (int bit = 0; bit < N_BITS; bit++) {
         t->due_ns[bit] -= epoch->ns;
     }
