@@ -191,13 +191,13 @@ class Actor(threading.Thread):
         )
 
     def submit(self):
-        fn, args = self.call()
-        shared.requests.append(self.any(shared.pools).submit(fn, *args))
+        pool, (fn, args) = self.any(shared.pools), self.call()
+        shared.submitted(pool, [pool.submit(fn, *args)])
 
     def submit_many(self):
-        fn, args = self.call()
-        count = self.random.randrange(12)
-        shared.requests.extend(self.any(shared.pools).submit_many(fn, [args] * count))
+        pool, (fn, args) = self.any(shared.pools), self.call()
+        argtuples = [args] * self.random.randrange(12)
+        shared.submitted(pool, pool.submit_many(fn, argtuples))
 
     def map(self):
         pool = self.any(shared.pools)
