@@ -29,8 +29,9 @@ NOTIFY = ("aio/notify", "queue/completion_list", *FDMON)
 TUNER = ("tune/poll_tuner", "tune/poll_history", "tune/poll_window")
 CALLS = (*TUNER, "tune/call_plan", "aio/call_table")
 QUEUE = (
-    *("queue/request_queue", "queue/queue_worker", "queue/queue_lookers"),
-    *("queue/completion_list", "base/parker", "base/cpu", *TUNER),
+    *("queue/request_queue", "queue/queue_worker", "queue/queue_poll"),
+    *("queue/queue_lookers", "queue/completion_list", "base/parker", "base/cpu"),
+    *TUNER,
 )
 PROGRAMS = {
     "stress_aio_poll": ("aio/core", "aio/handoff", "base/cpu", *CALLS, *NOTIFY),

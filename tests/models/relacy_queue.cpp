@@ -12,8 +12,7 @@
 #include "base/cpu.c"
 #include "queue/queue_lookers.c"
 #include "queue/request_queue.c"
-/* Each .c has its own; in one unit they would meet. */
-#define SPINS_PER_CLOCK SPINS_PER_CLOCK_OF_THE_WORKER
+#include "queue/queue_poll.c"
 #include "queue/queue_worker.c"
 
 #define SUBMITTERS 2

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The two halves of the request queue under its lock: the FIFO, and who looks
- * at it.  For request_queue.c (any thread) and queue_worker.c (workers) only.
+ * at it.  For request_queue.c (any thread), queue_poll.c and queue_worker.c (workers)
+ * only.
  * "Lock held" unless a function says otherwise.
  */
 #ifndef TPOOL_QUEUE_QUEUE_LOOKERS_H
