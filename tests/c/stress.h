@@ -14,7 +14,9 @@
 #include <stdlib.h>
 
 /* What cannot happen soon will not happen at all: fail instead of hanging. */
+#ifndef STRESS_DEADLINE_NS
 #define STRESS_DEADLINE_NS (60 * NS_PER_SECOND)
+#endif
 /* Busy looks between two sched_yield(): there may be one CPU only. */
 #define STRESS_SPINS 2000
 

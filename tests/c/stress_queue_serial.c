@@ -14,11 +14,12 @@
 static struct pool pool;
 static struct request requests[REQUESTS];
 static atomic_bool ends;
+static int64_t idle_timeout_ns;
 
 static void begin(bool serial)
 {
     memset(requests, 0, sizeof(requests));
-    pool_init(&pool, 0, 0, WORKERS, -1);
+    pool_init(&pool, 0, 0, WORKERS, idle_timeout_ns);
     cpu_pair_set_serial(&pool.cpus, serial);
 }
 
@@ -82,13 +83,17 @@ static void test_calls_that_wait_for_each_other(bool sleeps)
     assert(pool.ran == ROUNDS);
 }
 
-/* One looker is enough, however many there are. */
-static void test_others_park_beside_a_looker(void)
+/*
+ * One looker is enough, however many there are.  After the shutdown there may be no way
+ * to start a thread: who has parked is there for the rest, however late that is.
+ */
+static void test_others_park_beside_a_looker(bool shut)
 {
     static atomic_bool gate;
     int looking = WORKERS;
 
     begin(false);
+    atomic_store_explicit(&gate, false, memory_order_relaxed);
     for (int i = 0; i < WORKERS + 1; i++) {
         requests[i].blocked_by = &gate;
         pool_submit(&pool, &requests[i]);
@@ -99,22 +104,34 @@ static void test_others_park_beside_a_looker(void)
         requests[i].blocked_by = i == WORKERS + 1 ? &ends : NULL;
         pool_submit(&pool, &requests[i]);
     }
+    if (shut) {
+        request_queue_shutdown(&pool.queue);
+    }
     atomic_store_explicit(&ends, false, memory_order_relaxed);
     atomic_store_explicit(&gate, true, memory_order_release);
     /* One computes, one looks; nobody else may for long. */
     WAIT_UNTIL((looking = (int)atomic_load(&pool.queue.lookers)) <= 1 &&
                pool.ran > WORKERS);
+    /* Beside the one that lasts the others are run all the same. */
+    WAIT_UNTIL(pool.ran == REQUESTS - 1);
     atomic_store_explicit(&ends, true, memory_order_release);
     pool_end(&pool);
     assert(pool.ran == REQUESTS && looking <= 1);
+    assert(!shut || pool.started == WORKERS);
 }
 
 int main(void)
 {
+    idle_timeout_ns = -1;
     test_owner_changes_its_mind();
     test_calls_that_wait_for_each_other(false);
     test_calls_that_wait_for_each_other(true);
-    test_others_park_beside_a_looker();
+    for (int shut = 0; shut < 2; shut++) {
+        test_others_park_beside_a_looker(shut);
+        idle_timeout_ns = 0;
+        test_calls_that_wait_for_each_other(true);
+        test_others_park_beside_a_looker(shut);
+    }
     printf("queue_serial: %d rounds\n", ROUNDS);
     return 0;
 }

@@ -14,7 +14,7 @@
 #define ROUNDS 200
 
 static struct pool pool;
-static struct request requests[3];
+static struct request requests[4];
 static atomic_bool gate;
 
 static bool is_done(int number)
@@ -124,12 +124,55 @@ static void test_shutdown_wakes_a_helper(void)
     assert(pool.ran == 2);
 }
 
+static bool others_are_parked(void)
+{
+    int looking;
+
+    return parked(&looking) == 2 && looking == 1;
+}
+
+/*
+ * Of two that find what is queued none of theirs.  No idle time is allowed for: the
+ * other may be needed as soon as the first has taken it.
+ */
+static void test_one_stands_by_and_others_park(bool shut)
+{
+    static atomic_bool gates[3];
+
+    memset(requests, 0, sizeof(requests));
+    pool_init(&pool, 0, 0, 3, 0);
+    for (int i = 0; i < 3; i++) {
+        atomic_store_explicit(&gates[i], false, memory_order_relaxed);
+        requests[i].blocked_by = &gates[i];
+        pool_submit(&pool, &requests[i]);
+        WAIT_UNTIL(!queue_somebody_looks(&pool.queue));
+    }
+    cpu_pair_set_serial(&pool.cpus, true);
+    pool_submit(&pool, &requests[3]);
+    if (shut) {
+        request_queue_shutdown(&pool.queue);
+    }
+    atomic_store_explicit(&gates[0], true, memory_order_release);
+    WAIT_UNTIL(helper_stands_by());
+    atomic_store_explicit(&gates[1], true, memory_order_release);
+    WAIT_UNTIL(others_are_parked());
+    assert(!is_done(3));
+    atomic_store_explicit(&gates[2], true, memory_order_release);
+    if (shut) { /* each that leaves tells the next */
+        WAIT_UNTIL(!atomic_load_explicit(&pool.live, memory_order_acquire));
+    }
+    pool_end(&pool);
+    assert(pool.ran == 4 && pool.started == 3);
+}
+
 int main(void)
 {
     test_helper_is_dismissed_when_nothing_is_queued();
     test_last_that_worked_is_woken_first();
     test_helper_is_called_at_once();
     test_shutdown_wakes_a_helper();
+    test_one_stands_by_and_others_park(false);
+    test_one_stands_by_and_others_park(true);
     printf("queue_standby: %d rounds\n", ROUNDS);
     return 0;
 }

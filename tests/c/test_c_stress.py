@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import c_build
 import planted
+import planted_unit
 import pytest
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ BUILDS = [
     *VARIANTS.items(),
 ]
 RUNS_MAX = 5
+SOON = "-DSTRESS_DEADLINE_NS=10*NS_PER_SECOND"  # many times what a program takes
 MUTANTS = (*planted.NOTIFY_MUTANTS, *planted.QUEUE_MUTANTS)
 
 
@@ -75,14 +77,16 @@ def test_needless_write_is_found_when_planted(
 
 @pytest.mark.parametrize(
     ("program", "mutant"),
-    [(name, m) for name, mutants in planted.UNIT_MUTANTS.items() for m in mutants],
+    [(name, m) for name, mutants in planted_unit.MUTANTS.items() for m in mutants],
     ids=lambda what: getattr(what, "name", what),
 )
 def test_planted_fault_is_found(
     program: str, mutant: planted.Mutant, tmp_path: Path
 ) -> None:
     csrc = c_build.mutated_csrc(tmp_path, mutant)
-    exe = c_build.build_c(tmp_path, program, "-O1", "-fsanitize=address", csrc=csrc)
+    exe = c_build.build_c(
+        tmp_path, program, "-O1", "-fsanitize=address", SOON, csrc=csrc
+    )
     for _ in range(RUNS_MAX):  # what hangs on an order of threads may hide
         done = c_build.run(exe)
         if done.returncode != 0:

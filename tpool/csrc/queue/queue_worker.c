@@ -145,14 +145,20 @@ static void begin_wait(struct queue_worker *w)
     }
 }
 
-/* The same, until it is needed.  False: idle for too long, leave. */
+/*
+ * The same, until it is needed.  False: idle for too long, leave.  Not at once where
+ * something is queued: when who stands by has taken that, another is needed.
+ */
 static bool sleep_idle(struct request_queue *q, struct queue_worker *w)
 {
-    int64_t timeout_ns = -1;
+    int64_t timeout_ns = -1, least_ns = q->head ? STANDBY_MAX_NS : 0;
 
-    if (q->threads > q->min_threads) {
+    if (q->threads > q->min_threads && !q->shutdown) {
         timeout_ns = remaining_ns(
             clock_now_ns(), deadline_after_ns(w->wait_ns, q->idle_timeout_ns));
+        if (timeout_ns >= 0 && timeout_ns < least_ns) {
+            timeout_ns = least_ns;
+        }
     }
     if (sleep_parked(q, w, timeout_ns)) {
         return true; /* the waker counts it as a looker */
@@ -179,21 +185,6 @@ static void dismiss_helpers(struct request_queue *q)
     }
 }
 
-/* Lock held; dropped while it sleeps.  False: idle for too long, leave. */
-static bool park(struct request_queue *q, struct queue_worker *w)
-{
-    dismiss_helpers(q);
-    push_parked(q, w);
-    queue_stop_looking(q, w);
-    if (queue_look(q)) {
-        queue_unpark(q, w);
-        queue_start_looking(q, w);
-        return true;
-    }
-    cpu_pair_set_worker_comes(q->cpus, false);
-    return sleep_idle(q, w);
-}
-
 /* Lock held.  Not one that is only being started: it may not come in time. */
 static bool somebody_stands_by(const struct request_queue *q)
 {
@@ -206,15 +197,22 @@ static bool somebody_stands_by(const struct request_queue *q)
 }
 
 /*
- * The same beside one that stands by, and will see to what is queued.  Not after the
- * shutdown, which has woken all that were parked.
+ * Lock held; dropped while it sleeps.  Nothing is queued, or somebody stands by who will
+ * see to it.  False: idle for too long, leave.
  */
-static bool park_beside(struct request_queue *q, struct queue_worker *w)
+static bool park(struct request_queue *q, struct queue_worker *w)
 {
+    if (!q->head) {
+        dismiss_helpers(q);
+    }
     w->standby_ns = 0;
-    begin_wait(w);
     push_parked(q, w);
     queue_stop_looking(q, w);
+    if (queue_look(q) && !somebody_stands_by(q)) {
+        queue_unpark(q, w);
+        queue_start_looking(q, w);
+        return true;
+    }
     cpu_pair_set_worker_comes(q->cpus, false);
     return sleep_idle(q, w);
 }
@@ -265,6 +263,9 @@ static bool leave(struct request_queue *q, struct queue_worker *w,
             queue_find_looker(q, wake);
         }
     }
+    if (q->shutdown && q->newest && !*wake) {
+        queue_find_looker(q, wake); /* it leaves too, and so on */
+    }
     q->threads--;
     if (q->sentry == w) {
         q->sentry = NULL;
@@ -298,13 +299,11 @@ static struct work *wait_and_pop(struct request_queue *q,
         if (!q->head && q->shutdown) {
             return NULL;
         }
-        if (q->head && !q->shutdown && somebody_stands_by(q)) {
-            stays = park_beside(q, w);
-        } else if (q->head || keep_standing_by(q, w)) {
+        if (q->head ? !somebody_stands_by(q) : keep_standing_by(q, w)) {
             stays = stand_by(q, w);
         } else {
             begin_wait(w);
-            stays = queue_poll(q, w) || park(q, w);
+            stays = (!q->head && queue_poll(q, w)) || park(q, w);
         }
         if (!stays) {
             return NULL;
