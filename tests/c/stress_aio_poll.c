@@ -73,6 +73,52 @@ static void *end_batch(void *arg)
     return arg;
 }
 
+/* It runs what it was told, and waits again, until it is told to end. */
+static void *wait_often(void *arg)
+{
+    atomic_bool *ends = arg;
+    uint32_t waits = 0;
+
+    while (!atomic_load_explicit(ends, memory_order_relaxed)) {
+        waits = !waits;
+        atomic_store_explicit(&core->cpus.owner_waits, waits,
+                              memory_order_relaxed);
+    }
+    return arg;
+}
+
+static uint32_t backs_vain(void)
+{
+    return atomic_load_explicit(&core->backs_vain, memory_order_relaxed);
+}
+
+/* Who has handed the GIL over waits for the owner to wait: ever less often in vain. */
+static void test_back(void)
+{
+    atomic_bool ends = false;
+    pthread_t thread;
+
+    atomic_store_explicit(&core->cpus.owner_waits, 0, memory_order_relaxed);
+    for (uint32_t vain = 1, posts = 1; vain <= 6; vain++, posts *= 2) {
+        for (uint32_t i = 0; i < posts; i++) {
+            int64_t begin_ns = clock_now_ns();
+
+            assert(backs_vain() == vain - 1);
+            aio_handoff_to_owner(core);
+            assert(i < posts - 1 ||
+                   clock_now_ns() - begin_ns >= HANDOFF_BACK_NS);
+        }
+        assert(backs_vain() == vain);
+    }
+    thread = thread_start(wait_often, &ends);
+    do {
+        aio_handoff_to_owner(core);
+    } while (backs_vain());
+    atomic_store_explicit(&ends, true, memory_order_relaxed);
+    thread_join(thread);
+    atomic_store_explicit(&core->cpus.owner_waits, 0, memory_order_relaxed);
+}
+
 static void test_bounds(void)
 {
     int64_t begin_ns = clock_now_ns();
@@ -127,7 +173,7 @@ static void test_bounds(void)
     notify_unblock(&core->notify);
     atomic_store_explicit(&core->cpus.owner_waits, 0, memory_order_relaxed);
     assert(!aio_owner_polls(core)); /* it has the GIL */
-    aio_handoff_to_owner(core);
+    test_back();
 }
 
 int main(int argc, char **argv)

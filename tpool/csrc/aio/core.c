@@ -23,6 +23,8 @@ int aio_core_new(struct aio_core **out, struct trace *trace)
     cpu_pair_init(&core->cpus);
     atomic_init(&core->batching, 0);
     atomic_init(&core->batches, 0);
+    atomic_init(&core->backs_vain, 0);
+    atomic_init(&core->back_skips, 0);
     atomic_init(&core->posted, 0);
     atomic_init(&core->posts_run, 0);
     atomic_init(&core->in_flight, 0);

@@ -21,6 +21,8 @@ struct aio_core {
     _Alignas(CACHE_LINE) struct cpu_pair cpus;
     _Atomic uint32_t batching; /* workers that have the GIL, for a while */
     _Atomic uint32_t batches;  /* ever begun */
+    /* Posters: waits in vain for the owner to wait, in a row; posts without one. */
+    _Atomic uint32_t backs_vain, back_skips;
     /* Posters: bottom halves scheduled, ever.  The owner: those it has run. */
     _Alignas(CACHE_LINE) _Atomic uint64_t posted;
     counter64 posts_run;

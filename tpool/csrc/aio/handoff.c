@@ -17,6 +17,9 @@
 /* Between two looks, when it takes longer than a hand-over. */
 #define FLOOD_NAP_NS 50000
 
+/* Posts that do not wait for an owner that was vainly waited for so often: 2^n - 1. */
+#define VAIN_MAX 8
+
 /* Looks at a flag for a while: whether it became want before deadline_ns. */
 static bool spin_until(_Atomic uint32_t *flag, bool want, int64_t deadline_ns)
 {
@@ -90,10 +93,39 @@ bool aio_owner_polls(struct aio_core *core)
              NOTIFY_BLOCKED);
 }
 
+/* Whether it pays to wait for the owner, as far as the last times tell. */
+static bool expects_owner(struct aio_core *core)
+{
+    uint32_t skips = atomic_load_explicit(&core->back_skips,
+                                          memory_order_relaxed);
+
+    if (skips) {
+        atomic_store_explicit(&core->back_skips, skips - 1,
+                              memory_order_relaxed);
+    }
+    return !skips;
+}
+
+static void learn_back(struct aio_core *core, bool is_back)
+{
+    uint32_t vain = atomic_load_explicit(&core->backs_vain,
+                                         memory_order_relaxed);
+
+    vain = is_back ? 0 : vain < VAIN_MAX ? vain + 1 : vain;
+    atomic_store_explicit(&core->backs_vain, vain, memory_order_relaxed);
+    atomic_store_explicit(&core->back_skips, (1u << vain) - 1,
+                          memory_order_relaxed);
+}
+
 void aio_handoff_to_owner(struct aio_core *core)
 {
-    spin_until(&core->cpus.owner_waits, false,
-               clock_now_ns() + HANDOFF_TAKE_NS);
+    int64_t now_ns = clock_now_ns();
+
+    if (spin_until(&core->cpus.owner_waits, false, now_ns + HANDOFF_TAKE_NS) &&
+        expects_owner(core)) {
+        learn_back(core, spin_until(&core->cpus.owner_waits, true,
+                                    now_ns + HANDOFF_BACK_NS));
+    }
 }
 
 /* Relaxed, both: a figure, of which each poster has seen its own part. */

@@ -17,6 +17,8 @@
 #define HANDOFF_MAX_NS 200000
 /* How long who gives the GIL to a polling owner leaves it free for it. */
 #define HANDOFF_TAKE_NS 5000
+/* And how long for it to wait again, having run what it was told: see below. */
+#define HANDOFF_BACK_NS 60000
 
 /* Owner, about to ask for the GIL: a batching worker is about to drop it. */
 void aio_handoff_from_worker(struct aio_core *core);
@@ -35,7 +37,11 @@ bool aio_handoff_from_owner(struct aio_core *core);
 /* Any thread; a hint.  Whether the owner busy-waits, and does not sleep. */
 bool aio_owner_polls(struct aio_core *core);
 
-/* Poster, GIL released, after it has notified an owner that polls. */
+/*
+ * Poster, GIL released, after it has notified an owner that polls: leaves it the GIL,
+ * and asks for it again when the owner waits next.  While the owner has it, to ask is
+ * to sleep.  An owner that has more to do is waited for ever less often.
+ */
 void aio_handoff_to_owner(struct aio_core *core);
 
 /*
