@@ -54,7 +54,8 @@ PROGRAMS = {
     "stress_trace_ring": ("base/trace_ring",),
     "stress_turn": (
         *("turn/turn", "turn/foreign", "turn/wait", "turn/poll_phase"),
-        *("turn/dispatch", "source/bare_notify", "source/calls", "source/fds"),
+        *("turn/dispatch", "source/bare_notify", "source/calls"),
+        *("source/fd_polls", "source/fds"),
         *("aio/source", "aio/fd_table", "aio/timer_heap", "tune/poll_trial"),
         *("aio/core", "aio/handoff", "base/cpu", "base/trace_ring", *CALLS, *NOTIFY),
     ),

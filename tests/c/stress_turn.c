@@ -74,8 +74,7 @@ static void add_sources(void)
     calls_init(&calls, &ctx);
     if (way->interleaved) {
         ctx.interleaved = true;
-        fds_looks_init(&fds_looks);
-        aio_source_add(&ctx, &fds_looks);
+        fd_polls_init(&fd_polls, &ctx);
         bare_notify_init(&bare);
         aio_source_add(&ctx, &bare.source);
     }

@@ -8,6 +8,7 @@
 
 #include "aio/context.h"
 #include "source/bare_notify.h"
+#include "source/fd_polls.h"
 #include "source/calls.h"
 #include "stress.h"
 
@@ -45,7 +46,8 @@ struct doorbell {
 
 static struct aio_context ctx;
 static struct calls_source calls;
-static struct aio_source fds, fds_looks;
+static struct aio_source fds;
+static struct fd_polls fd_polls;
 static struct bare_notify bare;
 static struct aio_source napper;
 static struct doorbell doorbell;

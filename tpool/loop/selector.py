@@ -37,8 +37,9 @@ class AioSelector(selectors._BaseSelectorImpl):
             default: 65536, or what TPOOL_POLL_MAX_NS says.
 
     Attributes:
-        ctx: The context. Its poll phase looks at the registered fds too, every
-            10 us, so they do not turn polling off.
+        ctx: The context. Its poll phase looks at the registered fds too, so they do
+            not turn polling off; where they alone are waited for, and are soon ready,
+            there is one for them.
         dispatch_later: Called where ctx._dispatch_rest() is to be called behind all
             that the loop has ready.
         is_later: Whether that is to come; set to False before it is called.

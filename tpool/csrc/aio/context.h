@@ -12,8 +12,8 @@
 #include "aio/timer_heap.h"
 
 /*
- * Between two looks at the fds of an interleaved context: a look costs about
- * 0.3 us, and a socket waits no longer than this for a poll phase.
+ * Between two looks at the fds of an interleaved context while it polls for something
+ * else: a look costs about 0.3 us, and a socket waits no longer than this.
  */
 #define FD_LOOK_NS 10000
 
@@ -39,7 +39,8 @@ struct aio_host {
     X(polls_hit) X(polls_missed) X(polls_refused) X(polls_skipped) X(polls_hopeless) \
     X(naps) X(polled_ns) X(missed_ns) X(blocked_ns) X(spurious_wakeups) X(wake_ns) \
     X(trials) X(trials_won) X(polled_call_ns) X(blocked_call_ns) \
-    X(fanned_call_ns) X(serial_call_ns)
+    X(fanned_call_ns) X(serial_call_ns) \
+    X(polled_event_ns) X(blocked_event_ns)
 /* clang-format on */
 
 struct aio_stats {

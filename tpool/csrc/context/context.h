@@ -14,6 +14,7 @@
 #include "py/owner.h"
 #include "py/signals.h"
 #include "source/bare_notify.h"
+#include "source/fd_polls.h"
 #include "source/calls.h"
 
 typedef struct {
@@ -33,7 +34,8 @@ typedef struct {
     struct aio_context aio;
     /* What it waits for. */
     struct calls_source calls;
-    struct aio_source io_poll, fds, fds_looks;
+    struct aio_source io_poll, fds;
+    struct fd_polls fd_polls;
     struct bare_notify bare_notify;
 } AioContextObject;
 

@@ -123,8 +123,7 @@ PyObject *context_interleave(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     }
     if (!c->aio.interleaved) {
         c->aio.interleaved = true;
-        fds_looks_init(&c->fds_looks);
-        aio_source_add(&c->aio, &c->fds_looks);
+        fd_polls_init(&c->fd_polls, &c->aio);
         bare_notify_init(&c->bare_notify);
         aio_source_add(&c->aio, &c->bare_notify.source);
     }
