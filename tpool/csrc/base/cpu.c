@@ -234,19 +234,18 @@ bool cpu_parting_is_due(struct cpu_parting *parting,
 
 /* As a sequence lock: who reads the affinity between two looks that are even, and the
  * same, has not seen one of a move. */
-static void publish_move(struct cpu_pair *pair, int cpu)
+static void move_owner(struct cpu_pair *pair, struct cpu_parting *parting,
+                       bool (*to_or_from)(struct cpu_leave *, int), int cpu)
 {
     atomic_fetch_add_explicit(&pair->moves, 1, memory_order_seq_cst);
-    atomic_store_explicit(&pair->owner, cpu, memory_order_relaxed);
+    to_or_from(&parting->leave, cpu);
+    cpu_publish(&pair->owner);
+    atomic_fetch_add_explicit(&pair->moves, 1, memory_order_seq_cst);
 }
 
 void cpu_pair_part(struct cpu_pair *pair, struct cpu_parting *parting)
 {
-    int cpu = cpu_current();
-
-    publish_move(pair, CPU_MOVING);
-    cpu_leave(&parting->leave, cpu);
-    publish_move(pair, cpu_current());
+    move_owner(pair, parting, cpu_leave, cpu_current());
 }
 
 void cpu_pair_set_blocks(struct cpu_pair *pair, bool blocks)
@@ -269,9 +268,7 @@ void cpu_pair_meet(struct cpu_pair *pair, struct cpu_parting *parting)
     int cpu = atomic_load_explicit(&pair->worker, memory_order_relaxed);
 
     if (parting->meets && !cpu_pair_is_single(pair) && cpu != cpu_current()) {
-        publish_move(pair, CPU_MOVING);
-        cpu_join(&parting->leave, cpu);
-        publish_move(pair, cpu_current());
+        move_owner(pair, parting, cpu_join, cpu);
     }
     parting->meets = false;
 }

@@ -9,25 +9,19 @@ PyObject *context_stats(AioContextObject *c, PyObject *Py_UNUSED(ignored))
 {
     struct aio_stats *s = &c->aio.stats;
     uint64_t writes, dispatched = counter_get(&s->dispatched);
-    PyObject *stats;
-    int ret = 0;
 
     if (context_check_open(c) < 0) {
         return NULL;
     }
-    writes = atomic_load_explicit(&c->aio.core->notify.writes,
-                                  memory_order_relaxed);
-    stats = PyDict_New();
-#define PUT(name)                                                              \
-    ret = ret ? ret : stats_put(stats, #name, counter_get(&s->name));
-    AIO_COUNTERS(PUT)
-#undef PUT
-    if (ret || stats_put(stats, "notifier_writes", writes) < 0 ||
-        stats_put(stats, "notifier_writes_saved",
-                  dispatched > writes ? dispatched - writes : 0) < 0) {
-        Py_CLEAR(stats);
-    }
-    return stats;
+    writes = counter_get(&c->aio.core->notify.writes);
+#define ITEM(name) {#name, counter_get(&s->name)},
+    return stats_dict((struct stat_item[]){
+        AIO_COUNTERS(ITEM){"notifier_writes", writes},
+        {"notifier_writes_saved",
+         dispatched > writes ? dispatched - writes : 0},
+        {NULL, 0},
+    });
+#undef ITEM
 }
 
 /*

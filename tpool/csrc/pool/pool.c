@@ -197,29 +197,20 @@ static PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))
 {
     struct pool_core *pool = self->pool;
     struct queue_stats s;
-    PyObject *stats;
-    int ret = 0;
 
     if (pool_check_here(pool) < 0) {
         return NULL;
     }
     get_stats(pool, &s);
-    stats = PyDict_New();
-#define PUT(name) ret = ret ? ret : stats_put(stats, #name, s.name);
-    QUEUE_COUNTERS(PUT)
-#undef PUT
-    if (ret ||
-        stats_put(
-            stats, "cancelled",
-            atomic_load_explicit(&pool->cancelled, memory_order_relaxed)) < 0 ||
-        stats_put(stats, "spawn_failures",
-                  atomic_load_explicit(&pool->spawn_failures,
-                                       memory_order_relaxed)) < 0 ||
-        stats_put(stats, "wakeups_saved",
-                  s.submitted > s.wakeups ? s.submitted - s.wakeups : 0) < 0) {
-        Py_CLEAR(stats);
-    }
-    return stats;
+#define ITEM(name) {#name, s.name},
+    return stats_dict((struct stat_item[]){
+        QUEUE_COUNTERS(ITEM){"cancelled", counter_get(&pool->cancelled)},
+        {"spawn_failures", counter_get(&pool->spawn_failures)},
+        {"wakeups_saved",
+         s.submitted > s.wakeups ? s.submitted - s.wakeups : 0},
+        {NULL, 0},
+    });
+#undef ITEM
 }
 
 static PyObject *pool_get_down(PoolObject *self, void *Py_UNUSED(closure))

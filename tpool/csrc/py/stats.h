@@ -1,20 +1,31 @@
 /* SPDX-License-Identifier: MIT
  *
- * Statistics on their way to Python: a dict of what is counted, by name.
+ * Statistics on their way to Python.
  */
 #ifndef TPOOL_PY_STATS_H
 #define TPOOL_PY_STATS_H
 
 #include "py/state.h"
 
-/* stats may be NULL, with an exception.  0, or -1 with an exception. */
-static inline int stats_put(PyObject *stats, const char *name, uint64_t value)
-{
-    PyObject *number = stats ? PyLong_FromUnsignedLongLong(value) : NULL;
-    int ret = number ? PyDict_SetItemString(stats, name, number) : -1;
+struct stat_item {
+    const char *name; /* NULL: there are no more */
+    uint64_t value;
+};
 
-    Py_XDECREF(number);
-    return ret;
+/* A dict of what is counted, by name.  NULL with an exception. */
+static inline PyObject *stats_dict(const struct stat_item *item)
+{
+    PyObject *stats = PyDict_New();
+
+    for (; stats && item->name; item++) {
+        PyObject *number = PyLong_FromUnsignedLongLong(item->value);
+
+        if (!number || PyDict_SetItemString(stats, item->name, number) < 0) {
+            Py_CLEAR(stats);
+        }
+        Py_XDECREF(number);
+    }
+    return stats;
 }
 
 #endif

@@ -96,12 +96,9 @@ bool queue_poll(struct request_queue *q, struct queue_worker *w)
     queue_update_interrupt(q);
     q->polled_ns = w->poll_end_ns - begin_ns;
     q->stats.polled_ns += (uint64_t)q->polled_ns;
-    if (hit) {
-        q->stats.polls_hit++;
-    } else {
-        q->stats.missed_ns += (uint64_t)(w->poll_end_ns - begin_ns);
-        q->stats.polls_missed++;
-    }
+    q->stats.missed_ns += hit ? 0 : (uint64_t)q->polled_ns;
+    q->stats.polls_hit += hit;
+    q->stats.polls_missed += !hit;
     return true;
 }
 
