@@ -85,8 +85,8 @@ def test_a_limit_has_to_hold_in_every_case():
     assert chosen(points, cpu_budget=1.2) == (FIXED, True)
     assert chosen(points, latency_goal_us=50.0) == (FIXED, True)
     found = advice.advise(points, Aim(cpu_budget=1.1)).score
-    assert (found.worst_cpu_ratio, found.worst_cpu_case) == (1.0, LONG)
-    assert (found.worst_latency_us, found.worst_latency_case) == (90, LONG)
+    assert (found.dearest.cpu_ratio, found.dearest.case) == (1.0, LONG)
+    assert (found.slowest.latency_p50_us, found.slowest.case) == (90, LONG)
 
 
 def test_without_a_limit_the_average_over_the_cases_may_not_cost_more():

@@ -80,11 +80,10 @@ def described(where: dict[str, str | int | bool]) -> str:
 
 def environment() -> dict[str, str | int | bool]:
     """Return what a figure depends on, as it is at this moment."""
-    gil_enabled = getattr(sys, "_is_gil_enabled", None)
     return {
         "implementation": platform.python_implementation(),
         "python": platform.python_version(),
-        "gil": True if gil_enabled is None else bool(gil_enabled()),
+        "gil": bool(getattr(sys, "_is_gil_enabled", lambda: True)()),
         "cpus": usable_cpus(),
         "system": f"{platform.system()} {platform.release()}",
     }

@@ -49,6 +49,11 @@ _ARROWS = {
     "thread_pool_dispatch": "f",
 }
 _FLASH_NS = 1  # a slice for an arrow to begin or end at
+# What has a beginning and an end: by its beginning.
+_ENDS = {
+    "run_poll_handlers_begin": "run_poll_handlers_end",
+    "thread_pool_start": "thread_pool_complete",
+}
 
 
 class _Writer:
@@ -58,8 +63,7 @@ class _Writer:
         self._origin_ns = origin_ns
         self.tracks: dict[int, int] = {}  # thread -> track
         self.owners: dict[int, int] = {}  # thread -> end of its last wait, ns
-        self._phases: dict[int, Event] = {}  # thread -> poll phase begun
-        self._calls: dict[int, Event] = {}  # thread -> call begun
+        self._begun: dict[tuple[int, str], Event] = {}  # by thread, and its end
         self._flows: dict[int, int] = {}  # request -> arrow
         self._numbers = itertools.count(1)
 
@@ -111,10 +115,6 @@ class _Writer:
             made["bp"] = "e"  # ends at the slice around it, not the next one
         yield made
 
-    def _flash(self, name: str, event: Event) -> _Json:
-        end_ns = event.time_ns + _FLASH_NS
-        return self._slice(event.thread, (name, "good"), event.time_ns, end_ns)
-
     def _waited(
         self,
         thread: int,
@@ -133,15 +133,16 @@ class _Writer:
     def convert(self, event: Event) -> Iterator[_Json]:
         """Yield what one event adds to the file."""
         thread, now_ns = event.thread, event.time_ns
-        if event.name == "run_poll_handlers_begin":
-            self._phases[thread] = event
-        elif event.name == "run_poll_handlers_end":
-            begun = self._phases.pop(thread, None)
-            if begun is not None:
-                kind = _HIT if event.arg else _MISSED
-                yield from self._waited(
-                    thread, kind, begun.time_ns, now_ns, max_ns=begun.arg
-                )
+        begun = self._begun.pop((thread, event.name), None)
+        if event.name in _ENDS:
+            self._begun[thread, _ENDS[event.name]] = event
+        elif begun is not None and event.name == "thread_pool_complete":
+            yield self._slice(thread, _CALL, begun.time_ns, now_ns)
+        elif begun is not None:
+            kind = _HIT if event.arg else _MISSED
+            yield from self._waited(
+                thread, kind, begun.time_ns, now_ns, max_ns=begun.arg
+            )
         elif event.name == "block":
             yield from self._waited(thread, _BLOCKED, now_ns, now_ns + event.arg)
         elif event.name in ("poll_grow", "poll_shrink"):
@@ -154,14 +155,9 @@ class _Writer:
             }
         elif event.name in _SPANS:
             yield self._slice(thread, _SPANS[event.name], now_ns, now_ns + event.arg)
-        elif event.name == "thread_pool_start":
-            self._calls[thread] = event
-        elif event.name == "thread_pool_complete":
-            started = self._calls.pop(thread, None)
-            if started is not None:
-                yield self._slice(thread, _CALL, started.time_ns, now_ns)
         if event.name in _FLASHES:
-            yield self._flash(_FLASHES[event.name], event)
+            flash = (_FLASHES[event.name], "good")
+            yield self._slice(thread, flash, now_ns, now_ns + _FLASH_NS)
         if event.name in _ARROWS:
             yield from self._arrow(_ARROWS[event.name], event)
 

@@ -18,7 +18,7 @@ from tpool.cli.bench.grid import MODES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from tpool.cli.bench.grid import Case, Way
+    from tpool.cli.bench.grid import Way
     from tpool.cli.bench.points import Point
 
 __all__ = ["Advice", "Aim", "Score", "advise", "scores"]
@@ -63,27 +63,23 @@ class Score:
         way: Which one.
         latency_ratio: Latency p50 to that of blocking, geometric mean.
         cpu_ratio: CPU to that of blocking, geometric mean.
-        worst_latency_us: Highest p50 of a case, us.
-        worst_latency_case: The case that had it.
-        worst_cpu_ratio: Highest ratio of a case.
-        worst_cpu_case: The case that had it.
+        slowest: Where it had the highest p50.
+        dearest: Where it had the highest ratio of CPU.
     """
 
     way: Way
     latency_ratio: float
     cpu_ratio: float
-    worst_latency_us: float
-    worst_latency_case: Case
-    worst_cpu_ratio: float
-    worst_cpu_case: Case
+    slowest: Point
+    dearest: Point
 
     def excess(self, aim: Aim) -> float:
         """Return how many times the worst case is above a limit; 1 is just met."""
         over = 0.0
         if aim.cpu_budget is not None:
-            over = self.worst_cpu_ratio / aim.cpu_budget
+            over = self.dearest.cpu_ratio / aim.cpu_budget
         if aim.latency_goal_us is not None:
-            over = max(over, self.worst_latency_us / aim.latency_goal_us)
+            over = max(over, self.slowest.latency_p50_us / aim.latency_goal_us)
         return over
 
 
@@ -93,12 +89,10 @@ class Advice:
 
     Attributes:
         score: The way, and what it did.
-        aim: What it was chosen for.
         met: Whether the limits hold; False: it is the one that comes nearest.
     """
 
     score: Score
-    aim: Aim
     met: bool
 
 
@@ -111,16 +105,12 @@ def scores(points: Iterable[Point]) -> list[Score]:
 
 
 def _score(way: Way, points: Sequence[Point]) -> Score:
-    slowest = max(points, key=lambda point: point.latency_p50_us)
-    dearest = max(points, key=lambda point: point.cpu_ratio)
     return Score(
         way=way,
         latency_ratio=statistics.geometric_mean(p.latency_ratio for p in points),
         cpu_ratio=statistics.geometric_mean(p.cpu_ratio for p in points),
-        worst_latency_us=slowest.latency_p50_us,
-        worst_latency_case=slowest.case,
-        worst_cpu_ratio=dearest.cpu_ratio,
-        worst_cpu_case=dearest.case,
+        slowest=max(points, key=attrgetter("latency_p50_us")),
+        dearest=max(points, key=attrgetter("cpu_ratio")),
     )
 
 
@@ -164,4 +154,4 @@ def advise(points: Iterable[Point], aim: Aim) -> Advice | None:
     first, second = attrgetter("latency_ratio"), attrgetter("cpu_ratio")
     if aim.latency_goal_us is not None:
         first, second = second, first
-    return Advice(_plainest(_alike(_alike(fit, first), second)), aim, met)
+    return Advice(_plainest(_alike(_alike(fit, first), second)), met)

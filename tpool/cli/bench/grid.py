@@ -68,6 +68,11 @@ def _nothing() -> int:
     return 0
 
 
+def _doing(ns: int, computes: bool) -> Callable[[], int]:
+    """Return what computes or sleeps for so long."""
+    return partial(_compute if computes else _sleep, ns) if ns else _nothing
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A kind of call, and what the owner does between two of them.
@@ -98,16 +103,12 @@ class Case:
     @property
     def call(self) -> Callable[[], int]:
         """The call; it returns how long it took, in nanoseconds."""
-        if not self.work_ns:
-            return _nothing
-        return partial(_compute if self.computes else _sleep, self.work_ns)
+        return _doing(self.work_ns, self.computes)
 
     @property
     def gap(self) -> Callable[[], int]:
         """What the owner does between two calls."""
-        if not self.gap_ns:
-            return _nothing
-        return partial(_compute if self.busy else _sleep, self.gap_ns)
+        return _doing(self.gap_ns, self.busy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,28 +117,15 @@ def _legend(
     from matplotlib.lines import Line2D
 
     there = {point.way.mode for point in points}
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=_COLOURS[mode],
-            marker="X" if mode == "blocking" else "",
-            linestyle="" if mode == "blocking" else "-",
-            label=mode,
-        )
+    looks = [  # label, colour, marker; of what has none a line
+        (mode, _COLOURS[mode], "X" if mode == "blocking" else "")
         for mode in MODES
         if mode in there
     ]
-    handles += [
-        Line2D(
-            [],
-            [],
-            color="#777777",
-            marker=_marker(bound, bounds),
-            linestyle="",
-            label=f"poll_max_ns {bound}",
-        )
-        for bound in bounds
+    looks += [(f"poll_max_ns {b}", "#777777", _marker(b, bounds)) for b in bounds]
+    handles = [
+        Line2D([], [], label=a, color=c, marker=m, linestyle="" if m else "-")
+        for a, c, m in looks
     ]
     figure.legend(
         handles=handles,

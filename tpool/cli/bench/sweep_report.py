@@ -70,20 +70,20 @@ def _point(point: Point) -> dict[str, object]:
     }
 
 
-def _advice(advice: Advice) -> dict[str, object]:
+def _advice(advice: Advice, aim: Aim) -> dict[str, object]:
     score = advice.score
     return {
         "met": advice.met,
-        "rule": advice.aim.rule,
+        "rule": aim.rule,
         "mode": score.way.mode,
         "poll_max_ns": score.way.poll_max_ns,
         "source": score.way.source,
         "latency_ratio": score.latency_ratio,
         "cpu_ratio": score.cpu_ratio,
-        "worst_latency_us": score.worst_latency_us,
-        "worst_latency_case": score.worst_latency_case.name,
-        "worst_cpu_ratio": score.worst_cpu_ratio,
-        "worst_cpu_case": score.worst_cpu_case.name,
+        "worst_latency_us": score.slowest.latency_p50_us,
+        "worst_latency_case": score.slowest.case.name,
+        "worst_cpu_ratio": score.dearest.cpu_ratio,
+        "worst_cpu_case": score.dearest.case.name,
     }
 
 
@@ -96,7 +96,7 @@ def as_json(found: Findings) -> str:
         "interrupted": found.interrupted,
         "points": [_point(point) for point in found.points],
         "aim": dataclasses.asdict(found.aim),
-        "advice": _advice(found.advice) if found.advice else None,
+        "advice": _advice(found.advice, found.aim) if found.advice else None,
     }
     return json.dumps(document, indent=2) + "\n"
 
@@ -123,7 +123,7 @@ def as_text(found: Findings) -> str:
         rounds = "; ".join(f"{name}: {count}" for name, count in done.items())
         lines.append(f"interrupted; complete rounds: {rounds}")
     if found.advice is not None:
-        lines += ["", *_said(found.advice, cases)]
+        lines += ["", *_said(found.advice, found.aim, cases)]
     return "\n".join(lines) + "\n"
 
 
@@ -161,27 +161,22 @@ def _table(found: Findings) -> Table:
 
 
 def _drawn(table: Table) -> list[str]:
-    """Draw with what the encoding of standard output has."""
     from rich.console import Console
 
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    with io.TextIOWrapper(
-        io.BytesIO(), encoding=encoding, errors="backslashreplace", newline="\n"
-    ) as file:
-        console = Console(
-            file=file,
-            width=_WIDTH,
-            force_terminal=sys.stdout is not None and sys.stdout.isatty(),
-            highlight=False,
-            markup=False,
-        )
+    console = Console(
+        file=io.StringIO(),
+        width=_WIDTH,
+        force_terminal=sys.stdout is not None and sys.stdout.isatty(),
+        highlight=False,
+        markup=False,
+    )
+    with console.capture() as drawn:
         console.print(table)
-        file.seek(0)
-        lines = [line.rstrip() for line in file.read().splitlines()]
+    lines = [line.rstrip() for line in drawn.get().splitlines()]
     return "\n".join(lines).strip("\n").splitlines()
 
 
-def _said(advice: Advice, cases: int) -> list[str]:
+def _said(advice: Advice, aim: Aim, cases: int) -> list[str]:
     score, way = advice.score, advice.score.way
     if advice.met:
         begin = [f"Recommended (*): poll_max_ns {way.poll_max_ns}, {way.mode}"]
@@ -194,13 +189,13 @@ def _said(advice: Advice, cases: int) -> list[str]:
         *begin,
         f"  {way.source}",
         *textwrap.wrap(
-            f"rule: {advice.aim.rule}; computed over {_count(cases, 'measured case')}",
+            f"rule: {aim.rule}; computed over {_count(cases, 'measured case')}",
             width=_LINE,
             initial_indent="  ",
             subsequent_indent="    ",
         ),
         f"  latency p50: {score.latency_ratio:.2f} times blocking on average; at worst "
-        f"{score.worst_latency_us:,.1f} us ({score.worst_latency_case.name})",
+        f"{score.slowest.latency_p50_us:,.1f} us ({score.slowest.case.name})",
         f"  CPU: {score.cpu_ratio:.2f} times blocking on average; at worst "
-        f"{score.worst_cpu_ratio:.2f} times ({score.worst_cpu_case.name})",
+        f"{score.dearest.cpu_ratio:.2f} times ({score.dearest.case.name})",
     ]

@@ -126,8 +126,8 @@ def _summary(name: str, passes: list[Pass]) -> ModeResult:
     )
     times = [one.usage for one in passes if one.usage is not None]
     workers_wall = sum(one.wall_ns * one.usage.threads for one in passes if one.usage)
-    workers_polled = sum(one.workers_polled for one in times)
-    workers_busy = workers_polled + sum(one.workers_run for one in times)
+    used = Usage(*map(sum, zip(*times, strict=True)))
+    workers_busy = used.workers_polled + used.workers_run
     return ModeResult(
         name=name,
         rounds=sum(one.complete for one in passes),
@@ -142,15 +142,9 @@ def _summary(name: str, passes: list[Pass]) -> ModeResult:
         cpu_owner_s=owner,
         cpu_workers_s=workers,
         cpu_process_s=process,
-        owner=_shares(
-            sum(one.owner_polled for one in times),
-            sum(one.owner_blocked for one in times),
-            wall,
-        )
-        if times
-        else None,
+        owner=_shares(used.owner_polled, used.owner_blocked, wall) if times else None,
         workers=_shares(
-            workers_polled, max(workers_wall - workers_busy, 0), workers_wall
+            used.workers_polled, max(workers_wall - workers_busy, 0), workers_wall
         )
         if workers_wall
         else None,

@@ -58,7 +58,8 @@ class Sample:
 @dataclass(slots=True)
 class _Passes:
     calls: int
-    modes: dict[str, list[SampleMode]] = field(default_factory=dict)
+    # By way: of each round its rate, latency and CPU, as a SampleMode has them.
+    ways: dict[str, list[tuple[float, float, float]]] = field(default_factory=dict)
 
 
 def _nothing(item: Item, interrupt: Interrupt) -> None:
@@ -128,29 +129,20 @@ class Samples:
             peer.run(items, partial(seen, latencies), in_flight, work)
             wall, cpu = perf_counter_ns() - wall, process_time_ns() - cpu
             if latencies:
-                n = len(latencies)
-                mode = SampleMode(
-                    name=peer.name,
-                    rounds=1,
-                    calls_per_s=n / wall * 1e9,
-                    latency_p50_us=statistics.median(latencies) / 1e3,
-                    cpu_us_per_call=cpu / n / 1e3,
-                )
+                n, p50 = len(latencies), statistics.median(latencies)
                 passes = self._passes.setdefault((what, in_flight), _Passes(len(items)))
-                passes.modes.setdefault(peer.name, []).append(mode)
+                rounds = passes.ways.setdefault(peer.name, [])
+                rounds.append((n / wall * 1e9, p50 / 1e3, cpu / n / 1e3))
 
     def results(self) -> Iterator[Sample]:
         """Yield what was measured so far."""
         for (what, in_flight), passes in self._passes.items():
-            modes = [_middle(several) for several in passes.modes.values()]
+            modes = [
+                SampleMode(
+                    name,
+                    len(rounds),
+                    *map(statistics.median, zip(*rounds, strict=True)),
+                )
+                for name, rounds in passes.ways.items()
+            ]
             yield Sample(what, in_flight, passes.calls, modes)
-
-
-def _middle(several: list[SampleMode]) -> SampleMode:
-    return SampleMode(
-        name=several[0].name,
-        rounds=len(several),
-        calls_per_s=statistics.median(one.calls_per_s for one in several),
-        latency_p50_us=statistics.median(one.latency_p50_us for one in several),
-        cpu_us_per_call=statistics.median(one.cpu_us_per_call for one in several),
-    )

@@ -248,12 +248,6 @@ void cpu_pair_part(struct cpu_pair *pair, struct cpu_parting *parting)
     move_owner(pair, parting, cpu_leave, cpu_current());
 }
 
-void cpu_pair_set_blocks(struct cpu_pair *pair, bool blocks)
-{
-    /* Relaxed: a poll phase too many or too few. */
-    atomic_store_explicit(&pair->blocks, blocks, memory_order_relaxed);
-}
-
 void cpu_parting_expect(struct cpu_parting *parting, bool blocks)
 {
     parting->meets = blocks;
@@ -271,27 +265,6 @@ void cpu_pair_meet(struct cpu_pair *pair, struct cpu_parting *parting)
         move_owner(pair, parting, cpu_join, cpu);
     }
     parting->meets = false;
-}
-
-bool cpu_pair_blocks(const struct cpu_pair *pair)
-{
-    return atomic_load_explicit(&pair->blocks, memory_order_relaxed);
-}
-
-void cpu_pair_set_serial(struct cpu_pair *pair, bool serial)
-{
-    /* Relaxed: a helper too many or too few. */
-    atomic_store_explicit(&pair->serial, serial, memory_order_relaxed);
-}
-
-bool cpu_pair_is_serial(const struct cpu_pair *pair)
-{
-    return atomic_load_explicit(&pair->serial, memory_order_relaxed);
-}
-
-bool cpu_pair_is_single(const struct cpu_pair *pair)
-{
-    return atomic_load_explicit(&pair->single, memory_order_relaxed);
 }
 
 bool cpu_pair_is_shared(struct cpu_pair *pair)

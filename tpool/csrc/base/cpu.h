@@ -122,7 +122,32 @@ bool cpu_parting_is_due(struct cpu_parting *parting,
 void cpu_pair_part(struct cpu_pair *pair, struct cpu_parting *parting);
 
 /* Any thread.  Whether nobody polls for calls. */
-void cpu_pair_set_blocks(struct cpu_pair *pair, bool blocks);
+static inline void cpu_pair_set_blocks(struct cpu_pair *pair, bool blocks)
+{
+    atomic_store_explicit(&pair->blocks, blocks, memory_order_relaxed);
+}
+
+static inline bool cpu_pair_blocks(const struct cpu_pair *pair)
+{
+    return atomic_load_explicit(&pair->blocks, memory_order_relaxed);
+}
+
+/* Any thread.  Whether calls that compute are run one at a time. */
+static inline void cpu_pair_set_serial(struct cpu_pair *pair, bool serial)
+{
+    atomic_store_explicit(&pair->serial, serial, memory_order_relaxed);
+}
+
+static inline bool cpu_pair_is_serial(const struct cpu_pair *pair)
+{
+    return atomic_load_explicit(&pair->serial, memory_order_relaxed);
+}
+
+/* Any thread.  Whether there is one usable CPU: nobody spins, nor learns to. */
+static inline bool cpu_pair_is_single(const struct cpu_pair *pair)
+{
+    return atomic_load_explicit(&pair->single, memory_order_relaxed);
+}
 
 /*
  * Owner.  It is so from now on: two that do not poll are better off on one CPU, where a
@@ -134,21 +159,11 @@ void cpu_parting_expect(struct cpu_parting *parting, bool blocks);
 /* Owner, GIL released, about to block. */
 void cpu_pair_meet(struct cpu_pair *pair, struct cpu_parting *parting);
 
-/* Any thread. */
-bool cpu_pair_blocks(const struct cpu_pair *pair);
-
-/* Any thread.  Whether calls that compute are run one at a time. */
-void cpu_pair_set_serial(struct cpu_pair *pair, bool serial);
-bool cpu_pair_is_serial(const struct cpu_pair *pair);
-
 /* Any thread.  Whether a worker was woken that has not come yet. */
 bool cpu_pair_worker_comes(struct cpu_pair *pair);
 
 /* Any thread.  One is woken, or has come. */
 void cpu_pair_set_worker_comes(struct cpu_pair *pair, bool comes);
-
-/* Any thread.  Whether there is one usable CPU: nobody spins, nor learns to. */
-bool cpu_pair_is_single(const struct cpu_pair *pair);
 
 /* Any thread.  Whether waiting busily can only keep the partner from running. */
 bool cpu_pair_is_shared(struct cpu_pair *pair);

@@ -90,12 +90,12 @@ static int handler_poll_begin(struct fd_handler *h)
 /* An exception that is set is kept, unless this one raises another. */
 static int handler_poll_end(struct fd_handler *h)
 {
-    PyObject *exc = PyErr_Occurred() ? take_exception() : NULL;
+    PyObject *exc = take_exception();
     int ret = call(h, IO_POLL_END);
 
     if (ret < 0) {
         Py_XDECREF(exc);
-    } else if (exc) {
+    } else {
         put_exception(exc);
     }
     return ret;

@@ -119,15 +119,13 @@ PyObject *pool_core_context(struct pool_core *pool)
 
 void pool_fail_if_deserted(struct pool_core *pool)
 {
-    PyObject *exc = PyErr_Occurred() ? take_exception() : NULL;
+    PyObject *exc = take_exception();
     struct work *w;
 
     while ((w = request_queue_cancel_deserted(&pool->queue))) {
         w->ops->fail(w);
     }
-    if (exc) {
-        put_exception(exc);
-    }
+    put_exception(exc);
 }
 
 void pool_wake_owner(struct pool_core *pool)

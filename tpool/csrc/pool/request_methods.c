@@ -29,23 +29,21 @@ static int wait_done(RequestObject *r, const char *method, int64_t timeout_ns)
 {
     int64_t deadline_ns = deadline_in_ns(timeout_ns);
     AioContextObject *c = live_context(r, method);
+    const char *wrong = NULL;
     int ret = 0;
 
     if (!c) {
         return -1;
     }
     if (!owner_is_me(&c->owner)) {
-        PyErr_Format(PyExc_RuntimeError,
-                     "%s waits only in the thread that polls the AioContext; "
-                     "elsewhere use add_done_callback()",
-                     method);
-        ret = -1;
+        wrong = "%s waits only in the thread that polls the AioContext; "
+                "elsewhere use add_done_callback()";
+    } else if (context_is_run(c) && !request_is_done(r)) {
+        wrong = "%s waits for ever in the event loop that would get the "
+                "result: await the request";
     }
-    if (ret == 0 && context_is_run(c) && !request_is_done(r)) {
-        PyErr_Format(PyExc_RuntimeError,
-                     "%s waits for ever in the event loop that would get the "
-                     "result: await the request",
-                     method);
+    if (wrong) {
+        PyErr_Format(PyExc_RuntimeError, wrong, method);
         ret = -1;
     }
     while (ret == 0 && !request_is_done(r)) {
@@ -198,21 +196,19 @@ static int append_callback(RequestObject *r, PyObject *callback)
 static int call_late(RequestObject *r, PyObject *callback)
 {
     AioContextObject *c = (AioContextObject *)pool_core_context(r->pool);
-    PyObject *bh;
+    bool now = !c || owner_is_me(&c->owner);
+    PyObject *bh = NULL;
 
-    if (!c || owner_is_me(&c->owner)) {
-        Py_XDECREF(c);
-        return request_call_callback(r, callback);
-    }
-    bh = PyObject_CallMethod((PyObject *)c, "call_soon", "OO", callback, r);
-    if (!bh && c->aio.closed) {
-        PyErr_Clear(); /* there is no next turn */
-        Py_DECREF(c);
-        return request_call_callback(r, callback);
+    if (!now) {
+        bh = PyObject_CallMethod((PyObject *)c, "call_soon", "OO", callback, r);
+        if (!bh && c->aio.closed) {
+            PyErr_Clear(); /* there is no next turn */
+            now = true;
+        }
     }
     Py_XDECREF(bh);
-    Py_DECREF(c);
-    return bh ? 0 : -1;
+    Py_XDECREF(c);
+    return now ? request_call_callback(r, callback) : bh ? 0 : -1;
 }
 
 static PyObject *request_add_done_callback(RequestObject *r, PyObject *arg)

@@ -34,7 +34,7 @@ typedef struct {
     bool batching; /* counted in aio_core.batching */
 } WorkerObject;
 
-static PyObject *worker_new(struct pool_core *pool)
+static WorkerObject *worker_new(struct pool_core *pool)
 {
     WorkerObject *w = PyObject_New(WorkerObject, pool->state->worker_type);
 
@@ -45,7 +45,7 @@ static PyObject *worker_new(struct pool_core *pool)
         atomic_init(&w->state, WORKER_STARTING);
         w->batching = false;
     }
-    return (PyObject *)w;
+    return w;
 }
 
 static bool leave_starting(WorkerObject *w, int state)
@@ -55,11 +55,6 @@ static bool leave_starting(WorkerObject *w, int state)
     return atomic_compare_exchange_strong_explicit(&w->state, &starting, state,
                                                    memory_order_relaxed,
                                                    memory_order_relaxed);
-}
-
-static bool worker_revoke(PyObject *self)
-{
-    return leave_starting((WorkerObject *)self, WORKER_REVOKED);
 }
 
 /*
@@ -151,14 +146,15 @@ static int spawn_one(struct pool_core *pool, uint32_t *left,
     /* Relaxed: of several threads that spawn at once one is known, a hint. */
     bool nested = atomic_exchange_explicit(&pool->spawner, me,
                                            memory_order_relaxed) == me;
-    PyObject *worker = worker_new(pool), *result = NULL;
+    WorkerObject *worker = worker_new(pool);
+    PyObject *result = NULL;
 
     *left = 1;
     *need = QUEUE_SEEN;
     if (worker) {
-        result = PyObject_CallOneArg(pool->spawn, worker);
+        result = PyObject_CallOneArg(pool->spawn, (PyObject *)worker);
     }
-    if (!result && (!worker || worker_revoke(worker))) {
+    if (!result && (!worker || leave_starting(worker, WORKER_REVOKED))) {
         *need = count_lost(pool, left);
     }
     if (!nested) {
@@ -194,7 +190,7 @@ int pool_spawn(struct pool_core *pool, uint32_t *left)
 
 static void pool_worker_lost(struct pool_core *pool)
 {
-    PyObject *exc = PyErr_Occurred() ? take_exception() : NULL;
+    PyObject *exc = take_exception();
     uint32_t left;
 
     if (count_lost(pool, &left) != QUEUE_SPAWN) {
@@ -202,9 +198,7 @@ static void pool_worker_lost(struct pool_core *pool)
     } else if (pool_spawn_helper(pool) < 0) {
         PyErr_WriteUnraisable(NULL);
     }
-    if (exc) {
-        put_exception(exc);
-    }
+    put_exception(exc);
 }
 
 int pool_spawn_helper(struct pool_core *pool)
@@ -393,20 +387,17 @@ static void worker_dealloc(WorkerObject *w)
     PyTypeObject *type = Py_TYPE(w);
     int state = atomic_load_explicit(&w->state, memory_order_relaxed);
 
-    if (pool_is_forked(w->pool)) {
-        /* The thread, and perhaps the queue's lock, are the parent's. */
-        PyObject_Free(w);
-        Py_DECREF(type);
-        return;
+    /* Forked: the thread, and perhaps the queue's lock, are the parent's. */
+    if (!pool_is_forked(w->pool)) {
+        if (state == WORKER_STARTING) {
+            pool_worker_lost(w->pool); /* there is no thread of it */
+        }
+        if (state != WORKER_RUNNING) {
+            aio_core_leave(w->pool->core);
+        }
+        request_queue_worker_cleanup(&w->queue_worker);
+        pool_core_unref(w->pool);
     }
-    if (state == WORKER_STARTING) {
-        pool_worker_lost(w->pool); /* there is no thread of it */
-    }
-    if (state != WORKER_RUNNING) {
-        aio_core_leave(w->pool->core);
-    }
-    request_queue_worker_cleanup(&w->queue_worker);
-    pool_core_unref(w->pool);
     PyObject_Free(w);
     Py_DECREF(type);
 }

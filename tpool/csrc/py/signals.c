@@ -33,7 +33,7 @@ int py_signals_init(PyObject *module)
 
 static int call_set_wakeup_fd(const struct signal_guard *g, int fd)
 {
-    PyObject *exc = PyErr_Occurred() ? take_exception() : NULL;
+    PyObject *exc = take_exception();
     PyObject *number = PyLong_FromLong(fd), *result = NULL;
     int before = NO_WAKEUP_FD;
 
@@ -46,9 +46,7 @@ static int call_set_wakeup_fd(const struct signal_guard *g, int fd)
     Py_XDECREF(result);
     Py_XDECREF(number);
     PyErr_Clear(); /* as the C function: it just does not work here */
-    if (exc) {
-        put_exception(exc);
-    }
+    put_exception(exc);
     return before;
 }
 

@@ -95,7 +95,7 @@ static inline int report_callback(PyObject *callback)
     return 0;
 }
 
-/* The exception that is set, with its traceback, as one object; clears it. */
+/* The exception that is set, with its traceback, as one object, or NULL; clears it. */
 static inline PyObject *take_exception(void)
 {
 #if PY_VERSION_HEX >= 0x030C0000
@@ -114,9 +114,12 @@ static inline PyObject *take_exception(void)
 #endif
 }
 
-/* Sets it again.  Steals the reference. */
+/* Sets it again, if there is one.  Steals the reference. */
 static inline void put_exception(PyObject *exc)
 {
+    if (!exc) {
+        return;
+    }
 #if PY_VERSION_HEX >= 0x030C0000
     PyErr_SetRaisedException(exc);
 #else
