@@ -91,7 +91,6 @@ class PollTrial(ctypes.Structure):
         ("calls_min", _ns),
         ("ns_min", _ns),
         ("tried", CallCosts),
-        ("epochs", ctypes.c_int),
         ("credit_ns", _ns),
         ("due_ns", _ns * 2),
         ("interval_ns", _ns * 2),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -74,7 +75,8 @@ def test_a_worker_inherits_the_affinity_of_the_owner():
 
 def pin_all_threads(cpus):
     for thread in os.listdir("/proc/self/task"):
-        os.sched_setaffinity(int(thread), cpus)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.sched_setaffinity(int(thread), cpus)
 
 
 def phases(ctx, pool):

@@ -10,13 +10,13 @@
 /* What is not looked at after a change: threads park, wake up and move. */
 #define SETTLE_CALLS 4
 #define SETTLE_NS    (100 * NS_PER_US)
-/* An epoch of the other; how many of them at most, and how long: loads change. */
-#define TRY_CALLS  16
-#define TRY_NS     (500 * NS_PER_US)
-#define TRY_EPOCHS 8
-#define TRY_MAX_NS (50 * NS_PER_MS)
+/* An epoch of the other; how many calls at most, and how long: loads change. */
+#define TRY_CALLS     4
+#define TRY_NS        (100 * NS_PER_US)
+#define TRY_CALLS_MAX 256
+#define TRY_MAX_NS    (50 * NS_PER_MS)
 /* By what part it must be worse, or better at last: less is noise after so many. */
-#define CLEARLY(epochs) (4 * (epochs))
+#define CLEARLY(known_ns, calls) (4 * (known_ns) / (calls))
 /* A cost so many times higher, or lower, is of another load, or another machine. */
 #define CHANGED 2
 /* Calls in flight that are waited for at a change; the rest is as they are. */
@@ -185,13 +185,14 @@ static enum trial_verdict was_tried(struct poll_trial *t,
                                     uint32_t in_flight)
 {
     int64_t known_ns = t->cost_ns[other(t)], cost_ns;
-    int64_t noise_ns = known_ns / CLEARLY(++t->epochs);
+    int64_t noise_ns;
 
     t->tried.calls += epoch->calls;
     t->tried.ns += epoch->ns;
     t->tried.cpu_ns += epoch->cpu_ns;
     cost_ns = total_ns(&t->tried) / t->tried.calls;
-    if (t->epochs < TRY_EPOCHS && t->tried.ns < TRY_MAX_NS &&
+    noise_ns = CLEARLY(known_ns, t->tried.calls);
+    if (t->tried.calls < TRY_CALLS_MAX && t->tried.ns < TRY_MAX_NS &&
         cost_ns < known_ns + noise_ns) {
         try_on(t, in_flight);
         return TRIAL_NONE;
@@ -230,7 +231,6 @@ enum trial_verdict poll_trial_next(struct poll_trial *t,
     case TRIAL_SETTLES:
         regret(t, epoch, other(t));
         t->tried = (struct call_costs){0};
-        t->epochs = 0;
         try_on(t, in_flight);
         return TRIAL_NONE;
     case TRIAL_TRIES:

@@ -55,7 +55,6 @@ struct poll_trial {
     /* The epoch is over with so many calls, and so long. */
     int64_t calls_min, ns_min;
     struct call_costs tried;
-    int epochs;                  /* of that */
     int64_t credit_ns;           /* that trying may cost */
     int64_t due_ns[N_BITS];      /* until the next */
     int64_t interval_ns[N_BITS]; /* between the last two */
