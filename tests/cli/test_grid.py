@@ -61,7 +61,7 @@ def test_the_source_of_a_way_makes_the_context_that_is_measured(way, monkeypatch
     assert seen[0] == seen[1]
     assert seen[0][0] == way.poll_max_ns
     hybrid = given[0].get("poll_hybrid", True)
-    assert hybrid == (way.mode == "hybrid")
+    assert hybrid == (way.mode in ("hybrid", "blocking"))  # which never naps
     assert ("poll_hybrid=False" in way.source) == (way.mode in ("self-tuned", "fixed"))
 
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tpool.aio_context import AioContext
 
@@ -31,11 +31,16 @@ WORKS_NS = (0, 10_000, 100_000, 1_000_000)
 BOUNDS_NS = (8_192, 32_768, 131_072)
 """Values of poll_max_ns that are tried by default."""
 
-MODES = ("blocking", "hybrid", "self-tuned", "fixed")
-"""Ways to wait, what needs the fewest words to ask for first."""
+# What they say to AioContext besides the bound. Fixed: to it in one step, never back.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "blocking": {},
+    "hybrid": {},
+    "self-tuned": {"poll_hybrid": False},
+    "fixed": {"poll_grow": 1_000_000, "poll_shrink": 1, "poll_hybrid": False},
+}
 
-# To the bound in one step, and never back.
-_GROW_AT_ONCE, _SHRINK_NEVER = 2**40, 1
+MODES = tuple(_OPTIONS)
+"""Ways to wait, what needs the fewest words to ask for first."""
 
 # Between two no-ops: the owner computes (True) or sleeps, for so many ns.
 _GAPS = ((True, 20_000), (True, 100_000), (False, 100_000), (False, 1_000_000))
@@ -131,26 +136,14 @@ class Way:
 
         Context: The thread that is to own it.
         """
-        if self.mode == "fixed":
-            return AioContext(
-                self.poll_max_ns,
-                poll_grow=_GROW_AT_ONCE,
-                poll_shrink=_SHRINK_NEVER,
-                poll_hybrid=False,
-            )
-        return AioContext(self.poll_max_ns, poll_hybrid=self.mode == "hybrid")
+        return AioContext(self.poll_max_ns, **_OPTIONS[self.mode])
 
     @property
     def source(self) -> str:
         """How to write context() in a program."""
-        more = {
-            "blocking": "",
-            "hybrid": "",
-            "self-tuned": ", poll_hybrid=False",
-            "fixed": f", poll_grow=2**40, poll_shrink={_SHRINK_NEVER}, "
-            "poll_hybrid=False",
-        }
-        return f"tpool.AioContext(poll_max_ns={self.poll_max_ns}{more[self.mode]})"
+        options = {"poll_max_ns": self.poll_max_ns} | _OPTIONS[self.mode]
+        said = ", ".join(f"{name}={value}" for name, value in options.items())
+        return f"tpool.AioContext({said})"
 
 
 def cases(works_ns: Sequence[int]) -> list[Case]:

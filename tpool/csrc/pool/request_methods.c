@@ -288,24 +288,19 @@ static int request_traverse(RequestObject *r, visitproc visit, void *arg)
     return 0;
 }
 
-static void drop_callbacks(RequestObject *r)
-{
-    PyObject *callback;
-
-    while ((callback = request_take_callback(r))) {
-        Py_DECREF(callback);
-    }
-}
-
 /* What is cleared can still be found, by a weak reference: it has been cancelled. */
 static int request_clear(RequestObject *r)
 {
+    PyObject *callback;
+
     atomic_store_explicit(&r->base.work.cancelled, true, memory_order_relaxed);
     request_drop_call(r);
     request_drop_context(r);
     Py_CLEAR(r->future);
     Py_CLEAR(r->outcome);
-    drop_callbacks(r);
+    while ((callback = request_take_callback(r))) {
+        Py_DECREF(callback);
+    }
     return 0;
 }
 
