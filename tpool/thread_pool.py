@@ -101,8 +101,6 @@ class ThreadPool(_core.ThreadPool):
         owns_ctx = ctx is None
         if ctx is None:
             ctx = AioContext()
-        if getattr(ctx, "_closing", False):
-            raise RuntimeError("the AioContext is being closed")
         # A wrong ctx is refused below.
         threads = Workers()
         sets = (threads, getattr(ctx, "_threads", threads))
@@ -120,6 +118,9 @@ class ThreadPool(_core.ThreadPool):
         )
         self._threads = threads
         self._owns_ctx = owns_ctx
+        if ctx._closing:  # by now that shuts it down, or has gone by its pools
+            self._close(0, True)
+            raise RuntimeError("the AioContext is being closed")
         ctx._pools.add(self)
         return self
 

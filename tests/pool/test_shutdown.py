@@ -245,3 +245,46 @@ def test_callbacks_are_added_while_another_thread_cancels(ctx, background):
         poll_until(ctx, lambda ran=ran: len(ran) == 5000)
         assert sorted(ran) == list(range(5000))
         pool.shutdown()
+
+
+def test_a_callback_of_a_context_that_closes_makes_no_pool():
+    made = []
+
+    def make(request):
+        try:
+            made.append(tpool.ThreadPool(ctx))
+        except RuntimeError as error:
+            made.append(str(error))
+
+    with tpool.AioContext() as ctx:
+        tpool.ThreadPool(ctx).submit(int).add_done_callback(make)
+    assert made == ["the AioContext is being closed"]
+
+
+def test_a_pool_that_is_made_while_its_context_closes_loses_no_request(background):
+    """It asks for its arguments before that, and gets them while it closes."""
+    goes_on = threading.Event()
+    told = []
+
+    class Number:
+        def __index__(self):
+            asked.set()
+            while not (ctx._closing or ctx.closed):
+                pass
+            return 0
+
+    def make():
+        try:
+            pool = tpool.ThreadPool(ctx, Number())
+            told.append(pool.submit(int))
+        except RuntimeError as error:
+            told.append(str(error))
+        goes_on.set()
+
+    asked = threading.Event()
+    ctx = tpool.AioContext()
+    tpool.ThreadPool(ctx).submit(goes_on.wait)  # so that it closes until then
+    background(make)
+    asked.wait()
+    ctx.close()
+    assert told == ["the AioContext is being closed"]
