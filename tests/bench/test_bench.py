@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import _page
 import pytest
@@ -32,6 +34,10 @@ LATENCY = {
 }
 ON, OFF, STOCK = "tpool, polling on", "tpool, polling off", "concurrent.futures"
 SCALE = {"submit_us", "collect_us", "cpu_us_per_op", "bytes_per_request", "bytes_left"}
+HAS_REDIS = importlib.util.find_spec("redis") and shutil.which("redis-server")
+HAS_POSTGRESQL = importlib.util.find_spec("asyncpg") and any(
+    Path("/usr/lib/postgresql").glob("*/bin")
+)
 GAPS_US = [0, 5, 10, 20, 30, 45, 60, 100, 500]
 
 # What each benchmark promises: columns, requests of a row, (case, peer) of each row,
@@ -200,6 +206,22 @@ PROMISED = {
             for width in (1, 2, 8, 64)
         ],
         {"in_flight"},
+    ),
+    "nearby": (
+        LATENCY,
+        {1, 50},
+        [
+            (case, loop)
+            for case in (
+                "echo, both processes",
+                *(["Redis: GET"] if HAS_REDIS else []),
+                *(["PostgreSQL: SELECT 1"] if HAS_POSTGRESQL else []),
+                "100 idle sockets, a second",
+                "100 connections, a line a second each",
+            )
+            for loop in ("tpool", "asyncio", OFF)
+        ],
+        set(),
     ),
     "tracing": (
         LATENCY,

@@ -12,8 +12,8 @@
 #define COST_SHIFT 3
 /* Waits in a row of which polling saves nothing, until none is polled for. */
 #define VAIN_MAX 16
-/* What ends a block so soon was ready. */
-#define READY_NS 2000
+/* What ends a block sooner than any wake-up was ready. */
+#define READY_NS 5000
 /* No more of a wait counts: nothing was asked of anybody. */
 #define PAUSE_NS NS_PER_MS
 #define STALE_NS NS_PER_SECOND
