@@ -86,6 +86,7 @@ class PollTrial(ctypes.Structure):
         ("way", ctypes.c_uint),
         ("bit", ctypes.c_int),
         ("stage", ctypes.c_int),
+        ("warm", ctypes.c_bool),
         ("odd", ctypes.c_bool),
         ("cost_ns", _ns * 4),
         ("calls_min", _ns),

@@ -150,9 +150,12 @@ def test_one_at_a_time_is_left_again_where_calls_sleep(tuner):
     sleepy = [(30 * US, 20 * US)] * 2 + [(60 * US, 20 * US)] * 2
     load = Load(
         tuner, lambda way, now: (FIGHT if now < 400 * MS else sleepy)[way], 8
-    ).run(400 * MS)
+    ).run(350 * MS)
+    while load.trial.stage:
+        load.epoch()
+    assert load.now_ns < 400 * MS
     assert load.trial.way & _tuner.WAY_SERIAL
-    load.run(200 * MS)
+    load.run(300 * MS)
     assert not load.trial.way & _tuner.WAY_SERIAL
 
 
@@ -208,6 +211,8 @@ def test_other_way_that_is_far_worse_is_left_after_few_calls(tuner):
 
 def test_moment_in_which_the_machine_stood_still_is_no_debt_for_long(tuner):
     load = Load(tuner, constant((10 * US, 20 * US), (40 * US, 20 * US)))
+    load.epoch()
+    assert not load.trial.stage  # nothing is known yet
     load.epoch()
     assert load.trial.stage
     tuner.poll_trial_next(load.trial, _tuner.CallCosts(4, 10_000 * MS, 0), 1)

@@ -20,12 +20,15 @@
 /* Posts that do not wait for an owner that was vainly waited for so often: 2^n - 1. */
 #define VAIN_MAX 8
 
-/* Looks at a flag for a while: whether it became want before deadline_ns. */
-static bool spin_until(_Atomic uint32_t *flag, bool want, int64_t deadline_ns)
+/* Looks at flags for a while: whether any of mask is set, or none, as wanted. */
+static bool spin_until(_Atomic uint32_t *flags, uint32_t mask, bool want,
+                       int64_t deadline_ns)
 {
     do {
         for (int i = 0; i < SPINS_PER_CLOCK; i++) {
-            if (!atomic_load_explicit(flag, memory_order_relaxed) == !want) {
+            uint32_t now = atomic_load_explicit(flags, memory_order_relaxed);
+
+            if (!(now & mask) == !want) {
                 return true;
             }
             cpu_relax();
@@ -41,7 +44,8 @@ void aio_handoff_from_worker(struct aio_core *core)
 
     if (atomic_load_explicit(&core->batching, memory_order_relaxed) &&
         batches != core->slow_batches && !cpu_pair_is_shared(&core->cpus) &&
-        !spin_until(&core->batching, false, clock_now_ns() + HANDOFF_NS)) {
+        !spin_until(&core->batching, UINT32_MAX, false,
+                    clock_now_ns() + HANDOFF_NS)) {
         core->slow_batches =
             batches; /* one of its calls lasts: once is enough */
     }
@@ -73,7 +77,8 @@ bool aio_handoff_from_owner(struct aio_core *core)
     in_flight = atomic_load_explicit(&core->in_flight, memory_order_relaxed);
     do {
         seen = in_flight;
-        if (spin_until(&core->cpus.owner_waits, true, now_ns + HANDOFF_NS)) {
+        if (spin_until(&core->cpus.owner_waits, OWNER_WAITS | OWNER_YIELDS,
+                       true, now_ns + HANDOFF_NS)) {
             return atomic_load_explicit(&core->cpus.owner_waits,
                                         memory_order_relaxed) == OWNER_YIELDS;
         }
@@ -119,11 +124,14 @@ static void learn_back(struct aio_core *core, bool is_back)
 
 void aio_handoff_to_owner(struct aio_core *core)
 {
+    _Atomic uint32_t *waits = &core->cpus.owner_waits;
     int64_t now_ns = clock_now_ns();
 
-    if (spin_until(&core->cpus.owner_waits, false, now_ns + HANDOFF_TAKE_NS) &&
+    if (spin_until(waits, OWNER_WAITS | OWNER_YIELDS, false,
+                   now_ns + HANDOFF_TAKE_NS) &&
         expects_owner(core)) {
-        learn_back(core, spin_until(&core->cpus.owner_waits, true,
+        /* Not one that only lets go for a moment: it would have to sleep. */
+        learn_back(core, spin_until(waits, OWNER_WAITS, true,
                                     now_ns + HANDOFF_BACK_NS));
     }
 }

@@ -167,9 +167,14 @@ static enum trial_verdict was_steady(struct poll_trial *t,
                                      const struct call_costs *epoch,
                                      uint32_t in_flight)
 {
-    bool known = learn(t, total_ns(epoch) / epoch->calls);
+    bool known;
 
     add_credit(t, total_ns(epoch) / CREDIT);
+    if (!t->warm) { /* threads start, windows are learned: it says nothing */
+        t->warm = true;
+        return TRIAL_NONE;
+    }
+    known = learn(t, total_ns(epoch) / epoch->calls);
     for (int bit = 0; bit < N_BITS; bit++) {
         t->due_ns[bit] -= epoch->ns;
     }

@@ -50,6 +50,7 @@ struct poll_trial {
     unsigned way; /* that is taken now */
     int bit;      /* that is tried, or was last */
     enum trial_stage stage;
+    bool warm;               /* an epoch is over */
     bool odd;                /* calls cost something else in the last epoch */
     int64_t cost_ns[N_WAYS]; /* of a call; 0: unknown */
     /* The epoch is over with so many calls, and so long. */
