@@ -82,6 +82,9 @@ static void test_affinity(void)
 /* What somebody else decides when cpu_leave() has set so many masks. */
 static cpu_set_t decision;
 static int decide_after = -1;
+/* Whose owner moves; how often its mask was set meanwhile. */
+static struct cpu_pair *moving;
+static int moves;
 
 static int set_mask(const cpu_set_t *set)
 {
@@ -95,6 +98,11 @@ int sched_setaffinity(pid_t pid, size_t size, const cpu_set_t *set)
 
     (void)pid;
     (void)size;
+    if (moving) { /* the worker may run here already: it may poll */
+        assert(!cpu_pair_is_shared(moving));
+        assert(atomic_load_explicit(&moving->moves, memory_order_relaxed) % 2);
+        moves++;
+    }
     ret = set_mask(set);
     if (decide_after >= 0 && decide_after-- == 0) {
         assert(set_mask(&decision) == 0);
@@ -146,6 +154,29 @@ static void test_leave(void)
     assert(set_mask(&all) == 0);
 }
 
+static void test_move(void)
+{
+    struct cpu_parting parting;
+    int cpu = cpu_current();
+
+    if (cpu_usable() == 1) {
+        return;
+    }
+    cpu_pair_init(&pair);
+    cpu_parting_init(&parting);
+    cpu_publish(&pair.owner);
+    atomic_store_explicit(&pair.worker, cpu_current(), memory_order_relaxed);
+    assert(cpu_pair_is_shared(&pair));
+    moving = &pair;
+    cpu_pair_part(&pair, &parting);
+    assert(moves > 0 && cpu_current() != cpu && !cpu_pair_is_shared(&pair));
+    moves = 0;
+    parting.meets = true;
+    cpu_pair_meet(&pair, &parting);
+    assert(moves > 0 && cpu_current() == cpu && cpu_pair_is_shared(&pair));
+    moving = NULL;
+}
+
 int main(void)
 {
     pthread_t thread;
@@ -155,6 +186,7 @@ int main(void)
     test_pair();
     test_affinity();
     test_leave();
+    test_move();
     cpu_pair_init(&pair);
     thread = thread_start(publish, NULL);
     WAIT_UNTIL(atomic_load_explicit(&pair.worker, memory_order_relaxed) >= 0);

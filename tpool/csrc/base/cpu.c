@@ -232,12 +232,16 @@ bool cpu_parting_is_due(struct cpu_parting *parting,
     return true;
 }
 
-/* As a sequence lock: who reads the affinity between two looks that are even, and the
- * same, has not seen one of a move. */
+/*
+ * As a sequence lock: who reads the affinity between two looks that are even, and the
+ * same, has not seen one of a move.  The worker may run on this CPU before the owner has
+ * come to another: it shares it with nobody.
+ */
 static void move_owner(struct cpu_pair *pair, struct cpu_parting *parting,
                        bool (*to_or_from)(struct cpu_leave *, int), int cpu)
 {
     atomic_fetch_add_explicit(&pair->moves, 1, memory_order_seq_cst);
+    atomic_store_explicit(&pair->owner, CPU_MOVING, memory_order_relaxed);
     to_or_from(&parting->leave, cpu);
     cpu_publish(&pair->owner);
     atomic_fetch_add_explicit(&pair->moves, 1, memory_order_seq_cst);

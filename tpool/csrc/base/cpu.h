@@ -22,6 +22,9 @@ int cpu_usable(void);
 #define OWNER_WAITS  1u
 #define OWNER_YIELDS 2u
 
+/* cpu_pair.owner: on its way to another CPU. */
+#define CPU_MOVING (-2)
+
 /*
  * The two sides of a busy wait.  Any thread, relaxed: a stale value costs one
  * poll phase too many or too few.
