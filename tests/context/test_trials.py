@@ -32,14 +32,18 @@ def call_for(pool, call=int):
     last.result()
 
 
+def nap():
+    """Be waited for; few enough of it for the trace to hold all of them."""
+    time.sleep(0.00005)
+
+
 @pytest.fixture
 def told():
     """Return what was traced in a run, and counted."""
     tpool.trace.enable()
     try:
         with tpool.AioContext() as ctx, tpool.ThreadPool(ctx) as pool:
-            # Few enough for the trace to hold all of them.
-            call_for(pool, lambda: time.sleep(0.00005))
+            call_for(pool, nap)
             stats = ctx.stats()
     finally:
         tpool.trace.disable()
@@ -133,11 +137,11 @@ def test_nothing_is_tried_where_polling_is_off_or_goes_by_its_slopes(params):
 
 def test_new_parameters_forget_what_calls_cost():
     with tpool.AioContext() as ctx, tpool.ThreadPool(ctx) as pool:
-        call_for(pool)
+        call_for(pool, nap)
         assert ctx.stats().polled_call_ns > 0
         ctx.set_poll_params(20_000)
         assert ctx.stats().polled_call_ns == ctx.stats().blocked_call_ns == 0
-        call_for(pool)
+        call_for(pool, nap)
         assert ctx.stats().polled_call_ns > 0
 
 
