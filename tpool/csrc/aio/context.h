@@ -74,6 +74,17 @@ struct aio_wait {
     struct fdmon_event events[FDMON_BATCH];
 };
 
+/* How many events are of fds that somebody has registered. */
+static inline int aio_wait_user_events(const struct aio_wait *w)
+{
+    int n = 0;
+
+    for (int i = 0; i < w->n_events; i++) {
+        n += w->events[i].gen != 0;
+    }
+    return n;
+}
+
 struct aio_context {
     /* Immutable after init. */
     const struct aio_host *host;

@@ -23,10 +23,15 @@ static struct fd_polls *polls_of(struct aio_source *s)
     return container_of(s, struct fd_polls, source);
 }
 
+static bool has_fds(const struct aio_context *c)
+{
+    return c->fds.count && !c->fdmon.haunted;
+}
+
 /* Its own wait, and not beside calls: whether they are polled for has been measured. */
 static bool waits_for_fds(struct aio_context *c)
 {
-    return c->fds.count && !c->fdmon.haunted &&
+    return has_fds(c) &&
            !atomic_load_explicit(&c->core->in_flight, memory_order_relaxed);
 }
 
@@ -92,7 +97,9 @@ static int plan(struct aio_source *s, struct aio_wait *w, struct wait_plan *out)
 
     s->poll_ns = polls->looks = 0;
     if (!waits_for_fds(c)) {
-        interrupt(polls);
+        if (polls->begin_ns) {
+            interrupt(polls);
+        }
         return 0;
     }
     if (!polls->begin_ns) {
@@ -113,7 +120,7 @@ static int64_t look_ns(struct aio_source *s, struct aio_wait *w)
     int64_t ns = LOOK_SHARE * polls_of(s)->cost_ns;
 
     (void)w;
-    if (!s->context->fds.count || s->context->fdmon.haunted) {
+    if (!has_fds(s->context)) {
         return 0;
     }
     if (!s->poll_ns) {
@@ -172,16 +179,6 @@ static void judge(struct fd_polls *polls, int64_t now_ns)
     begin_epoch(polls, now_ns);
 }
 
-static int64_t count_events(const struct aio_wait *w)
-{
-    int64_t events = 0;
-
-    for (int i = 0; i < w->n_events; i++) {
-        events += w->events[i].gen != 0;
-    }
-    return events;
-}
-
 /*
  * The window after a wait: what is ready at the first look is not polled for, nor what
  * something else comes before.
@@ -210,11 +207,12 @@ static void learn(struct aio_source *s, struct aio_wait *w, int64_t block_ns)
 {
     struct aio_context *c = s->context;
     struct fd_polls *polls = polls_of(s);
-    int64_t events = count_events(w);
+    int events;
 
     if (!polls->begin_ns) {
         return; /* not its wait */
     }
+    events = aio_wait_user_events(w);
     tune(polls, !w->arrived, events > 0, block_ns);
     polls->events += events;
     if (w->end_ns - w->start_ns > PAUSE_NS) {

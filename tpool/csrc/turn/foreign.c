@@ -141,13 +141,13 @@ int aio_check(struct aio_context *c, bool *ready)
         return w.n_events;
     }
     wait_accept(c, &w);
-    if (!c->fds.count && wait_user_events(&w)) {
+    if (!c->fds.count && aio_wait_user_events(&w)) {
         /* dispatch() looks at no fd then, and the foreign loop would spin. */
         drop_ghosts(c, &w);
     }
     foreign_tune(c);
     aio_absorb(c);
     *ready = c->batch_head || c->idle_head || aio_sources_peek(c) ||
-             timers_timeout_ns(&c->timers) == 0 || wait_user_events(&w) > 0;
+             timers_timeout_ns(&c->timers) == 0 || aio_wait_user_events(&w) > 0;
     return 0;
 }

@@ -29,7 +29,7 @@ static int dispatch(struct aio_context *c, struct aio_wait *w,
 
 static bool nothing_happened(struct aio_context *c, const struct aio_wait *w)
 {
-    return !wait_user_events(w) && !wait_notified(c, w) &&
+    return !aio_wait_user_events(w) && !wait_notified(c, w) &&
            !aio_poll_progress(c->core) && !w->arrived &&
            time_left_ns(w->deadline_ns) != 0;
 }

@@ -199,13 +199,3 @@ void wait_accept(struct aio_context *c, const struct aio_wait *w)
         c->host->pass_on(c);
     }
 }
-
-int wait_user_events(const struct aio_wait *w)
-{
-    int n = 0;
-
-    for (int i = 0; i < w->n_events; i++) {
-        n += w->events[i].gen != 0;
-    }
-    return n;
-}

@@ -35,9 +35,6 @@ void wait_finish(struct aio_context *c, struct aio_wait *w);
 /* Whether the wait has reported the notifier. */
 bool wait_notified(struct aio_context *c, const struct aio_wait *w);
 
-/* How many events are of fds that somebody has registered. */
-int wait_user_events(const struct aio_wait *w);
-
 /* Owner, context acquired.  Takes in what is reported of the context's own fds. */
 void wait_accept(struct aio_context *c, const struct aio_wait *w);
 
