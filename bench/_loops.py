@@ -13,7 +13,7 @@ import _harness as h
 import tpool
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 STOCK = "asyncio"
 
@@ -45,6 +45,22 @@ def runners() -> Iterator[dict[str, asyncio.Runner]]:
     finally:
         for runner in made.values():
             runner.close()
+
+
+def compare(
+    cases: Iterable[str], peers: Callable[[str], h.Peers], rounds: int
+) -> tuple[list[h.Row], list[str]]:
+    """Return the rows of all cases, and which of them lack what they import."""
+    table: list[h.Row] = []
+    missing: list[str] = []
+    for case in cases:
+        try:
+            samples = h.alternate(peers(case), rounds)
+        except ImportError as error:
+            missing.append(f"{case}: {error}")
+            continue
+        table += h.rows(case, samples, STOCK)
+    return table, missing
 
 
 async def one_in_flight(call: Callable[[], Awaitable[Any]], n: int) -> h.Sample:

@@ -130,21 +130,15 @@ def main() -> None:
     made = h.parser(__doc__)
     made.add_argument("--n", type=int, default=200, help="a round; default: 200")
     options = h.parse(made, {"n": 20})
-    table: list[h.Row] = []
-    missing: list[str] = []
     with _loops.runners() as runners:
 
         def peer(name: str, case: str) -> h.Sample:
             return runners[name].run(time_it(WORKLOADS[case], options.n))
 
-        for case in WORKLOADS:
-            peers: h.Peers = {name: partial(peer, name, case) for name in runners}
-            try:
-                samples = h.alternate(peers, options.rounds)
-            except ImportError as error:
-                missing.append(f"{case}: {error}")
-                continue
-            table += h.rows(case, samples, _loops.STOCK)
+        def peers(case: str) -> h.Peers:
+            return {name: partial(peer, name, case) for name in runners}
+
+        table, missing = _loops.compare(WORKLOADS, peers, options.rounds)
     h.report("Unchanged libraries and sockets", __file__, options, table, missing)
 
 

@@ -44,7 +44,7 @@ def factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     return {**_loops.factories(), OFF: partial(tpool.EventLoop, 0)}
 
 
-class Missing(Exception):
+class Missing(ImportError):
     """What a case needs is not installed; says how to install it."""
 
 
@@ -280,22 +280,16 @@ def main() -> None:
             1,
         ),
     }
-    table: list[h.Row] = []
-    missing: list[str] = []
 
     def peer(case: str, kind: str) -> h.Sample:
         workload, n = workloads[case]
         with asyncio.Runner(loop_factory=factories()[kind]) as runner:
             return runner.run(time_it(workload, kind, n))
 
-    for case in workloads:
-        peers: h.Peers = {kind: partial(peer, case, kind) for kind in factories()}
-        try:
-            samples = h.alternate(peers, options.rounds)
-        except Missing as error:
-            missing.append(f"{case}: {error}")
-            continue
-        table += h.rows(case, samples, _loops.STOCK)
+    def peers(case: str) -> h.Peers:
+        return {kind: partial(peer, case, kind) for kind in factories()}
+
+    table, missing = _loops.compare(workloads, peers, options.rounds)
     h.report("Servers nearby", __file__, options, table, missing)
 
 
