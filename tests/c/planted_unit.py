@@ -14,6 +14,20 @@ MUTANTS = {
             "q->threads > q->min_threads",
             ("unit",),
         ),
+        Mutant(
+            "the clock of a thread is everybody's",
+            "base/clock.h",
+            "pthread_getcpuclockid(pthread_self(), &clock) == 0",
+            "false",
+            ("unit",),
+        ),
+        Mutant(
+            "one that sleeps is waited for as if it computed",
+            "queue/queue_worker.c",
+            "computed_ns < (now_ns - before_ns) / 2 ||",
+            "",
+            ("unit",),
+        ),
     ),
     "stress_queue_standby": (
         Mutant(

@@ -83,6 +83,47 @@ static void test_calls_that_wait_for_each_other(bool sleeps)
     assert(pool.ran == ROUNDS);
 }
 
+/* Lock taken.  Who runs the newest call, which has begun. */
+static struct queue_worker *runner(uint64_t pops)
+{
+    struct queue_worker *w;
+
+    pthread_mutex_lock(&pool.queue.lock);
+    w = pool.queue.pops == pops ? pool.queue.runner : NULL;
+    pthread_mutex_unlock(&pool.queue.lock);
+    return w;
+}
+
+/*
+ * The next is taken beside one that sleeps as soon as that is seen by its clock, and not
+ * only when it has lasted for as long as one that computes may.
+ */
+static void test_one_that_sleeps_holds_up_nobody(void)
+{
+    int soon = 0;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        static atomic_bool gate;
+        struct queue_worker *w;
+
+        begin(true);
+        atomic_store_explicit(&gate, false, memory_order_relaxed);
+        for (int k = 0; k < 2; k++) {
+            requests[k].blocked_by = &gate;
+            requests[k].sleeps = true;
+            pool_submit(&pool, &requests[k]);
+            WAIT_UNTIL((w = runner((uint64_t)k + 1)));
+            assert(clock_read_ns(w->cpu_clock) <= clock_process_cpu_ns());
+        }
+        pthread_mutex_lock(&pool.queue.lock);
+        soon += w->seen_ns - w->since_ns < SERIAL_MAX_NS;
+        pthread_mutex_unlock(&pool.queue.lock);
+        atomic_store_explicit(&gate, true, memory_order_release);
+        pool_end(&pool);
+    }
+    assert(soon);
+}
+
 /*
  * One looker is enough, however many there are.  After the shutdown there may be no way
  * to start a thread: who has parked is there for the rest, however late that is.
@@ -126,6 +167,7 @@ int main(void)
     test_owner_changes_its_mind();
     test_calls_that_wait_for_each_other(false);
     test_calls_that_wait_for_each_other(true);
+    test_one_that_sleeps_holds_up_nobody();
     for (int shut = 0; shut < 2; shut++) {
         test_others_park_beside_a_looker(shut);
         idle_timeout_ns = 0;

@@ -7,6 +7,7 @@
 #define TPOOL_BASE_CLOCK_H
 
 #include "base/osdep.h"
+#include <pthread.h>
 #include <time.h>
 
 #define NS_PER_SECOND 1000000000LL
@@ -37,6 +38,19 @@ static inline int64_t clock_process_cpu_ns(void)
 static inline int64_t clock_thread_cpu_ns(void)
 {
     return clock_read_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+/* The clock of that, for any thread to read while the caller's is there. */
+static inline clockid_t clock_of_this_thread(void)
+{
+    clockid_t clock;
+
+#ifndef __APPLE__ /* has none */
+    if (pthread_getcpuclockid(pthread_self(), &clock) == 0) {
+        return clock;
+    }
+#endif
+    return CLOCK_MONOTONIC; /* taken to compute all the time */
 }
 
 /* The sooner of two timeouts; as unsigned numbers -1 is the largest. */

@@ -14,6 +14,11 @@
  * hand-over for each would cost more than most calls.
  */
 #define BATCH_NS 20000
+/*
+ * The same where calls cost less one after the other: they need the GIL, and to pass it
+ * to the owner and back after each is what they would cost more.
+ */
+#define SERIAL_BATCH_NS 200000
 /* To pass over one that was cancelled takes about so long. */
 #define SKIP_NS 100
 /* Longest name of a thread for the OS. */
@@ -240,6 +245,8 @@ static struct work *run_batch(WorkerObject *w, struct work *work)
     struct pool_core *pool = w->pool;
     struct aio_core *core = pool->core;
     int64_t spent_ns = 0;
+    int64_t batch_ns = cpu_pair_is_serial(&core->cpus) ? SERIAL_BATCH_NS
+                                                       : BATCH_NS;
 
     for (;;) {
         struct work *next;
@@ -251,7 +258,7 @@ static struct work *run_batch(WorkerObject *w, struct work *work)
         }
         spent_ns += times.run_ns >= 0 ? times.run_ns : SKIP_NS;
         next = request_queue_end_call(&pool->queue, &w->queue_worker, &times,
-                                      spent_ns < BATCH_NS);
+                                      spent_ns < batch_ns);
         if (!next) {
             return work;
         }

@@ -31,18 +31,6 @@ void request_queue_worker_init(struct queue_worker *w)
     w->looking = true;
 }
 
-/* Its thread, which is not the one that has made it. */
-static void take_clock(struct queue_worker *w)
-{
-    w->clocked = true;
-#if defined(_POSIX_THREAD_CPUTIME) && !defined(__APPLE__)
-    if (pthread_getcpuclockid(pthread_self(), &w->cpu_clock) == 0) {
-        return;
-    }
-#endif
-    w->cpu_clock = CLOCK_MONOTONIC; /* taken to compute all the time */
-}
-
 void request_queue_worker_cleanup(struct queue_worker *w)
 {
     parker_cleanup(&w->parker);
@@ -55,36 +43,37 @@ static void learn_call(struct request_queue *q, int64_t call_ns)
 }
 
 /*
- * Lock held, w stands by.  Whether who runs the newest call has computed since the last
- * look, and not for so long that the call may be one without the GIL.
+ * Lock held, w stands by, calls are run one at a time.  Whether the next need not wait for
+ * who runs the newest: it has slept for half of the time since the last look, or computes
+ * for so long that the call may be one without the GIL.
  */
-static bool computes(const struct request_queue *q, struct queue_worker *w)
+static bool sleeps(const struct request_queue *q, struct queue_worker *w)
 {
     int64_t now_ns = clock_now_ns(), before_ns = w->seen_ns;
-    int64_t cpu_ns = q->runner ? clock_read_ns(q->runner->cpu_clock) : 0;
+    int64_t cpu_ns = clock_read_ns(q->runner->cpu_clock);
     int64_t computed_ns = cpu_ns - w->seen_cpu_ns;
+    bool same = w->standby_ns && w->seen_runner == q->runner;
 
     if (!w->standby_ns || w->seen_pops != q->pops) {
         w->since_ns = now_ns;
     }
+    w->seen_runner = q->runner;
     w->seen_ns = now_ns;
     w->seen_cpu_ns = cpu_ns;
-    return computed_ns > (now_ns - before_ns) / 2 &&
-           now_ns - w->since_ns < SERIAL_MAX_NS;
+    return same && (computed_ns < (now_ns - before_ns) / 2 ||
+                    now_ns - w->since_ns >= SERIAL_MAX_NS);
 }
 
 /* Lock held, a request is queued.  See "Short calls" in the header. */
 static bool may_take(struct request_queue *q, struct queue_worker *w)
 {
-    bool stuck = w->standby_ns && w->seen_pops == q->pops;
-    bool serial = cpu_pair_is_serial(q->cpus);
+    bool serial = cpu_pair_is_serial(q->cpus), stuck;
+    int64_t max_ns = serial ? SERIAL_STANDBY_NS : STANDBY_MAX_NS;
 
     if (!q->active || (serial && !q->runner)) {
         return true; /* what runs beside was passed over already */
     }
-    if (serial && computes(q, w)) {
-        stuck = false;
-    }
+    stuck = serial ? sleeps(q, w) : w->standby_ns && w->seen_pops == q->pops;
     if (stuck) {
         learn_call(q, STANDBY_NS); /* no end of it has been seen yet */
     }
@@ -92,8 +81,8 @@ static bool may_take(struct request_queue *q, struct queue_worker *w)
         return true;
     }
     w->standby_ns = w->standby_ns ? 2 * w->standby_ns : STANDBY_NS;
-    if (w->standby_ns > STANDBY_MAX_NS) {
-        w->standby_ns = STANDBY_MAX_NS;
+    if (w->standby_ns > max_ns) {
+        w->standby_ns = max_ns;
     }
     w->standby_empty = 0;
     w->seen_pops = q->pops;
@@ -316,8 +305,9 @@ struct work *request_queue_get(struct request_queue *q, struct queue_worker *w)
     struct work *work;
     struct queue_worker *wake = NULL;
 
-    if (!w->clocked) {
-        take_clock(w);
+    if (!w->clocked) { /* its thread is not the one that has made it */
+        w->cpu_clock = clock_of_this_thread();
+        w->clocked = true;
     }
     pthread_mutex_lock(&q->lock);
     do {

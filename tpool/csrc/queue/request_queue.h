@@ -34,8 +34,8 @@
  * stands by among the parked, to be a looker no more when the last other one parks.
  * The same for all calls, however long, where the owner has measured that they cost
  * less one after the other (cpu_pair.serial): a looker takes one beside the newest call
- * only where that has slept for half of the time between two looks, or has computed for
- * SERIAL_MAX_NS.  One stands by, the others park beside it.
+ * only where who runs that has slept for half of the time between two looks, or has
+ * computed for SERIAL_MAX_NS.  One stands by, the others park beside it.
  */
 #ifndef TPOOL_QUEUE_REQUEST_QUEUE_H
 #define TPOOL_QUEUE_REQUEST_QUEUE_H
@@ -53,6 +53,8 @@
 /* Each look takes a CPU from somebody at work: it must stay rare. */
 #define STANDBY_MAX_NS 400000
 
+/* The same where calls run one at a time: one that sleeps holds up the next so long. */
+#define SERIAL_STANDBY_NS 100000
 /* Who computes for longer may do so without the GIL: the next call need not wait. */
 #define SERIAL_MAX_NS (2 * NS_PER_MS)
 
@@ -73,10 +75,11 @@ struct queue_worker {
     bool polled;        /* has had its poll phase in this wait */
     int standby_empty;  /* looks in a row that found the queue empty */
     uint64_t seen_pops; /* queue.pops at the last look while standing by */
-    int64_t seen_ns, seen_cpu_ns; /* then, and the CPU time of queue.runner */
-    int64_t since_ns;             /* pops are that many */
-    clockid_t cpu_clock;          /* of its thread, */
-    bool clocked;                 /* if this is set */
+    struct queue_worker *seen_runner; /* then; may be gone */
+    int64_t seen_ns, seen_cpu_ns;     /* and its CPU time */
+    int64_t since_ns;                 /* pops are that many */
+    clockid_t cpu_clock;              /* of its thread, */
+    bool clocked;                     /* if this is set */
 };
 
 /* Who will see to what was pushed. */
