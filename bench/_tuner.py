@@ -118,6 +118,7 @@ _PROTOTYPES = {
         *(ctypes.c_int, _pointer(PollTrial)),
         *(_pointer(CallCosts), ctypes.c_uint32),
     ),
+    "poll_trial_pause": (None, _pointer(PollTrial), ctypes.c_uint32),
     "poll_trial_drop": (ctypes.c_bool, _pointer(PollTrial)),
     "sleep_costs_init": (None, _pointer(SleepCosts)),
     "sleep_costs_late": (None, _pointer(SleepCosts), _ns, ctypes.c_bool),

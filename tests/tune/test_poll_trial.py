@@ -170,6 +170,19 @@ def test_trial_that_is_dropped_is_not_begun_again_at_once(tuner):
     assert load.now_ns > 400 * MS
 
 
+@pytest.mark.parametrize("in_flight", [1, 8, 64])
+def test_trial_is_gone_on_with_in_the_next_burst(tuner, in_flight):
+    """No burst is long enough to know."""
+    load = Load(tuner, constant((50 * US, 60 * US), (45 * US, 45 * US)), in_flight)
+    while _tuner.TRIAL_WON not in load.verdicts:
+        burst = load.calls + 200
+        while load.calls < burst:
+            load.epoch()
+        tuner.poll_trial_pause(load.trial, in_flight)
+        assert _tuner.TRIAL_LOST not in load.verdicts
+        assert load.calls < 1000
+
+
 def test_trials_are_ever_rarer_while_the_answer_stays_the_same(tuner):
     load = Load(tuner, constant((10 * US, 20 * US), (20 * US, 10 * US))).run(100 * MS)
     assert load.begun >= 3

@@ -121,11 +121,17 @@ static void forget(struct aio_source *s)
 /* No call was in flight for a while: what was done meanwhile is not known. */
 static void interrupt(struct calls_source *calls, int64_t now_ns)
 {
-    if (poll_trial_drop(&calls->trial)) {
+    struct aio_context *c = calls->source.context;
+
+    if (!calls->sparse++) {
+        poll_trial_pause(
+            &calls->trial,
+            atomic_load_explicit(&c->core->in_flight, memory_order_relaxed));
+    } else if (poll_trial_drop(&calls->trial)) {
         take_way(calls, TRIAL_LOST);
-    } else if (++calls->sparse >= SPARSE_MAX && calls->trial.way) {
+    } else if (calls->sparse > SPARSE_MAX && calls->trial.way) {
         reset(calls);
-        cpu_parting_expect(&calls->source.context->parting, false);
+        cpu_parting_expect(&c->parting, false);
     }
     begin_epoch(calls, now_ns);
 }

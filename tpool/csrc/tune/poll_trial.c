@@ -114,6 +114,7 @@ static void change(struct poll_trial *t, enum trial_stage stage,
                    uint32_t in_flight)
 {
     t->way = other(t);
+    t->tried = (struct call_costs){0};
     begin(t, stage, SETTLE_CALLS, SETTLE_NS, in_flight);
 }
 
@@ -216,9 +217,23 @@ static enum trial_verdict was_tried(struct poll_trial *t,
     return TRIAL_LOST;
 }
 
+static bool is_on(const struct poll_trial *t)
+{
+    return t->stage == TRIAL_SETTLES || t->stage == TRIAL_TRIES;
+}
+
+void poll_trial_pause(struct poll_trial *t, uint32_t in_flight)
+{
+    if (is_on(t)) {
+        begin(t, TRIAL_SETTLES, SETTLE_CALLS, SETTLE_NS, in_flight);
+    } else {
+        steady(t);
+    }
+}
+
 bool poll_trial_drop(struct poll_trial *t)
 {
-    bool trial = t->stage == TRIAL_SETTLES || t->stage == TRIAL_TRIES;
+    bool trial = is_on(t);
 
     if (trial) {
         t->way = other(t);
@@ -235,7 +250,6 @@ enum trial_verdict poll_trial_next(struct poll_trial *t,
     switch (t->stage) {
     case TRIAL_SETTLES:
         regret(t, epoch, other(t));
-        t->tried = (struct call_costs){0};
         try_on(t, in_flight);
         return TRIAL_NONE;
     case TRIAL_TRIES:

@@ -70,7 +70,10 @@ static inline bool poll_trial_is_due(const struct poll_trial *t, int64_t calls,
     return calls >= t->calls_min && ns >= t->ns_min;
 }
 
-/* No calls come: what was begun is not gone on with.  Whether the way changes. */
+/* No calls came for a while: what was begun is gone on with, once they have settled. */
+void poll_trial_pause(struct poll_trial *t, uint32_t in_flight);
+
+/* They come seldom: it is not gone on with.  Whether the way changes. */
 bool poll_trial_drop(struct poll_trial *t);
 
 /* An epoch is over, with so many calls in flight.  May change the way. */
