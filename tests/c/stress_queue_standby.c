@@ -7,8 +7,10 @@
 
 #undef STANDBY_NS
 #undef STANDBY_MAX_NS
-#define STANDBY_NS     (3600 * 1000 * NS_PER_MS)
-#define STANDBY_MAX_NS STANDBY_NS
+#undef SERIAL_STANDBY_NS
+#define STANDBY_NS        (3600 * 1000 * NS_PER_MS)
+#define STANDBY_MAX_NS    STANDBY_NS
+#define SERIAL_STANDBY_NS STANDBY_NS
 #include "queue/queue_worker.c"
 
 #define ROUNDS 200

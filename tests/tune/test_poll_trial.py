@@ -178,9 +178,22 @@ def test_trial_is_gone_on_with_in_the_next_burst(tuner, in_flight):
         burst = load.calls + 200
         while load.calls < burst:
             load.epoch()
-        tuner.poll_trial_pause(load.trial, in_flight)
+        assert not tuner.poll_trial_pause(load.trial, in_flight)
         assert _tuner.TRIAL_LOST not in load.verdicts
         assert load.calls < 1000
+
+
+def test_trial_of_calls_that_come_seldom_is_dropped(tuner):
+    """No epoch of it is over between two pauses."""
+    load = Load(tuner, constant((10 * US, 20 * US), (20 * US, 10 * US)))
+    while not load.trial.stage:
+        load.epoch()
+    assert load.trial.way == _tuner.WAY_BLOCK
+    assert not tuner.poll_trial_pause(load.trial, 1)
+    assert load.trial.way == _tuner.WAY_BLOCK
+    assert tuner.poll_trial_pause(load.trial, 1)
+    assert load.trial.way == _tuner.WAY_POLL
+    assert not load.trial.stage
 
 
 def test_trials_are_ever_rarer_while_the_answer_stays_the_same(tuner):

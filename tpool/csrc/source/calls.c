@@ -11,7 +11,7 @@
 #define PAUSE_NS NS_PER_MS
 #define STALE_NS NS_PER_SECOND
 /* So often without one that could end between: nothing can be measured. */
-#define SPARSE_MAX 8
+#define PAUSES_MAX 8
 
 static void begin_epoch(struct calls_source *calls, int64_t now_ns)
 {
@@ -105,7 +105,6 @@ static void reset(struct calls_source *calls)
     cpu_pair_set_blocks(&c->core->cpus, false);
     cpu_pair_set_serial(&c->core->cpus, false);
     show_costs(calls);
-    calls->sparse = 0;
 }
 
 static void forget(struct aio_source *s)
@@ -122,14 +121,12 @@ static void forget(struct aio_source *s)
 static void interrupt(struct calls_source *calls, int64_t now_ns)
 {
     struct aio_context *c = calls->source.context;
+    uint32_t in_flight = atomic_load_explicit(&c->core->in_flight,
+                                              memory_order_relaxed);
 
-    if (!calls->sparse++) {
-        poll_trial_pause(
-            &calls->trial,
-            atomic_load_explicit(&c->core->in_flight, memory_order_relaxed));
-    } else if (poll_trial_drop(&calls->trial)) {
+    if (poll_trial_pause(&calls->trial, in_flight)) {
         take_way(calls, TRIAL_LOST);
-    } else if (calls->sparse > SPARSE_MAX && calls->trial.way) {
+    } else if (calls->trial.pauses > PAUSES_MAX && calls->trial.way) {
         reset(calls);
         cpu_parting_expect(&c->parting, false);
     }
@@ -208,7 +205,6 @@ static void judge(struct calls_source *calls, int64_t now_ns)
     if (verdict != TRIAL_NONE) {
         take_way(calls, verdict);
     }
-    calls->sparse = 0;
     show_costs(calls);
     begin_epoch(calls, now_ns);
 }

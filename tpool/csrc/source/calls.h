@@ -17,7 +17,6 @@ struct calls_source {
     /* An epoch of it: what there was when it began, and has been since. */
     int64_t begin_ns, cpu_ns, own_cpu_ns, polled_ns, done;
     bool anew;        /* it is to begin */
-    int sparse;       /* interruptions since one was over */
     int64_t flown_ns; /* while a call was in flight */
     int64_t until_ns; /* that is counted to here */
 };

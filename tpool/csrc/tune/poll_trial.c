@@ -222,15 +222,6 @@ static bool is_on(const struct poll_trial *t)
     return t->stage == TRIAL_SETTLES || t->stage == TRIAL_TRIES;
 }
 
-void poll_trial_pause(struct poll_trial *t, uint32_t in_flight)
-{
-    if (is_on(t)) {
-        begin(t, TRIAL_SETTLES, SETTLE_CALLS, SETTLE_NS, in_flight);
-    } else {
-        steady(t);
-    }
-}
-
 bool poll_trial_drop(struct poll_trial *t)
 {
     bool trial = is_on(t);
@@ -243,10 +234,24 @@ bool poll_trial_drop(struct poll_trial *t)
     return trial;
 }
 
+bool poll_trial_pause(struct poll_trial *t, uint32_t in_flight)
+{
+    if (t->pauses++) {
+        return poll_trial_drop(t);
+    }
+    if (is_on(t)) {
+        begin(t, TRIAL_SETTLES, SETTLE_CALLS, SETTLE_NS, in_flight);
+    } else {
+        steady(t);
+    }
+    return false;
+}
+
 enum trial_verdict poll_trial_next(struct poll_trial *t,
                                    const struct call_costs *epoch,
                                    uint32_t in_flight)
 {
+    t->pauses = 0;
     switch (t->stage) {
     case TRIAL_SETTLES:
         regret(t, epoch, other(t));

@@ -52,6 +52,7 @@ struct poll_trial {
     enum trial_stage stage;
     bool warm;               /* an epoch is over */
     bool odd;                /* calls cost something else in the last epoch */
+    int pauses;              /* since an epoch was over */
     int64_t cost_ns[N_WAYS]; /* of a call; 0: unknown */
     /* The epoch is over with so many calls, and so long. */
     int64_t calls_min, ns_min;
@@ -70,11 +71,15 @@ static inline bool poll_trial_is_due(const struct poll_trial *t, int64_t calls,
     return calls >= t->calls_min && ns >= t->ns_min;
 }
 
-/* No calls came for a while: what was begun is gone on with, once they have settled. */
-void poll_trial_pause(struct poll_trial *t, uint32_t in_flight);
-
-/* They come seldom: it is not gone on with.  Whether the way changes. */
+/* What was begun is not gone on with.  Whether the way changes. */
 bool poll_trial_drop(struct poll_trial *t);
+
+/*
+ * No calls came for a while, with so many in flight before or after it.  What was begun is
+ * gone on with, once they have settled; after a second pause in one epoch it is not: they
+ * come seldom.  Whether the way changes.
+ */
+bool poll_trial_pause(struct poll_trial *t, uint32_t in_flight);
 
 /* An epoch is over, with so many calls in flight.  May change the way. */
 enum trial_verdict poll_trial_next(struct poll_trial *t,
