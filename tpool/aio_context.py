@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 import tpool._core as _core
 from tpool.registry import Registry
@@ -14,11 +14,15 @@ from tpool.worker_thread import Workers, waiting_for
 
 if TYPE_CHECKING:
     import asyncio
+    import concurrent.futures
     from collections.abc import Callable
 
+    from tpool._core import Request
     from tpool.stats import PoolStats
 
 __all__ = ["AioContext", "default_poll_max_ns"]
+
+_T = TypeVar("_T")
 
 _VARIABLE = "TPOOL_POLL_MAX_NS"
 _DIGITS_MAX = 18  # what fits an int64, whatever the digits
@@ -120,6 +124,43 @@ class AioContext(_core.AioContext):
         _contexts.add(self)
         return self
 
+    def wrap_future(self, future: concurrent.futures.Future[_T]) -> Request[_T]:
+        """Have the end of a call that another executor makes arrive here.
+
+        The Request is done in the owner's turn after the future is, with its result or
+        its exception, or cancelled if that was. It is polled for as calls of a pool
+        are, and the thread that ends the future makes no system call where the owner
+        polls. Its cancel() and running() are the future's.
+
+        Args:
+            future: A future of any executor of concurrent.futures: of threads,
+                processes, interpreters, or a cluster; done or not.
+
+        Returns:
+            The Request. It and the future keep each other, but not the context: where
+            that is closed or dropped, the Request is cancelled, and the future goes on.
+
+        Raises:
+            TypeError: It is no such future; asyncio's are awaited in their loops.
+            RuntimeError: The context is closed, or is being closed.
+
+        Context: Any thread.
+        """
+        from concurrent.futures import Future  # whoever has one has loaded it
+
+        if not isinstance(future, Future):
+            hint = ""
+            if hasattr(future, "_asyncio_future_blocking"):
+                hint = ": an asyncio future is awaited in its own loop"
+            raise TypeError(
+                f"future must be a concurrent.futures.Future, not {future!r}{hint}"
+            )
+        request = _core._wrap_future(self, future)
+        if self._closing or self.closed:
+            self._close_pools()  # that may have gone by it
+            raise RuntimeError("the AioContext is being closed")
+        return request
+
     def stats(self) -> AioStats:
         """Return what was counted so far.
 
@@ -134,7 +175,8 @@ class AioContext(_core.AioContext):
         """Shut the pools down, dispatch what has arrived, and let go of all fds.
 
         Queued requests are cancelled; running ones are waited for, and so are
-        all requests of a pool that was dropped. May be called twice.
+        all requests of a pool that was dropped. Those of wrapped futures are
+        cancelled, and the futures go on. May be called twice.
 
         Raises:
             RuntimeError: It is being polled, by a callback of its own or

@@ -23,7 +23,7 @@ from tpool import _core
 
 # What a method takes: a letter for each argument; see World.valid().
 # c callable, s seconds, n nanoseconds, f fd, b bool, i int, t number of threads,
-# p pending(), which ends, N notifier, C context, a argument tuples, F future, v anything.
+# p pending(), which ends, N notifier, C context, a argument tuples, F future, K call of another executor, v anything.
 SIGNATURES = {
     "AioContext": {
         "poll": "b", "prepare": "", "check": "", "dispatch": "", "notify": "",
@@ -34,7 +34,7 @@ SIGNATURES = {
         "_after_fork": "",
         "_check_idle": "", "close": "", "stats": "", "_close_pools": "", "_post": "cv",
         "_watch_fd": "fcc", "_dispatch_rest": "", "_poll_while": "p",
-        "_check_loops": "", "_leave_loops": "", "__enter__": "", "__exit__": "vvv",
+        "_check_loops": "", "_leave_loops": "", "wrap_future": "K", "__enter__": "", "__exit__": "vvv",
     },
     "ThreadPool": {
         "submit": "cvv", "_submit_for": "Fccv", "submit_many": "ca",
@@ -71,7 +71,7 @@ SIGNATURES = {
     "module": {
         "cpus_usable": "", "_trace_enable": "b", "_trace_enabled": "",
         "_trace_clear": "", "_trace_lost": "", "_trace_read": "",
-        "_close_pools": "", "_count_calls": "",
+        "_close_pools": "", "_count_calls": "", "_wrap_future": "CK",
     },
 }  # fmt: skip
 # Attributes that every object has.

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import gc
 import os
@@ -67,6 +68,7 @@ class World:
         self.zombies = []
         self.coroutines = []  # closed in time: to_thread() makes them, too
         self.gates = []
+        self.calls = []
         self.sockets = socket.socketpair()
         self.make_values()
         self.make_world()
@@ -139,6 +141,8 @@ class World:
             value = r.choice([None, self.one("Request"), self.strange()[1]])
             if r.random() < 0.5:
                 value = asyncio.Future(loop=self.loop)
+        elif letter == "K":
+            value = self.a_call()
         elif letter == "p":
             left = iter(range(r.randrange(3)))
             return "a few times", lambda: next(left, None) is not None
@@ -162,6 +166,16 @@ class World:
         else:
             value = self.any_object()
         return type(value).__name__ + f":{value!r:.12}" * isinstance(value, int), value
+
+    def a_call(self):
+        """A future of another executor; it, or an older one, ends meanwhile."""
+        self.calls = [*self.calls[-7:], concurrent.futures.Future()]
+        ends = self.random.choice(self.calls)
+        if self.random.random() < 0.5 and not ends.cancel():
+            return ends
+        if not ends.done() and ends.set_running_or_notify_cancel():
+            ends.set_result(self.strange()[1])
+        return self.random.choice(self.calls)
 
     def tuples(self):
         for _ in range(self.random.randrange(4)):

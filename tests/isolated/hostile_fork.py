@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import warnings
+from concurrent.futures import Future
 
 import cases
 from cases import is_blocked, spin_until
@@ -95,6 +96,32 @@ def child_is_refused_everything_and_the_parent_hears_all():
     while not got:
         ctx.poll()
     assert got == [b"x"]
+    ctx.close()
+
+
+def child_has_no_part_in_wrapped_futures():
+    """Its copy of a future ends nothing, and the parent hears of its own."""
+    ctx, future, running = tpool.AioContext(), Future(), Future()
+    assert running.set_running_or_notify_cancel()
+    requests = [ctx.wrap_future(future), ctx.wrap_future(running)]
+
+    def child():
+        running.set_result("the child's")
+        assert not requests[0].cancel()
+        assert not any(request.done() for request in requests)
+        refused(ctx.wrap_future, future)
+        refused(requests[1].result)
+        ctx.close()
+        with tpool.AioContext() as own:
+            mine = own.wrap_future(future)
+            future.set_result(5)
+            assert mine.result() == 5
+
+    status = in_child(child)
+    assert status == 0, status
+    running.set_result("the parent's")
+    assert requests[1].result() == "the parent's"
+    assert requests[0].cancel()
     ctx.close()
 
 

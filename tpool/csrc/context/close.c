@@ -29,6 +29,7 @@ void context_teardown(AioContextObject *c)
     timers_cleanup(&c->aio.timers);
     drop_list(&c->aio.batch_head);
     drop_list(&c->aio.idle_head);
+    c->state->posters.gone(c->state, c->aio.core);
     aio_core_detach(c->aio.core);
 }
 

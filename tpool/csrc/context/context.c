@@ -2,41 +2,13 @@
  *
  * See context.h: who may be in a context, and what others tell it.
  */
-#include "aio/handoff.h"
 #include "context/context.h"
+#include "py/post.h"
 #include "turn/turn.h"
 #include "turn/foreign.h"
 
 /* Polls inside each other where nobody knows how much stack there is. */
 #define POLL_DEPTH_MAX 200
-
-/* node NULL: notify(). */
-static void post(struct aio_core *core, struct completion_node *node)
-{
-    if (node) {
-        aio_core_post(core, node);
-    } else {
-        notify_bare(&core->notify);
-    }
-}
-
-/*
- * An owner that polls would find the GIL taken, and sleep on it: what is posted is
- * published once the GIL is dropped, and that asked for again when the owner has it.
- */
-static void post_to_owner(struct aio_core *core, struct completion_node *node)
-{
-#ifndef Py_GIL_DISABLED
-    if (aio_owner_polls(core)) {
-        Py_BEGIN_ALLOW_THREADS
-        post(core, node);
-        aio_handoff_to_owner(core);
-        Py_END_ALLOW_THREADS
-        return;
-    }
-#endif
-    post(core, node);
-}
 
 void context_post(AioContextObject *c, struct completion_node *node)
 {

@@ -27,7 +27,8 @@ struct pool_core {
     PyObject *name_prefix;
     uint32_t max_pending;
     bool block_signals; /* in the workers */
-    uint32_t forks;     /* of the module, when it was made */
+    bool wraps;     /* futures: other executors make its calls, see wrap.h */
+    uint32_t forks; /* of the module, when it was made */
     /* Any thread.  Why nothing can be submitted any more, or NULL. */
     _Atomic(const char *) down;
     /* Protected by the module's pools_lock. */

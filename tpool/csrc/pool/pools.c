@@ -70,6 +70,34 @@ static void close_those_of(struct module_state *state, struct aio_core *core)
     }
 }
 
+static void gone(struct module_state *state, struct aio_core *core)
+{
+    struct pool_core *pool = NULL;
+
+    while ((pool = next_pool(state, core, pool))) {
+        if (pool->wraps) {
+            pool_close(pool, POOL_SHUTDOWN, true);
+        }
+    }
+}
+
+struct pool_core *pools_wrapping(AioContextObject *c)
+{
+    struct pool_core *pool = NULL;
+
+    do {
+        pool = next_pool(c->state, c->aio.core, pool);
+    } while (pool && !pool->wraps);
+    if (!pool) {
+        pool = pool_core_new(c, Py_None, Py_None, -1, QUEUE_UNBOUNDED, false);
+        if (pool) {
+            request_queue_set_limits(&pool->queue, 0, 0);
+            pool->wraps = true;
+        }
+    }
+    return pool;
+}
+
 static void set_params_of(struct module_state *state, struct aio_core *core,
                           const struct poll_params *params)
 {
@@ -130,6 +158,7 @@ int py_pools_init(PyObject *module)
     state->posters = (struct posters_ops){
         .close = close_those_of,
         .set_params = set_params_of,
+        .gone = gone,
     };
     return PyModule_AddFunctions(module, functions);
 }

@@ -23,4 +23,10 @@ enum pool_down {
  */
 void pool_close(struct pool_core *pool, enum pool_down why, bool cancel);
 
+/*
+ * Any thread, GIL held.  A new reference to the one without workers, whose calls others
+ * make for that context; it is there while there are any.  NULL with an exception.
+ */
+struct pool_core *pools_wrapping(AioContextObject *c);
+
 #endif

@@ -7,6 +7,7 @@
 #include "pool/decimal.h"
 #include "pool/pool_core.h"
 #include "pool/request.h"
+#include "py/post.h"
 
 /*
  * The garbage collector need not know of a request that holds nothing which
@@ -52,7 +53,7 @@ void request_drop_call(RequestObject *r)
     }
 }
 
-static void set_finished(RequestObject *r)
+void request_set_finished(RequestObject *r)
 {
     Py_BEGIN_CRITICAL_SECTION(r);
     atomic_store_explicit(&r->base.work.state, WORK_FINISHED,
@@ -61,7 +62,7 @@ static void set_finished(RequestObject *r)
     Py_END_CRITICAL_SECTION();
 }
 
-static void set_raised(RequestObject *r)
+void request_set_raised(RequestObject *r)
 {
     r->outcome = take_exception();
     r->base.work.raised = true;
@@ -93,12 +94,12 @@ static void call(RequestObject *r)
     size_t nargsf = (size_t)(Py_SIZE(r) - nkw) | PY_VECTORCALL_ARGUMENTS_OFFSET;
 
     if (r->context && PyContext_Enter(r->context) < 0) {
-        set_raised(r);
+        request_set_raised(r);
         return;
     }
     r->outcome = PyObject_Vectorcall(r->fn, r->args, nargsf, r->kwnames);
     if (!r->outcome) {
-        set_raised(r);
+        request_set_raised(r);
     }
     if (r->context && PyContext_Exit(r->context) < 0) {
         /* The call has left another. */
@@ -125,7 +126,7 @@ static void request_run(struct work *w, struct call_times *times)
     trace_emit_at(&r->pool->state->trace, TRACE_THREAD_POOL_START, r, 0,
                   begin_ns);
     if (unwanted < 0) {
-        set_raised(r);
+        request_set_raised(r);
     } else {
         call(r);
     }
@@ -134,7 +135,7 @@ static void request_run(struct work *w, struct call_times *times)
     request_drop_call(r);
     trace_emit_at(&r->pool->state->trace, TRACE_THREAD_POOL_COMPLETE, r, 0,
                   begin_ns + times->run_ns);
-    set_finished(r);
+    request_set_finished(r);
 }
 
 void request_deliver(RequestObject *r)
@@ -143,12 +144,14 @@ void request_deliver(RequestObject *r)
 
     Py_INCREF(r);
     aio_core_enter(core);
-    aio_core_post(core, &r->base.work.link);
+    post_to_owner(core, &r->base.work.link);
     aio_core_leave(core);
     aio_core_drop_undelivered(core);
     aio_core_unref(core);
     /* After the post: this can run code that waits for it. */
+    Py_BEGIN_CRITICAL_SECTION(r);
     request_drop_call(r);
+    Py_END_CRITICAL_SECTION();
     Py_DECREF(r);
 }
 
@@ -167,12 +170,12 @@ static void request_fail(struct work *w)
 
     PyErr_SetString(PyExc_RuntimeError,
                     "no thread could be started for this request");
-    set_raised(r);
-    set_finished(r);
+    request_set_raised(r);
+    request_set_finished(r);
     request_deliver(r);
 }
 
-static struct call_place *request_place(const struct work *w)
+struct call_place *request_place(const struct work *w)
 {
     return request_of(w)->place;
 }
@@ -219,8 +222,7 @@ int request_call_callback(RequestObject *r, PyObject *callback)
     return 0;
 }
 
-/* It is done, and its callbacks run. */
-static int request_dispatch(struct work *w, bool *progress)
+int request_dispatch(struct work *w, bool *progress)
 {
     RequestObject *r = request_of(w);
     PyObject *callback;
@@ -262,6 +264,32 @@ static const struct work_ops request_ops = {
     .at_close = true,
 };
 
+RequestObject *request_alloc(struct pool_core *pool, const struct work_ops *ops,
+                             PyObject *fn, uintptr_t key, Py_ssize_t n)
+{
+    RequestObject *r = PyObject_GC_NewVar(RequestObject,
+                                          pool->state->request_type, n);
+
+    if (!r) {
+        return NULL;
+    }
+    work_init(&r->base.work, ops);
+    r->pool = pool_core_ref(pool);
+    r->place = call_table_place(&pool->core->calls, key);
+    r->submit_ns = clock_now_ns();
+    r->fn = Py_NewRef(fn);
+    r->kwnames = r->context = r->future = r->outcome = NULL;
+    r->took_ns = -1;
+    r->weakrefs = NULL;
+    r->callback = NULL;
+    r->further = NULL;
+    r->scratch = NULL;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        r->args[i] = NULL;
+    }
+    return r;
+}
+
 RequestObject *request_new(struct pool_core *pool, PyObject *future,
                            PyObject *fn, PyObject *const *args,
                            Py_ssize_t nargs, PyObject *kwnames)
@@ -277,7 +305,7 @@ RequestObject *request_new(struct pool_core *pool, PyObject *future,
             return NULL;
         }
     }
-    r = PyObject_GC_NewVar(RequestObject, pool->state->request_type, n);
+    r = request_alloc(pool, &request_ops, fn, callable_key(pool->state, fn), n);
     if (!r) {
         Py_XDECREF(context);
         return NULL;
@@ -285,21 +313,9 @@ RequestObject *request_new(struct pool_core *pool, PyObject *future,
     if (context) {
         PyObject_GC_UnTrack(context);
     }
-    work_init(&r->base.work, &request_ops);
-    r->pool = pool_core_ref(pool);
-    r->place = call_table_place(&pool->core->calls,
-                                callable_key(pool->state, fn));
-    r->submit_ns = clock_now_ns();
-    r->fn = Py_NewRef(fn);
     r->kwnames = Py_XNewRef(kwnames);
     r->context = context;
     r->future = Py_XNewRef(future);
-    r->outcome = NULL;
-    r->took_ns = -1;
-    r->weakrefs = NULL;
-    r->callback = NULL;
-    r->further = NULL;
-    r->scratch = NULL;
     for (Py_ssize_t i = 0; i < n; i++) {
         r->args[i] = Py_NewRef(args[i]);
     }

@@ -22,7 +22,8 @@ typedef struct {
     int64_t submit_ns;
     /* Immutable after the push. */
     struct call_place *place; /* of what it calls */
-    /* The worker's until it finishes; NULL from then on. */
+    /* The worker's until it finishes; NULL from then on.  Of a wrapped future: that,
+     * and of the critical section. */
     PyObject *fn;
     PyObject *kwnames; /* tuple, or NULL */
     PyObject *context; /* contextvars; until the owner has it; NULL: none */
@@ -62,6 +63,13 @@ static inline bool request_is_done(RequestObject *r)
 }
 
 /*
+ * Any thread, GIL held.  One for fn, which is known by key, with room for n arguments,
+ * that will be NULL; nor has it a context.  NULL with an exception.
+ */
+RequestObject *request_alloc(struct pool_core *pool, const struct work_ops *ops,
+                             PyObject *fn, uintptr_t key, Py_ssize_t n);
+
+/*
  * Any thread, GIL held.  nargs positional arguments and then a value for each
  * name in kwnames (NULL: none).  Runs in a copy of the caller's context, or, for a
  * future, in that of the thread itself, as asyncio's calls do.
@@ -69,6 +77,16 @@ static inline bool request_is_done(RequestObject *r)
 RequestObject *request_new(struct pool_core *pool, PyObject *future,
                            PyObject *fn, PyObject *const *args,
                            Py_ssize_t nargs, PyObject *kwnames);
+
+/* Worker, or who else makes the call.  The exception that is set is its outcome. */
+void request_set_raised(RequestObject *r);
+/* The same: the outcome is set. */
+void request_set_finished(RequestObject *r);
+
+/* Owner, off every list: the op dispatch.  It is done, and its callbacks run. */
+int request_dispatch(struct work *w, bool *progress);
+/* The op place. */
+struct call_place *request_place(const struct work *w);
 
 /* Critical section.  It is in no queue any more, and will not run. */
 void request_set_cancelled(RequestObject *r);

@@ -7,6 +7,7 @@
 #include "context/context.h"
 #include "pool/pool_core.h"
 #include "pool/request_doc.h"
+#include "pool/wrap.h"
 
 #include <structmember.h>
 
@@ -132,11 +133,22 @@ static PyObject *request_done(RequestObject *r, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(request_is_done(r));
 }
 
-static PyObject *request_running(RequestObject *r, PyObject *Py_UNUSED(ignored))
+/* 1 or 0, -1 with an exception. */
+static int is_running(RequestObject *r)
 {
     enum work_state state = request_state(r);
 
-    return PyBool_FromLong(state == WORK_RUNNING || state == WORK_FINISHED);
+    if (state == WORK_PENDING && request_is_wrapped(r)) {
+        return wrapped_running(r);
+    }
+    return state == WORK_RUNNING || state == WORK_FINISHED;
+}
+
+static PyObject *request_running(RequestObject *r, PyObject *Py_UNUSED(ignored))
+{
+    int running = is_running(r);
+
+    return running < 0 ? NULL : PyBool_FromLong(running);
 }
 
 static PyObject *request_cancelled(RequestObject *r,
@@ -149,6 +161,11 @@ static PyObject *request_cancel(RequestObject *r, PyObject *Py_UNUSED(ignored))
 {
     bool cancelled, mine;
 
+    if (request_is_wrapped(r)) {
+        int ret = wrapped_cancel(r);
+
+        return ret < 0 ? NULL : PyBool_FromLong(ret);
+    }
     Py_BEGIN_CRITICAL_SECTION(r);
     cancelled = request_is_cancelled(r);
     mine = !cancelled && !pool_is_forked(r->pool) &&
@@ -235,28 +252,22 @@ static PyObject *request_add_done_callback(RequestObject *r, PyObject *arg)
     return none_or_null(ret);
 }
 
-static const char *state_name(RequestObject *r)
-{
-    if (request_is_cancelled(r)) {
-        return "cancelled";
-    }
-    switch (request_state(r)) {
-    case WORK_PENDING:
-        return "pending";
-    case WORK_RUNNING:
-    case WORK_FINISHED:
-        return "running";
-    default:
-        return r->base.work.raised ? "raised" : "returned";
-    }
-}
-
 static PyObject *request_repr(RequestObject *r)
 {
-    if (!request_is_done(r) || request_is_cancelled(r)) {
-        return PyUnicode_FromFormat("<Request at %p %s>", r, state_name(r));
+    bool done = request_is_done(r);
+    int running = is_running(r);
+
+    if (running < 0) {
+        return NULL;
     }
-    return PyUnicode_FromFormat("<Request at %p %s %s>", r, state_name(r),
+    if (!done || request_is_cancelled(r)) {
+        return PyUnicode_FromFormat("<Request at %p %s>", r,
+                                    done      ? "cancelled"
+                                    : running ? "running"
+                                              : "pending");
+    }
+    return PyUnicode_FromFormat("<Request at %p %s %s>", r,
+                                r->base.work.raised ? "raised" : "returned",
                                 Py_TYPE(r->outcome)->tp_name);
 }
 

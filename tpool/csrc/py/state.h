@@ -29,6 +29,8 @@ struct posters_ops {
     void (*close)(struct module_state *state, struct aio_core *core);
     void (*set_params)(struct module_state *state, struct aio_core *core,
                        const struct poll_params *params);
+    /* It is gone: nobody will hear how calls end that others make for it. */
+    void (*gone)(struct module_state *state, struct aio_core *core);
 };
 
 /* The types of the module: NAME_type is made of NAME_spec. */
@@ -40,7 +42,10 @@ STATE_TYPES(SPEC)
 #undef SPEC
 
 /* Names that are looked up often, interned: str_NAME. */
-#define STATE_NAMES(X) X(func) X(args) X(cancelled) X(decimal) X(copy)
+#define STATE_NAMES(X)                                                         \
+    X(func)                                                                    \
+    X(args) X(cancelled) X(decimal) X(copy) X(cancel) X(running) X(result)     \
+        X(add_done_callback)
 
 struct module_state {
     /* Immutable after init. */
@@ -154,6 +159,9 @@ int py_callable_init(PyObject *module);
 
 /* Adds the functions for all pools.  Returns 0, or -1 with an exception. */
 int py_pools_init(PyObject *module);
+
+/* Adds the function for futures.  Returns 0, or -1 with an exception. */
+int py_wrap_init(PyObject *module);
 
 /* Adds the functions for tracing.  Returns 0, or -1 with an exception. */
 int py_trace_init(PyObject *module);
