@@ -19,6 +19,7 @@ NEEDS = {
     "gevent_loop": ("gevent", []),
     "glib_loop": ("gi", []),
     "qt_loop": ("PySide6", []),
+    "scale": ("concurrent", ["threads"]),
     "trio_loop": ("trio", []),
 }
 
@@ -52,6 +53,15 @@ def test_example_prints_its_result(name):
 def test_anyio_example_runs_on_trio():
     need("anyio", "trio")
     run("anyio_loop", "trio")
+
+
+def test_scale_example_runs_on_processes():
+    run("scale", "processes")
+
+
+def test_scale_example_runs_on_a_cluster():
+    need("distributed")
+    run("scale", "cluster")
 
 
 def test_trio_gets_every_result_beside_its_own_timers():

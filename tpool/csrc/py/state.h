@@ -42,10 +42,11 @@ STATE_TYPES(SPEC)
 #undef SPEC
 
 /* Names that are looked up often, interned: str_NAME. */
-#define STATE_NAMES(X)                                                         \
-    X(func)                                                                    \
-    X(args) X(cancelled) X(decimal) X(copy) X(cancel) X(running) X(result)     \
-        X(add_done_callback)
+/* clang-format off */
+#define STATE_NAMES(X) \
+    X(func) X(args) X(cancelled) X(decimal) X(copy) \
+    X(cancel) X(running) X(result) X(add_done_callback)
+/* clang-format on */
 
 struct module_state {
     /* Immutable after init. */
