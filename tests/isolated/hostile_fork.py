@@ -107,6 +107,7 @@ def child_has_no_part_in_wrapped_futures():
 
     def child():
         running.set_result("the child's")
+        assert not requests[1].running()  # nor on its way to the owner
         assert not requests[0].cancel()
         assert not any(request.done() for request in requests)
         refused(ctx.wrap_future, future)
