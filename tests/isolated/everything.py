@@ -15,6 +15,7 @@ from tpool.loop.loop_pool import LoopPool
 NOT_NOW = (
     RuntimeError,  # closed, shut down, another thread's; PoolFull
     concurrent.futures.CancelledError,
+    concurrent.futures.InvalidStateError,
     TimeoutError,
     OSError,  # an fd that another thread has closed
 )
@@ -32,6 +33,7 @@ class Shared:
         self.notifiers = deque(maxlen=6)
         self.loops = deque(maxlen=4)
         self.futures = deque(maxlen=16)
+        self.calls = deque(maxlen=16)  # of other executors
         self.iothreads = deque(maxlen=2)
         self.outcomes = 0  # callbacks called; how many is nobody's business
 

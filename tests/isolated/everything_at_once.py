@@ -21,6 +21,7 @@ memory mapping": setarch -R before it.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import gc
 import os
@@ -198,6 +199,15 @@ class Actor(threading.Thread):
         pool, (fn, args) = self.any(shared.pools), self.call()
         argtuples = [args] * self.random.randrange(12)
         shared.submitted(pool, pool.submit_many(fn, argtuples))
+
+    def wrap(self):
+        shared.calls.append(concurrent.futures.Future())
+        ctx = self.any(shared.contexts)
+        shared.requests.append(ctx.wrap_future(self.any(shared.calls)))
+
+    def end_a_call_of_others(self):
+        call = self.any(shared.calls)
+        call.set_result(1) if self.random.random() < 0.7 else call.cancel()
 
     def map(self):
         pool = self.any(shared.pools)

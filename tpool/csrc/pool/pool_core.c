@@ -53,8 +53,8 @@ void pool_core_unref(struct pool_core *pool)
     pthread_mutex_destroy(&pool->room_lock);
     aio_core_unref(pool->core);
     Py_DECREF(pool->context_ref);
-    Py_DECREF(pool->spawn);
-    Py_DECREF(pool->name_prefix);
+    Py_XDECREF(pool->spawn);
+    Py_XDECREF(pool->name_prefix);
     free(pool);
 }
 
@@ -96,10 +96,13 @@ struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
     pool->forks = atomic_load_explicit(&pool->state->forks,
                                        memory_order_relaxed);
     pool->context_ref = context_ref;
-    pool->spawn = Py_NewRef(spawn);
-    pool->name_prefix = Py_NewRef(name_prefix);
+    pool->spawn = Py_XNewRef(spawn);
+    pool->name_prefix = Py_XNewRef(name_prefix);
     pool->max_pending = max_pending;
     pool->block_signals = block_signals;
+    if (pool_wraps(pool)) {
+        request_queue_set_limits(&pool->queue, 0, 0);
+    }
     list(pool);
     return pool;
 }

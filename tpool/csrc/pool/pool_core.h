@@ -23,12 +23,11 @@ struct pool_core {
     _Alignas(CACHE_LINE) struct aio_core *core;
     struct module_state *state; /* alive while any of its types is */
     PyObject *context_ref;      /* a weak reference to the AioContext */
-    PyObject *spawn;            /* spawn(worker) starts a thread on it */
-    PyObject *name_prefix;
+    PyObject *spawn; /* spawn(worker) starts a thread on it; NULL: none does */
+    PyObject *name_prefix; /* NULL: the same */
     uint32_t max_pending;
     bool block_signals; /* in the workers */
-    bool wraps;     /* futures: other executors make its calls, see wrap.h */
-    uint32_t forks; /* of the module, when it was made */
+    uint32_t forks;     /* of the module, when it was made */
     /* Any thread.  Why nothing can be submitted any more, or NULL. */
     _Atomic(const char *) down;
     /* Protected by the module's pools_lock. */
@@ -51,7 +50,13 @@ static inline bool pool_is_forked(struct pool_core *pool)
            pool->forks;
 }
 
-/* GIL held.  NULL with an exception. */
+/* Whether it has no workers: its calls are other executors', see wrap.h. */
+static inline bool pool_wraps(const struct pool_core *pool)
+{
+    return !pool->spawn;
+}
+
+/* GIL held.  spawn and name_prefix NULL: one that wraps.  NULL with an exception. */
 struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
                                 PyObject *name_prefix, int64_t idle_timeout_ns,
                                 uint32_t max_pending, bool block_signals);

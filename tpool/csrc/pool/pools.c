@@ -75,7 +75,7 @@ static void gone(struct module_state *state, struct aio_core *core)
     struct pool_core *pool = NULL;
 
     while ((pool = next_pool(state, core, pool))) {
-        if (pool->wraps) {
+        if (pool_wraps(pool)) {
             pool_close(pool, POOL_SHUTDOWN, true);
         }
     }
@@ -87,15 +87,9 @@ struct pool_core *pools_wrapping(AioContextObject *c)
 
     do {
         pool = next_pool(c->state, c->aio.core, pool);
-    } while (pool && !pool->wraps);
-    if (!pool) {
-        pool = pool_core_new(c, Py_None, Py_None, -1, QUEUE_UNBOUNDED, false);
-        if (pool) {
-            request_queue_set_limits(&pool->queue, 0, 0);
-            pool->wraps = true;
-        }
-    }
-    return pool;
+    } while (pool && !pool_wraps(pool));
+    return pool ? pool
+                : pool_core_new(c, NULL, NULL, -1, QUEUE_UNBOUNDED, false);
 }
 
 static void set_params_of(struct module_state *state, struct aio_core *core,
