@@ -46,6 +46,9 @@ class AioStats:
         polled_event_ns: Of an event loop: what an event of an fd costs, likewise, when
             it is polled for while no call is in flight.
         blocked_event_ns: The same when nobody polls for it.
+        worked_ns: Nanoseconds since it was made in which it did not wait in poll(),
+            the wait that it is in counted up to now: callbacks, and whatever else
+            the owner does, a foreign loop's waits included.
     """
 
     turns: int
@@ -71,6 +74,7 @@ class AioStats:
     serial_call_ns: int
     polled_event_ns: int
     blocked_event_ns: int
+    worked_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,9 @@ class PoolStats:
         run_ns: Nanoseconds that all calls together took.
         poll_ns: Polling time of a worker now, nanoseconds.
         wake_ns: What it costs to wake a worker, nanoseconds, a moving average.
+        wait_counts: How many of the completed have waited for how long: up to 1
+            microsecond, longer and up to 2, to 4, and so on; last, all above 2**22.
+        run_counts: The same of how long the calls took.
     """
 
     threads: int
@@ -126,3 +133,5 @@ class PoolStats:
     run_ns: int
     poll_ns: int
     wake_ns: int
+    wait_counts: tuple[int, ...]
+    run_counts: tuple[int, ...]

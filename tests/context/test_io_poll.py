@@ -186,3 +186,23 @@ def test_wait_that_io_poll_ends_is_no_spurious_wake_up(ctx, sources):
         pytest.skip("nobody polls where one CPU is usable")
     assert after.polls_hit == before.polls_hit + 1
     assert after.spurious_wakeups == before.spurious_wakeups
+
+
+def test_a_wait_inside_of_a_wait_leaves_the_time_worked_right(ctx, sources):
+    first, _ = sources
+    timers = []
+
+    def poll_again():
+        first.says = lambda: False
+        timers.append(timer := ctx.new_timer(int))
+        timer.mod_ns(time.monotonic_ns() + 1_000_000)
+        while timer.pending:
+            ctx.poll()
+        return True
+
+    first.says = poll_again
+    began, before = time.monotonic_ns(), ctx.stats().worked_ns
+    ctx.poll()
+    worked_ns = ctx.stats().worked_ns - before
+    assert timers
+    assert 0 <= worked_ns <= time.monotonic_ns() - began

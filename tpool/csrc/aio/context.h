@@ -121,6 +121,47 @@ struct aio_context {
     struct sleep_costs sleep;
     /* The owner writes, any thread reads. */
     struct aio_stats stats;
+    /*
+     * How long it has waited, ns, twice.  While it waits: less twice the time when that
+     * began, and one more.  So one word tells the wait that it is in, too.
+     */
+    counter64 wait_word;
+    int64_t made_ns; /* immutable after init */
 };
+
+/* Owner, at the begin of a wait; false: it is in one already. */
+static inline bool aio_begin_to_wait(struct aio_context *c, int64_t now_ns)
+{
+    uint64_t word = counter_get(&c->wait_word);
+
+    if (word & 1) {
+        return false;
+    }
+    counter_set(&c->wait_word, word - 2 * (uint64_t)now_ns + 1);
+    return true;
+}
+
+/* Owner, at its end. */
+static inline void aio_end_to_wait(struct aio_context *c, int64_t now_ns)
+{
+    counter_set(&c->wait_word,
+                counter_get(&c->wait_word) + 2 * (uint64_t)now_ns - 1);
+}
+
+/* Any thread.  Of the time since it was made, that in which it did not wait. */
+static inline uint64_t aio_worked_ns(const struct aio_context *c)
+{
+    uint64_t word;
+    int64_t now_ns;
+
+    do { /* or a wait that began or ended meanwhile would be told wrong */
+        word = counter_get(&c->wait_word);
+        now_ns = clock_now_ns();
+    } while (word != counter_get(&c->wait_word));
+    if (word & 1) {
+        word += 2 * (uint64_t)now_ns - 1;
+    }
+    return (uint64_t)(now_ns - c->made_ns) - word / 2;
+}
 
 #endif

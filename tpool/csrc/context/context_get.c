@@ -19,6 +19,7 @@ PyObject *context_stats(AioContextObject *c, PyObject *Py_UNUSED(ignored))
         AIO_COUNTERS(ITEM){"notifier_writes", writes},
         {"notifier_writes_saved",
          dispatched > writes ? dispatched - writes : 0},
+        {"worked_ns", aio_worked_ns(&c->aio)},
         {NULL, 0},
     });
 #undef ITEM

@@ -92,7 +92,7 @@ static PyObject *context_make(PyTypeObject *type,
     c->aio.fds.lost = handlers_lost;
     sleep_costs_init(&c->aio.sleep);
     cpu_parting_init(&c->aio.parting);
-    c->aio.cpus_ns = clock_now_ns();
+    c->aio.cpus_ns = c->aio.made_ns = clock_now_ns();
     fds_init(&c->fds);
     aio_source_add(&c->aio, &c->fds);
     calls_init(&c->calls, &c->aio);

@@ -197,13 +197,14 @@ static PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))
 {
     struct pool_core *pool = self->pool;
     struct queue_stats s;
+    PyObject *stats;
 
     if (pool_check_here(pool) < 0) {
         return NULL;
     }
     get_stats(pool, &s);
 #define ITEM(name) {#name, s.name},
-    return stats_dict((struct stat_item[]){
+    stats = stats_dict((struct stat_item[]){
         QUEUE_COUNTERS(ITEM){"cancelled", counter_get(&pool->cancelled)},
         {"spawn_failures", counter_get(&pool->spawn_failures)},
         {"wakeups_saved",
@@ -211,6 +212,10 @@ static PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))
         {NULL, 0},
     });
 #undef ITEM
+    stats = stats_add_counts(stats, "wait_counts", s.waits.counts,
+                             HISTOGRAM_BUCKETS);
+    return stats_add_counts(stats, "run_counts", s.runs.counts,
+                            HISTOGRAM_BUCKETS);
 }
 
 static PyObject *pool_get_down(PoolObject *self, void *Py_UNUSED(closure))

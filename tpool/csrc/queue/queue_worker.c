@@ -351,6 +351,8 @@ static void count_call(struct request_queue *q, struct queue_worker *w,
     q->stats.completed++;
     q->stats.wait_ns += (uint64_t)times->wait_ns;
     q->stats.run_ns += (uint64_t)times->run_ns;
+    histogram_add(&q->stats.waits, times->wait_ns);
+    histogram_add(&q->stats.runs, times->run_ns);
 }
 
 struct work *request_queue_end_call(struct request_queue *q,

@@ -42,6 +42,7 @@
 
 #include "base/cpu.h"
 #include "base/parker.h"
+#include "queue/histogram.h"
 #include "queue/work.h"
 #include "tune/poll_window.h"
 #include <pthread.h>
@@ -111,6 +112,8 @@ struct queue_stats {
 #define QUEUE_COUNTER(name) uint64_t name;
     QUEUE_COUNTERS(QUEUE_COUNTER)
 #undef QUEUE_COUNTER
+    /* Of those completed. */
+    struct histogram waits, runs;
 };
 
 struct request_queue {

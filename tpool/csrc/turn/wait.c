@@ -164,12 +164,16 @@ static int nap(struct aio_context *c, struct aio_wait *w)
 int wait_for_work(struct aio_context *c, struct aio_wait *w, int64_t timeout_ns)
 {
     int hit = wait_begin(c, w, timeout_ns);
+    bool outer = aio_begin_to_wait(c, w->start_ns);
 
     if (hit == 0) {
         hit = naps(w) ? nap(c, w) : poll_phase_run(c, w);
     }
     if (hit == 0) {
         hit = block(c, w);
+    }
+    if (outer) {
+        aio_end_to_wait(c, w->end_ns);
     }
     if (hit >= 0) {
         poll_phase_learn(c, w);
