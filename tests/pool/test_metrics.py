@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import urllib.request
 import weakref
 
@@ -18,11 +17,7 @@ pytestmark = pytest.mark.timeout(60)
 
 @pytest.fixture(scope="module")
 def prometheus():
-    if importlib.util.find_spec("prometheus_client") is None:
-        pytest.skip("prometheus_client is not installed: pip install '.[prometheus]'")
-    import prometheus_client
-
-    return prometheus_client
+    return pytest.importorskip("prometheus_client")
 
 
 @pytest.fixture(scope="module")
@@ -150,9 +145,7 @@ def test_sources_may_be_weak(prometheus):
 
 
 def test_open_telemetry_reads_the_same_without_the_buckets(ctx, pool):
-    if importlib.util.find_spec("opentelemetry.sdk") is None:
-        pytest.skip("opentelemetry-sdk is not installed")
-    from opentelemetry.sdk.metrics import MeterProvider
+    MeterProvider = pytest.importorskip("opentelemetry.sdk.metrics").MeterProvider
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
     for _ in range(20):
