@@ -9,9 +9,10 @@
 
 PyDoc_STRVAR(
     request_doc,
-    "One call handed to a ThreadPool; see ThreadPool.submit().\n"
+    "One call handed to a ThreadPool, or to another executor; see\n"
+    "ThreadPool.submit() and AioContext.wrap_future().\n"
     "\n"
-    "It is done once the owner of the pool's AioContext has dispatched it. Its\n"
+    "It is done once the owner of its AioContext has dispatched it. Its\n"
     "methods are those of a concurrent.futures.Future, which it is not: wait()\n"
     "and as_completed() do not know it.\n"
     "\n"
@@ -65,15 +66,16 @@ PyDoc_STRVAR(cancelled_doc, "cancelled($self, /)\n--\n\n"
                             "\n"
                             "Context: Any thread.");
 
-PyDoc_STRVAR(cancel_doc,
-             "cancel($self, /)\n--\n\n"
-             "Take it out of the queue; its callbacks run in the owner's next\n"
-             "turn.\n"
-             "\n"
-             "Returns:\n"
-             "    Whether it is cancelled: false once it was started.\n"
-             "\n"
-             "Context: Any thread.");
+PyDoc_STRVAR(
+    cancel_doc,
+    "cancel($self, /)\n--\n\n"
+    "Take it out of the queue, or cancel the future that it wraps; its\n"
+    "callbacks run in the owner's next turn.\n"
+    "\n"
+    "Returns:\n"
+    "    Whether it is cancelled: false once it was started.\n"
+    "\n"
+    "Context: Any thread.");
 
 PyDoc_STRVAR(
     add_done_callback_doc,
