@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, Meter, Observation
     from prometheus_client import Metric
 
-    Stats: TypeAlias = AioStats | PoolStats
-
 __all__ = ["PrometheusCollector", "Source", "make_instruments"]
+
+_Stats: TypeAlias = AioStats | PoolStats
 
 _S = 1e-9  # of a nanosecond
 
@@ -42,7 +42,7 @@ _S = 1e-9  # of a nanosecond
 class _Counts(Protocol):
     """A context, a pool, or an executor."""
 
-    def stats(self) -> Stats:
+    def stats(self) -> _Stats:
         """Any thread; RuntimeError: it is closed."""
 
 
@@ -62,7 +62,7 @@ class _Family(NamedTuple):
     name: str
     unit: str
     text: str
-    of: type[Stats]
+    of: type[_Stats]
     read: Callable[..., dict[str, float]]  # by state; "": it has none
     grows: bool = True
     buckets: str = ""  # the field that has the counts of a histogram
@@ -140,13 +140,13 @@ def _states(polled_ns: int, blocked_ns: int, working_ns: int) -> dict[str, float
     }
 
 
-def _snapshots(sources: Mapping[str, Source]) -> Iterator[tuple[str, Stats]]:
+def _snapshots(sources: Mapping[str, Source]) -> Iterator[tuple[str, _Stats]]:
     """Read them; what is closed is left out."""
     for name, source in list(sources.items()):
         for part in [""] if hasattr(source, "stats") else ["ctx", "pool"]:
             try:
                 counted: Any = getattr(source, part) if part else source
-                stats: Stats = counted.stats()
+                stats: _Stats = counted.stats()
             except RuntimeError:
                 continue
             yield name, stats
@@ -176,7 +176,7 @@ class PrometheusCollector:
             yield _metric(family, snapshots)
 
 
-def _metric(family: _Family, snapshots: list[tuple[str, Stats]]) -> Metric:
+def _metric(family: _Family, snapshots: list[tuple[str, _Stats]]) -> Metric:
     from prometheus_client import Metric
 
     kind = "histogram" if family.buckets else "counter" if family.grows else "gauge"
@@ -198,8 +198,8 @@ def _metric(family: _Family, snapshots: list[tuple[str, Stats]]) -> Metric:
 
 
 def _samples(
-    family: _Family, snapshots: Iterable[tuple[str, Stats]]
-) -> Iterator[tuple[dict[str, str], float, Stats]]:
+    family: _Family, snapshots: Iterable[tuple[str, _Stats]]
+) -> Iterator[tuple[dict[str, str], float, _Stats]]:
     for name, stats in snapshots:
         if isinstance(stats, family.of):
             for state, value in family.read(stats).items():
