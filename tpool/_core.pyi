@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
+import asyncio
 import concurrent.futures
+import contextvars
 from collections.abc import Callable, Generator, Iterable
 from types import GenericAlias
 from typing import (
@@ -218,3 +220,25 @@ class ThreadPool:
     def _close(self, why: int, cancel: bool, /) -> bool: ...
     def _outstanding(self) -> int: ...
     def _stats(self) -> dict[str, Any]: ...
+
+@final
+class LoopOps:
+    def __new__(
+        cls,
+        handle: type[asyncio.Handle],
+        timer_handle: type[asyncio.TimerHandle],
+        get_running_loop: Callable[[], asyncio.AbstractEventLoop | None],
+        settle: Callable[[Request[Any], asyncio.Future[Any]], None],
+        /,
+    ) -> Self: ...
+    # The first two not where there is no GIL; see loop_ops.h.
+    def make_handle(
+        self,
+        callback: Callable[..., object],
+        args: tuple[object, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context | None,
+        /,
+    ) -> asyncio.Handle: ...
+    def run_handle(self, handle: asyncio.Handle, /) -> bool: ...
+    def settle(self, request: Request[_T], future: asyncio.Future[_T], /) -> None: ...

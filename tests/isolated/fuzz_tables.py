@@ -62,7 +62,7 @@ SIGNATURES = {
         "call_soon_threadsafe": "cv", "call_later": "sc", "add_reader": "fc",
         "remove_reader": "f", "set_default_executor": "P", "stop": "", "_new_pool": "",
         "run_until_complete": "O", "_run_once": "", "time": "", "is_closed": "",
-        "create_future": "", "set_debug": "b",
+        "create_future": "", "set_debug": "b", "_set_lean": "v",
     },
     "Workers": {
         "add": "W", "discard": "W", "cpu_ns": "", "join": "", "_after_fork": "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import contextvars
 import os
 import signal
@@ -249,3 +250,31 @@ def test_sockets_and_timers_are_served_beside_a_flood_of_completions(run):
         await asyncio.gather(*floods)
 
     run(main())
+
+
+def test_result_that_comes_while_the_loop_does_not_run_waits_for_it():
+    futures = []
+    with contextlib.closing(tpool.EventLoop()) as loop:
+        loop.call_soon(lambda: futures.append(loop.run_in_executor(None, int)))
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        while loop.pool._outstanding():
+            loop.ctx.poll()
+        assert not futures[0].done()
+        assert loop.run_until_complete(futures[0]) == 0
+
+
+def test_call_that_the_pool_cancels_is_cancelled_for_who_waits():
+    async def main():
+        loop = asyncio.get_running_loop()
+        go_on = threading.Event()
+        # One more than the pool may have threads.
+        calls = [loop.run_in_executor(None, go_on.wait, DEADLINE_S) for _ in range(33)]
+        loop.pool.shutdown(wait=False, cancel_futures=True)
+        with pytest.raises(asyncio.CancelledError):
+            await calls[-1]
+        go_on.set()
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(end) for end in ends} <= {bool, asyncio.CancelledError}
+
+    tpool.run(main())

@@ -8,7 +8,8 @@ import asyncio.events
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tpool.loop.executor import submit_is_wrapped
-from tpool.loop.futures import future_of_call, settle
+from tpool.loop.futures import future_of_call
+from tpool.loop.lean_loop import LeanEventLoop, settle
 from tpool.loop.loop_pool import LoopPool
 from tpool.loop.selector import AioSelector
 
@@ -29,7 +30,7 @@ _ThreadSafeHandle = getattr(asyncio.events, "_ThreadSafeHandle", asyncio.Handle)
 _T = TypeVar("_T")
 
 
-class EventLoop(asyncio.SelectorEventLoop):
+class EventLoop(LeanEventLoop):
     """A SelectorEventLoop that polls completions before it blocks in epoll.
 
     run_in_executor(None, ...) and asyncio.to_thread() go through its pool, and
@@ -70,7 +71,6 @@ class EventLoop(asyncio.SelectorEventLoop):
             self._closed = True  # for __del__, whatever has been made
             raise
         selector.dispatch_later = self._dispatch_later
-        self._append = self._ready.append
 
     @property
     def ctx(self) -> AioContext:
@@ -120,6 +120,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         if self._selector is not None:  # asyncio's close() has it so
             self._selector.belong_to(thread_id)
         self._runs_in = thread_id
+        self._set_lean(thread_id)
 
     def run_in_executor(
         self,
@@ -189,7 +190,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         if handle._source_traceback:  # type: ignore[attr-defined]
             del handle._source_traceback[-1]  # type: ignore[attr-defined]
         try:
-            selector.post(self._append, handle)
+            selector.post(self._ready.append, handle)
         except RuntimeError:
             self._check_closed()  # type: ignore[attr-defined]  # by another thread
             raise

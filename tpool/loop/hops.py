@@ -7,8 +7,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from tpool.loop.event_loop import EventLoop
-from tpool.loop.futures import future_of, settle, settle_from_elsewhere, settle_here
+from tpool.loop.futures import future_of, settle_from_elsewhere, settle_here
 from tpool.loop.guest import pool_of, visit
+from tpool.loop.lean_loop import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

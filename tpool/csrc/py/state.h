@@ -34,19 +34,19 @@ struct posters_ops {
 };
 
 /* The types of the module: NAME_type is made of NAME_spec. */
-#define STATE_TYPES(X)                                                         \
-    X(context) X(notifier) X(bottom_half) X(timer) X(request) X(pool) X(worker)
+#define CONTEXT_TYPES(X) X(context) X(notifier) X(bottom_half) X(timer)
+#define POOL_TYPES(X)    X(request) X(pool) X(worker)
+#define STATE_TYPES(X)   CONTEXT_TYPES(X) POOL_TYPES(X) X(loop_ops)
 
 #define SPEC(name) extern PyType_Spec name##_spec;
 STATE_TYPES(SPEC)
 #undef SPEC
 
 /* Names that are looked up often, interned: str_NAME. */
-/* clang-format off */
-#define STATE_NAMES(X) \
-    X(func) X(args) X(cancelled) X(decimal) X(copy) \
-    X(cancel) X(running) X(result) X(add_done_callback)
-/* clang-format on */
+#define CALL_NAMES(X)   X(func) X(args) X(cancelled) X(decimal) X(copy)
+#define FUTURE_NAMES(X) X(cancel) X(running) X(result) X(add_done_callback)
+#define LOOP_NAMES(X)   X(get_loop) X(done) X(set_result)
+#define STATE_NAMES(X)  CALL_NAMES(X) FUTURE_NAMES(X) LOOP_NAMES(X)
 
 struct module_state {
     /* Immutable after init. */
