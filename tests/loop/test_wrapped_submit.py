@@ -102,7 +102,7 @@ BEFORE = (
     "plain = c.ThreadPoolExecutor.submit\n"
     "def submit(self, fn, /, *args):\n"
     "    return plain(self, contextvars.copy_context().run, fn, *args)\n"
-    "c.ThreadPoolExecutor.submit = submit\n"
+    "{wrap}"
     "import tpool\n"
     "span = contextvars.ContextVar('span', default=None)\n"
     "async def main():\n"
@@ -118,8 +118,19 @@ BEFORE = (
 )
 
 
-def test_wrapped_before_the_import_and_unwrapped_later():
-    assert run_code(BEFORE).stdout == "request\nTrue None\n"
+BY_FUNCTION = "c.ThreadPoolExecutor.submit = submit\n"
+BY_OBJECT = (
+    "from functools import partial\n"
+    "class Wrapper:\n"
+    "    def __get__(self, executor, kind=None):\n"
+    "        return self if executor is None else partial(submit, executor)\n"
+    "c.ThreadPoolExecutor.submit = Wrapper()\n"
+)
+
+
+@pytest.mark.parametrize("wrap", [BY_FUNCTION, BY_OBJECT])
+def test_wrapped_before_the_import_and_unwrapped_later(wrap):
+    assert run_code(BEFORE.format(wrap=wrap)).stdout == "request\nTrue None\n"
 
 
 def test_the_wrapper_s_own_future_is_waited_for(run, wrap):

@@ -7,7 +7,7 @@ import asyncio
 import asyncio.events
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tpool.loop.executor import submit_is_wrapped
+from tpool.loop.executor import CODE, FUTURES, SUBMIT, submit_is_wrapped
 from tpool.loop.futures import future_of_call
 from tpool.loop.lean_loop import LeanEventLoop, settle
 from tpool.loop.loop_pool import LoopPool
@@ -154,7 +154,9 @@ class EventLoop(LeanEventLoop):
             self._check_callback(func, "run_in_executor")  # type: ignore[attr-defined]
         if executor is None:
             self._check_default_executor()  # type: ignore[attr-defined]
-        if submit_is_wrapped():
+        submit: Any = FUTURES["ThreadPoolExecutor"].submit
+        is_known = submit is SUBMIT and submit.__code__ is CODE
+        if not is_known and submit_is_wrapped():
             return future_of_call(pool.executor.submit(func, *args), self)
         # Of no class of ours: asyncio has shorter ways for its own.
         future: asyncio.Future[_T] = self.create_future()

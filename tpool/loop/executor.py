@@ -22,23 +22,14 @@ if TYPE_CHECKING:
     from tpool._core import Request
     from tpool.thread_pool import ThreadPool
 
-__all__ = ["executor_on", "request_of", "submit_is_wrapped"]
-
-# What submit() is where nobody has wrapped it, once that was seen.
-_submit: Any = None
-_code: object = None
-
-
-def submit_is_wrapped() -> bool:
-    """Whether somebody has to hear of a call before it is made. Any thread."""
-    global _submit, _code
-    submit: Any = concurrent.futures.ThreadPoolExecutor.submit
-    if submit is _submit and _code is submit.__code__:
-        return False
-    if not _is_the_library_s(submit):
-        return True
-    _submit, _code = submit, submit.__code__
-    return False
+__all__ = [
+    "CODE",
+    "FUTURES",
+    "SUBMIT",
+    "executor_on",
+    "request_of",
+    "submit_is_wrapped",
+]
 
 
 def _is_the_library_s(submit: object) -> bool:
@@ -50,6 +41,23 @@ def _is_the_library_s(submit: object) -> bool:
         and submit.__globals__ is vars(concurrent.futures.thread)
         and "_adjust_thread_count" in submit.__code__.co_names
     )
+
+
+# Its attributes, which are slow where a module has a __getattr__().
+FUTURES = vars(concurrent.futures)
+# What submit() is where nobody has wrapped it, and its code; None where somebody had.
+SUBMIT: Any = concurrent.futures.ThreadPoolExecutor.submit
+if not _is_the_library_s(SUBMIT):
+    SUBMIT = None
+CODE: object = getattr(SUBMIT, "__code__", None)
+
+
+def submit_is_wrapped() -> bool:
+    """Whether somebody has to hear of a call before it is made. Any thread.
+
+    Not where it is SUBMIT, and its code CODE.
+    """
+    return not _is_the_library_s(concurrent.futures.ThreadPoolExecutor.submit)
 
 
 def executor_on(pool: ThreadPool) -> concurrent.futures.Executor:
