@@ -52,6 +52,10 @@ PROGRAMS = {
     "stress_request_queue": QUEUE,
     "stress_timer_heap": ("aio/timer_heap",),
     "stress_trace_ring": ("base/trace_ring",),
+    "stress_word_wait": (
+        *("queue/word_wait", "queue/word_pollers", "base/futex", "base/cpu"),
+        *TUNER,
+    ),
     "stress_turn": (
         *("turn/turn", "turn/foreign", "turn/wait", "turn/poll_phase"),
         *("turn/dispatch", "source/bare_notify", "source/calls"),
