@@ -217,11 +217,10 @@ void cpu_parting_done(struct cpu_parting *parting)
     parting->refused_max = REFUSED_MIN;
 }
 
-bool cpu_parting_is_due(struct cpu_parting *parting,
-                        const struct cpu_pair *pair)
+bool cpu_parting_is_due(struct cpu_parting *parting, bool pays)
 {
-    if (++parting->refused < parting->refused_max || cpu_pair_is_single(pair) ||
-        cpu_pair_blocks(pair) || parting->leave.others) {
+    if (++parting->refused < parting->refused_max || !pays ||
+        parting->leave.others) {
         return false;
     }
     parting->refused = 0;

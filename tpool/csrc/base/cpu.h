@@ -122,9 +122,11 @@ void cpu_parting_init(struct cpu_parting *parting);
 /* Owner.  A poll phase has found work: the two are on CPUs of their own. */
 void cpu_parting_done(struct cpu_parting *parting);
 
-/* Owner.  A poll phase cannot begin; whether it is time to move. */
-bool cpu_parting_is_due(struct cpu_parting *parting,
-                        const struct cpu_pair *pair);
+/*
+ * Owner.  A poll phase cannot begin; whether it is time to move, if that pays: there is
+ * another CPU, and something to poll for.
+ */
+bool cpu_parting_is_due(struct cpu_parting *parting, bool pays);
 
 /* Owner, GIL released.  Moves it to another CPU, if there is one: see cpu_leave. */
 void cpu_pair_part(struct cpu_pair *pair, struct cpu_parting *parting);

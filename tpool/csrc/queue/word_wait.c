@@ -3,10 +3,11 @@
  * See word_wait.h.
  */
 #include "queue/word_wait.h"
-#include "base/cpu.h"
 
 /* Looks of a busy wait between two looks at the clock. */
 #define SPINS_PER_CLOCK 16
+/* How long a signal may have to wait for the end of a poll phase. */
+#define SIGNALS_NS NS_PER_MS
 /*
  * Windows in a row until one that is long, over a fraction of the bound, is left out:
  * what a wake-up takes may have changed since the last.
@@ -23,6 +24,8 @@ void word_waits_init(struct word_waits *ws, struct word_pollers *p,
     poll_window_init(&ws->window, 0);
     ws->wake_ns = 0;
     ws->unmeasured = 0;
+    cpu_parting_init(&ws->parting);
+    atomic_init(&ws->setter, -1);
     atomic_init(&ws->woken_ns, 0);
     atomic_init(&ws->lag_ns, 0);
     futex_bed_init(&ws->bed);
@@ -69,6 +72,9 @@ void word_wait_begin(struct word_waits *ws, struct word_wait *w,
         return;
     }
     w->window_ns = next_window_ns(ws);
+    if (signals && w->window_ns > SIGNALS_NS) {
+        w->window_ns = SIGNALS_NS;
+    }
     if (!w->window_ns || !word_pollers_take(ws->pollers, w->begin_ns)) {
         end_busy(ws);
         return;
@@ -79,6 +85,12 @@ void word_wait_begin(struct word_waits *ws, struct word_wait *w,
         /* Who set it has not seen that it is taken. */
         word_pollers_give(ws->pollers);
     }
+}
+
+bool word_waits_are_shared(const struct word_waits *ws)
+{
+    return atomic_load_explicit(&ws->setter, memory_order_relaxed) ==
+           cpu_current();
 }
 
 static bool is_set(_Atomic uint32_t *word)
@@ -99,8 +111,8 @@ static bool poll_phase(struct word_waits *ws, struct word_wait *w)
             }
             cpu_relax();
         }
-        /* Who is to set it may have been put on this CPU. */
-    } while (cpu_yield(&ws->pollers->crowded_ns) && time_left_ns(end_ns));
+    } while (time_left_ns(end_ns) && (!word_waits_are_shared(ws) ||
+                                      cpu_yield(&ws->pollers->crowded_ns)));
     /* Nobody has given the place back: it is given here. */
     if (atomic_fetch_and_explicit(w->word, ~WORD_POLLS, memory_order_acquire) &
         WORD_SET) {
@@ -108,6 +120,22 @@ static bool poll_phase(struct word_waits *ws, struct word_wait *w)
     }
     word_pollers_give(ws->pollers);
     return false;
+}
+
+/*
+ * Busy, awake.  Setter and waiter on one CPU: a wake-up is cheap there, and polling in
+ * vain.  Where it would pay if they were on two, the waiter moves.
+ */
+static void part(struct word_waits *ws)
+{
+    if (!word_waits_are_shared(ws)) {
+        cpu_parting_done(&ws->parting);
+    } else if (cpu_parting_is_due(&ws->parting,
+                                  poll_history_window_ns(&ws->window.history,
+                                                         ws->params.max_ns,
+                                                         0) > 0)) {
+        cpu_leave(&ws->parting.leave, cpu_current());
+    }
 }
 
 /* Busy.  The wait has ended at end_ns, for a thread that was awake after lag_ns. */
@@ -139,6 +167,9 @@ static void learn_from_sleep(struct word_waits *ws, struct word_wait *w)
             ws->wake_ns = poll_tuner_wake_ns(ws->wake_ns, lag_ns);
             ws->unmeasured = 0;
         }
+        if (set) {
+            part(ws);
+        }
         learn(ws, w, now_ns - lag_ns, lag_ns);
         end_busy(ws);
     }
@@ -153,6 +184,7 @@ int word_wait(struct word_waits *ws, struct word_wait *w)
 
         w->polls = false;
         if (hit) {
+            part(ws);
             learn(ws, w, clock_now_ns(), 0);
         }
         end_busy(ws);
@@ -182,6 +214,7 @@ bool word_set(struct word_waits *ws, _Atomic uint32_t *word, uint32_t bits,
     uint32_t before;
 
     cpu_publish_lag(&ws->lag_ns, lag_ns);
+    cpu_publish(&ws->setter);
     /* S */
     before = atomic_fetch_or_explicit(word, bits | WORD_SET,
                                       memory_order_release);

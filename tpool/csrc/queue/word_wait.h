@@ -31,6 +31,7 @@
 #ifndef TPOOL_QUEUE_WORD_WAIT_H
 #define TPOOL_QUEUE_WORD_WAIT_H
 
+#include "base/cpu.h"
 #include "base/futex.h"
 #include "queue/word_pollers.h"
 #include "tune/poll_window.h"
@@ -51,9 +52,11 @@ struct word_waits {
     struct poll_window window;
     int64_t wake_ns;     /* what a wake-up costs, 0: none was seen */
     uint32_t unmeasured; /* long poll phases since the last was seen */
+    struct cpu_parting parting;
     /* Any thread, relaxed: figures.  When one was last woken, and its waker's lag. */
     _Atomic int64_t woken_ns;
     _Atomic int64_t lag_ns;
+    _Atomic int setter; /* the CPU of the last */
     struct futex_bed bed;
 };
 
@@ -83,6 +86,12 @@ void word_wait_begin(struct word_waits *ws, struct word_wait *w,
  * 0: the deadline has come; -EINTR: signals may have come, it is to be called again.
  */
 int word_wait(struct word_waits *ws, struct word_wait *w);
+
+/*
+ * The same thread, a hint: whether who set a word last was on the CPU that the caller
+ * is on.  Then it is to be let in, and not looked for.
+ */
+bool word_waits_are_shared(const struct word_waits *ws);
 
 /*
  * Any thread, once for each word: sets it, and bits of the user's with it.  Release:
