@@ -15,8 +15,8 @@ void word_pollers_init(struct word_pollers *p)
     atomic_init(&p->most, 0);
     atomic_init(&p->looked_ns, INT64_MIN / 2);
     atomic_init(&p->crowded_ns, 0);
-    atomic_init(&p->woken, 0);
-    atomic_init(&p->woken_lag_ns, 0);
+    atomic_init(&p->waiter, 0);
+    atomic_init(&p->waiter_lag_ns, 0);
 }
 
 bool word_pollers_take(struct word_pollers *p, int64_t now_ns)
@@ -50,12 +50,17 @@ void word_pollers_set_lag(struct word_pollers *p, int64_t lag_ns)
 {
     uintptr_t me = (uintptr_t)pthread_self();
 
-    if (lag_ns) {
-        /* Who reads the one without the other learns a little less. */
-        atomic_store_explicit(&p->woken_lag_ns, lag_ns, memory_order_relaxed);
-        atomic_store_explicit(&p->woken, me, memory_order_relaxed);
-    } else if (atomic_load_explicit(&p->woken, memory_order_relaxed) == me) {
-        atomic_store_explicit(&p->woken, 0, memory_order_relaxed);
+    lag_ns = lag_ns > 0 ? lag_ns : 1;
+    /*
+     * Written only where it changes: others read the line.  Who sees the one without
+     * the other learns a little less.
+     */
+    if (atomic_load_explicit(&p->waiter_lag_ns, memory_order_relaxed) !=
+        lag_ns) {
+        atomic_store_explicit(&p->waiter_lag_ns, lag_ns, memory_order_relaxed);
+    }
+    if (atomic_load_explicit(&p->waiter, memory_order_relaxed) != me) {
+        atomic_store_explicit(&p->waiter, me, memory_order_relaxed);
     }
 }
 
@@ -63,9 +68,9 @@ int64_t word_pollers_take_lag(struct word_pollers *p)
 {
     uintptr_t me = (uintptr_t)pthread_self();
 
-    if (atomic_load_explicit(&p->woken, memory_order_relaxed) != me) {
+    if (atomic_load_explicit(&p->waiter, memory_order_relaxed) != me) {
         return 0;
     }
-    atomic_store_explicit(&p->woken, 0, memory_order_relaxed);
-    return atomic_load_explicit(&p->woken_lag_ns, memory_order_relaxed);
+    atomic_store_explicit(&p->waiter, 0, memory_order_relaxed);
+    return atomic_load_explicit(&p->waiter_lag_ns, memory_order_relaxed);
 }

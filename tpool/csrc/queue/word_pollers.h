@@ -15,9 +15,10 @@ struct word_pollers {
     _Atomic int64_t looked_ns; /* when they were counted */
     _Atomic int64_t
         crowded_ns; /* until then others want the CPUs: nobody polls */
-    /* The thread that was woken last, 0: it has polled since; and how long that took. */
-    _Atomic uintptr_t woken;
-    _Atomic int64_t woken_lag_ns;
+    /* The thread that has waited last, as one who polls does; and how long it took to
+     * wake, 1: it was polling.  0: it has said so since. */
+    _Atomic uintptr_t waiter;
+    _Atomic int64_t waiter_lag_ns;
 };
 
 /* Nobody polls: at the start, and in the child of a fork. */
@@ -29,10 +30,13 @@ bool word_pollers_take(struct word_pollers *p, int64_t now_ns);
 /* Any thread, for who has taken it. */
 void word_pollers_give(struct word_pollers *p);
 
-/* Any thread.  It was woken, after so long, or (0) it has polled. */
+/* Any thread that may poll, after a wait: how long it took to wake, 0: it has polled. */
 void word_pollers_set_lag(struct word_pollers *p, int64_t lag_ns);
 
-/* Any thread.  How long it took to wake, if it was the last that did; once. */
+/*
+ * Any thread that sets a word.  How long it took to wake, 1: it has polled, if its wait
+ * was the last of all; once.  0: it is not known to wait for anything.
+ */
 int64_t word_pollers_take_lag(struct word_pollers *p);
 
 #endif

@@ -124,16 +124,18 @@ static bool poll_phase(struct word_waits *ws, struct word_wait *w)
 
 /*
  * Busy, awake.  Setter and waiter on one CPU: a wake-up is cheap there, and polling in
- * vain.  Where it would pay if they were on two, the waiter moves.
+ * vain.  Where it would pay if they were on two, the waiter moves; not if the setter
+ * never polls: it has to be woken, and is better off beside the waiter.
  */
 static void part(struct word_waits *ws)
 {
     if (!word_waits_are_shared(ws)) {
         cpu_parting_done(&ws->parting);
-    } else if (cpu_parting_is_due(&ws->parting,
-                                  poll_history_window_ns(&ws->window.history,
-                                                         ws->params.max_ns,
-                                                         0) > 0)) {
+    } else if (cpu_parting_is_due(
+                   &ws->parting,
+                   atomic_load_explicit(&ws->lag_ns, memory_order_relaxed) &&
+                       poll_history_window_ns(&ws->window.history,
+                                              ws->params.max_ns, 0) > 0)) {
         cpu_leave(&ws->parting.leave, cpu_current());
     }
 }

@@ -96,8 +96,9 @@ bool word_waits_are_shared(const struct word_waits *ws);
 /*
  * Any thread, once for each word: sets it, and bits of the user's with it.  Release:
  * pairs with the acquire in word_wait().  lag_ns: how long the caller took to wake for
- * what made it do so (0: it was awake).  Returns whether word_wake() must follow; where
- * it need not, the word may be gone.
+ * what made it do so, 1: it was polling for that; 0: it does not wait for anything that
+ * this wait leads to.  Returns whether word_wake() must follow; where it need not, the
+ * word may be gone.
  */
 bool word_set(struct word_waits *ws, _Atomic uint32_t *word, uint32_t bits,
               int64_t lag_ns);
