@@ -68,9 +68,14 @@ static void forget_dead(SimpleQueueObject *self)
 /* Sends the first getter for an object.  Its word, if it has to be woken. */
 static _Atomic uint32_t *send_getter(SimpleQueueObject *self)
 {
-    struct getter *g = self->first;
+    struct getter *g;
     bool sleeps;
 
+    if (!self->first) {
+        return NULL;
+    }
+    forget_dead(self);
+    g = self->first;
     if (!g) {
         return NULL;
     }
@@ -96,7 +101,6 @@ int simple_queue_put(SimpleQueueObject *self, PyObject *item)
     int ret;
 
     Py_BEGIN_CRITICAL_SECTION(self);
-    forget_dead(self);
     ret = ring_push(&self->items, Py_NewRef(item));
     if (ret == 0) {
         word = send_getter(self);
@@ -177,7 +181,6 @@ static void send_another(SimpleQueueObject *self, const struct getter *g)
     _Atomic uint32_t *word = NULL;
 
     Py_BEGIN_CRITICAL_SECTION(self);
-    forget_dead(self);
     if (g->set && self->items.count) {
         word = send_getter(self);
     }

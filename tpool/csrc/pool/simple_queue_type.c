@@ -128,8 +128,10 @@ static PyObject *queue_get(SimpleQueueObject *self, PyObject *const *args,
     int64_t timeout_ns = -1;
     int block;
 
-    if ((nargs || kwnames) &&
-        args_unpack("get", args, nargs, kwnames, names, 0, 2, values) < 0) {
+    if (!nargs && !kwnames) {
+        return simple_queue_get(self, true, -1);
+    }
+    if (args_unpack("get", args, nargs, kwnames, names, 0, 2, values) < 0) {
         return NULL;
     }
     block = PyObject_IsTrue(values[0]);

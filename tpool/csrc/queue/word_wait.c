@@ -9,8 +9,8 @@
 /* How long a signal may have to wait for the end of a poll phase. */
 #define SIGNALS_NS NS_PER_MS
 /*
- * Windows in a row until one that is long, over a fraction of the bound, is left out:
- * what a wake-up takes may have changed since the last.
+ * Poll phases in a row until one is left out where they are long, over a fraction of
+ * the bound: what a wake-up takes may have changed since the last.
  */
 #define UNMEASURED_MAX 128
 #define LONG_FRACTION  4
@@ -22,7 +22,7 @@ void word_waits_init(struct word_waits *ws, struct word_pollers *p,
     ws->params = (struct poll_params){.max_ns = poll_max_ns};
     atomic_init(&ws->busy, false);
     poll_window_init(&ws->window, 0);
-    ws->wake_ns = 0;
+    ws->wake_ns = ws->waited_ns = 0;
     ws->unmeasured = 0;
     cpu_parting_init(&ws->parting);
     atomic_init(&ws->setter, -1);
@@ -54,7 +54,7 @@ static int64_t next_window_ns(struct word_waits *ws)
     int64_t window_ns = poll_window_next_ns(&ws->window, &ws->params,
                                             ws->wake_ns);
 
-    if (window_ns > ws->params.max_ns / LONG_FRACTION &&
+    if (window_ns && ws->waited_ns > ws->params.max_ns / LONG_FRACTION &&
         ++ws->unmeasured >= UNMEASURED_MAX) {
         return 0;
     }
@@ -144,12 +144,13 @@ static void part(struct word_waits *ws)
 static void learn(struct word_waits *ws, struct word_wait *w, int64_t end_ns,
                   int64_t lag_ns)
 {
+    int64_t wait_ns = end_ns - w->begin_ns;
     int64_t setter_ns = atomic_load_explicit(&ws->lag_ns, memory_order_relaxed);
 
+    ws->waited_ns = wait_ns;
     word_pollers_set_lag(ws->pollers, lag_ns);
-    poll_window_tune(
-        &ws->window, &ws->params,
-        poll_tuner_wait_ns(end_ns - w->begin_ns, setter_ns, ws->wake_ns));
+    poll_window_tune(&ws->window, &ws->params,
+                     poll_tuner_wait_ns(wait_ns, setter_ns, ws->wake_ns));
 }
 
 /* Awake: the word is set, or it is too late. */

@@ -51,6 +51,7 @@ struct word_waits {
     atomic_bool busy;
     struct poll_window window;
     int64_t wake_ns;     /* what a wake-up costs, 0: none was seen */
+    int64_t waited_ns;   /* how long the last wait was */
     uint32_t unmeasured; /* long poll phases since the last was seen */
     struct cpu_parting parting;
     /* Any thread, relaxed: figures.  When one was last woken, and its waker's lag. */
