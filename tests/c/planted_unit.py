@@ -38,6 +38,15 @@ MUTANTS = {
             ("unit",),
         ),
     ),
+    "stress_ring": (
+        Mutant(
+            "what stands at the beginning of the ring is left there",
+            "queue/ring.c",
+            "memcpy(slots + tail, r->slots, (r->count - tail) * sizeof(*slots));",
+            "",
+            ("unit",),
+        ),
+    ),
     "stress_word_wait": (
         Mutant(
             "who sets the word is not told that somebody sleeps",
