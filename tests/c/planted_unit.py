@@ -99,6 +99,20 @@ MUTANTS = {
             ("unit",),
         ),
         Mutant(
+            "waits that are long teach nothing",
+            "queue/word_wait.c",
+            "!set && now_ns - w->begin_ns <= ws->params.max_ns",
+            "!set",
+            ("unit",),
+        ),
+        Mutant(
+            "signals wait for the end of a long poll phase",
+            "queue/word_wait.c",
+            "signals && w->window_ns > SIGNALS_NS",
+            "false",
+            ("unit",),
+        ),
+        Mutant(
             "signals are not asked for before the sleep",
             "queue/word_wait.c",
             "if (hit || w->signals) {",

@@ -106,6 +106,7 @@ static void test_places(void)
 /* Never early; with signals that may have come, before it sleeps. */
 static void test_deadlines(void)
 {
+    struct word_waits longer;
     struct word_wait w;
     _Atomic uint32_t word;
     int64_t begin_ns;
@@ -122,6 +123,13 @@ static void test_deadlines(void)
     begin(&waits, &w, &word, 1, true);
     assert(w.polls && word_wait(&waits, &w) == -EINTR);
     assert(!w.polls && word_wait(&waits, &w) == 0 && places() == 0);
+    /* Nor do they wait for the end of a long poll phase. */
+    word_waits_init(&longer, &pollers, INT64_MAX);
+    longer.window.poll_ns = INT64_MAX;
+    begin(&longer, &w, &word, -1, true);
+    assert(w.polls && w.window_ns <= NS_PER_MS);
+    assert(word_wait(&longer, &w) == -EINTR);
+    word_waits_cleanup(&longer);
 }
 
 /* Waits that are long teach not to poll, and none is polled with a bound of 0. */

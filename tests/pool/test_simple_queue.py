@@ -185,29 +185,39 @@ def test_object_is_not_lost_with_a_getter_that_a_handler_ends(background):
     def leave(*_):
         raise Left
 
+    def sleeps(tid):
+        return task_state(tid) == "S"
+
+    def get(q, tids):
+        tids.append(threading.get_native_id())
+        return q.get(timeout=DEADLINE_S)
+
     def give(q, main):
-        wait_until(lambda: task_state(main) == "S")
+        """The second in the queue is asleep, too, when the first is interrupted."""
+        wait_until(lambda: sleeps(main))
+        tids = []
+        second = background(get, q, tids)
+        wait_until(lambda: tids and sleeps(tids[0]))
         switch = sys.getswitchinterval()
         sys.setswitchinterval(10)  # both, before the main thread has the GIL again
         os.kill(os.getpid(), signal.SIGUSR1)
         q.put(1)
         sys.setswitchinterval(switch)
+        return second
 
     before = signal.signal(signal.SIGUSR1, leave)
     try:
         for _ in range(20):
-            q, got, other = tpool.SimpleQueue(), [], None
+            q, got = tpool.SimpleQueue(), []
             giver = background(give, q, threading.get_native_id())
             try:
                 got.append(q.get(timeout=DEADLINE_S))
             except Left:
-                other = background(q.get, True, DEADLINE_S)
-            giver.finish()
-            if other is not None:
-                got.append(other.finish())
-            assert len(got) == 1
-    except Left:
-        pass  # it came after the get(): nothing was waited for
+                assert giver.finish().finish() == 1
+            else:  # the second was the first
+                assert got == [1]
+                q.put(2)
+                assert giver.finish().finish() == 2
     finally:
         signal.signal(signal.SIGUSR1, before)
 
