@@ -155,7 +155,8 @@ static int wait_for_word(SimpleQueueObject *self, struct getter *g)
     Py_BEGIN_ALLOW_THREADS
     gil_turn_end(self->state);
     ret = word_wait(&self->waits, &g->wait);
-    if (ret == 1 && !word_waits_are_shared(&self->waits)) {
+    /* Who has slept comes so late that the GIL is free, if it is going to be. */
+    if (ret == 1 && !g->wait.slept && !word_waits_are_shared(&self->waits)) {
         gil_turn_await(self->state,
                        atomic_load_explicit(&g->word, memory_order_relaxed) /
                            WORD_USER,

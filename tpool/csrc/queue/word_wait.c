@@ -195,6 +195,7 @@ int word_wait(struct word_waits *ws, struct word_wait *w)
             return hit ? 1 : -EINTR;
         }
     }
+    w->slept = true;
     while (ret != -EINTR) {
         /* A, which acquires where it reads what S has released. */
         uint32_t now = atomic_fetch_or_explicit(w->word, WORD_SLEEPS,

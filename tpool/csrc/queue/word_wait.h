@@ -66,6 +66,7 @@ struct word_wait {
     _Atomic uint32_t *word;
     int64_t begin_ns, window_ns, deadline_ns;
     bool polls;   /* it has a place, and is busy */
+    bool slept;   /* it did, or was about to */
     bool signals; /* its caller handles them: see word_wait() */
 };
 
