@@ -18,7 +18,7 @@ void *__wrap_malloc(size_t size)
 
 int main(int argc, char **argv)
 {
-    uint64_t ops = count_arg(argc, argv, 200000), put = 0, got = 0, most = 0;
+    uint64_t ops = count_arg(argc, argv, 100000), put = 0, got = 0, most = 0;
     struct ring ring = RING_EMPTY;
     uint32_t pushes = 50;
     struct rng r;

@@ -14,7 +14,7 @@
 
 static struct word_pollers pollers;
 static struct word_waits waits;
-static uint64_t rounds = 5000;
+static uint64_t rounds = 2000;
 
 /* A round: waiters take turns at it, and each has to have left the one before. */
 static _Atomic uint32_t words[2];
