@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tpool import trace
-from tpool._core import BottomHalf, EventNotifier, PoolFull, Request, Timer
+from tpool._core import BottomHalf, EventNotifier, PoolFull, Request, SimpleQueue, Timer
 from tpool.aio_context import AioContext
 from tpool.iothread import IOThread
 from tpool.stats import AioStats, PoolStats
@@ -33,6 +33,7 @@ __all__ = [
     "PoolFull",
     "PoolStats",
     "Request",
+    "SimpleQueue",
     "ThreadPool",
     "Timer",
     "new_event_loop",

@@ -24,9 +24,6 @@ __all__ = ["AioContext", "default_poll_max_ns"]
 
 _T = TypeVar("_T")
 
-_VARIABLE = "TPOOL_POLL_MAX_NS"
-_DIGITS_MAX = 18  # what fits an int64, whatever the digits
-
 
 def default_poll_max_ns(otherwise: int = _core.POLL_MAX_NS_DEFAULT) -> int:
     """Return the bound of the polling time where none is given.
@@ -40,12 +37,7 @@ def default_poll_max_ns(otherwise: int = _core.POLL_MAX_NS_DEFAULT) -> int:
     Raises:
         ValueError: The variable holds something else than a natural number.
     """
-    text = os.environ.get(_VARIABLE)
-    if text is None:
-        return otherwise
-    if not text.isdecimal() or len(text) > _DIGITS_MAX:
-        raise ValueError(f"{_VARIABLE} must be a number of nanoseconds, not {text!r}")
-    return int(text)
+    return _core._default_poll_max_ns(otherwise)
 
 
 class _Pool(Protocol):

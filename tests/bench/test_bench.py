@@ -71,6 +71,16 @@ PROMISED = {
         ],
         {"own_ns", "threads", "in_flight"},
     ),
+    "queues": (
+        LATENCY,
+        {200, 2000},
+        [
+            (case, peer)
+            for case in ("ping-pong", "1 putter", "4 putters", "put, then get")
+            for peer in ("tpool.SimpleQueue", "queue.SimpleQueue")
+        ],
+        set(),
+    ),
     "million": (
         {"case", "peer", "n"} | SCALE,
         {500, 1500, 5000},

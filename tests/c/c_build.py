@@ -50,8 +50,13 @@ PROGRAMS = {
         name for name in QUEUE if name != "queue/queue_worker"
     ),
     "stress_request_queue": QUEUE,
+    "stress_ring": ("queue/ring",),
     "stress_timer_heap": ("aio/timer_heap",),
     "stress_trace_ring": ("base/trace_ring",),
+    "stress_word_wait": (
+        *("queue/word_wait", "queue/word_pollers", "base/futex", "base/cpu"),
+        *TUNER,
+    ),
     "stress_turn": (
         *("turn/turn", "turn/foreign", "turn/wait", "turn/poll_phase"),
         *("turn/dispatch", "source/bare_notify", "source/calls"),
@@ -68,6 +73,7 @@ _FD_TABLE_REFUSED = ("malloc", "calloc", "realloc", "epoll_ctl", "epoll_create1"
 FLAGS = {
     "stress_fd_table": tuple(f"-Wl,--wrap={name}" for name in _FD_TABLE_REFUSED),
     "stress_fdmon": ("-Wl,--wrap=epoll_create1",),
+    "stress_ring": ("-Wl,--wrap=malloc",),
     "stress_timer_heap": ("-Wl,--wrap=realloc",),
 }
 

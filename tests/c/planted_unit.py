@@ -52,6 +52,88 @@ MUTANTS = {
             ("unit",),
         ),
     ),
+    "stress_ring": (
+        Mutant(
+            "what stands at the beginning of the ring is left there",
+            "queue/ring.c",
+            "memcpy(slots + tail, r->slots, (r->count - tail) * sizeof(*slots));",
+            "",
+            ("unit",),
+        ),
+    ),
+    "stress_word_wait": (
+        Mutant(
+            "who sets the word is not told that somebody sleeps",
+            "queue/word_wait.c",
+            "return before & WORD_SLEEPS;",
+            "return false;",
+            ("unit",),
+        ),
+        Mutant(
+            "the place of a poller is not given back by who sets the word",
+            "queue/word_wait.c",
+            "if (before & WORD_POLLS) {",
+            "if (false) {",
+            ("unit",),
+        ),
+        Mutant(
+            "nor where it was set before it was polled for",
+            "queue/word_wait.c",
+            "/* Who set it has not seen that it is taken. */"
+            " word_pollers_give(ws->pollers);",
+            "",
+            ("unit",),
+        ),
+        Mutant(
+            "nor by who has polled in vain",
+            "queue/word_wait.c",
+            "return true; } word_pollers_give(ws->pollers);",
+            "return true; }",
+            ("unit",),
+        ),
+        Mutant(
+            "two poll for one kind of wait",
+            "queue/word_wait.c",
+            "!get_busy(ws)) { return; }",
+            "(get_busy(ws) && false)) { return; }",
+            ("unit",),
+        ),
+        Mutant(
+            "as many poll as there are CPUs",
+            "queue/word_pollers.c",
+            "n >= atomic_load_explicit",
+            "n > atomic_load_explicit",
+            ("unit",),
+        ),
+        Mutant(
+            "a wait that was cut short teaches how long waits are",
+            "queue/word_wait.c",
+            "!set && now_ns - w->begin_ns <= ws->params.max_ns",
+            "false",
+            ("unit",),
+        ),
+        Mutant(
+            "waits that are long teach nothing",
+            "queue/word_wait.c",
+            "!set && now_ns - w->begin_ns <= ws->params.max_ns",
+            "!set",
+            ("unit",),
+        ),
+        Mutant(
+            "signals wait for the end of a long poll phase",
+            "queue/word_wait.c",
+            "signals && w->window_ns > SIGNALS_NS",
+            "false",
+            ("unit",),
+        ),
+        Mutant(
+            "signals are not asked for before the sleep",
+            "queue/word_wait.c",
+            "if (hit || w->signals) {",
+            "if (hit) {",
+            ("unit",),
+        ),
+    ),
     "stress_fd_table": (
         Mutant(
             "an event of who had the number before",

@@ -19,6 +19,7 @@ VARIANTS = {
     "stress_event_notifier": ("-DTPOOL_NO_EVENTFD",),
     "stress_notify": ("-DTPOOL_NO_EVENTFD", "-DTPOOL_NO_EPOLL"),
     "stress_aio_poll": ("-DTPOOL_NO_EVENTFD", "-DTPOOL_NO_EPOLL"),
+    "stress_word_wait": ("-DTPOOL_NO_FUTEX",),
 }
 BUILDS = [
     *((program, ()) for program in c_build.PROGRAMS),

@@ -50,6 +50,10 @@ SIGNATURES = {
     "BottomHalf": {"schedule": "", "schedule_idle": "", "cancel": "", "delete": ""},
     "Timer": {"mod_ns": "n", "mod_anticipate_ns": "n", "cancel": ""},
     "EventNotifier": {"set": "", "test_and_clear": "", "fileno": "", "close": ""},
+    "SimpleQueue": {
+        "put": "vbs", "put_nowait": "v", "get": "bs", "get_nowait": "", "empty": "",
+        "qsize": "", "__class_getitem__": "v",
+    },
     "Worker": {"run": "", "lost": ""},
     "AioSelector": {
         "register": "fiv", "unregister": "f", "modify": "fiv", "select": "s",
@@ -72,6 +76,7 @@ SIGNATURES = {
         "cpus_usable": "", "_trace_enable": "b", "_trace_enabled": "",
         "_trace_clear": "", "_trace_lost": "", "_trace_read": "",
         "_close_pools": "", "_count_calls": "", "_wrap_future": "CK",
+        "_default_poll_max_ns": "n",
     },
 }  # fmt: skip
 # Attributes that every object has.
@@ -96,7 +101,7 @@ ENDS = {
 # What may wait for ever, and how not: watch() gets the main thread alone out of it.
 WAITS = {
     "poll": (False,), "result": (0,), "exception": (0,), "_poll_for": (0,),
-    "select": (0,), "acquire": None, "_join": None, "join": None, "map": None,
+    "select": (0,), "get": (True, 0), "acquire": None, "_join": None, "join": None, "map": None,
     "shutdown": (False,), "__exit__": None, "close": None, "_poll_while": None,
     "run_until_complete": None, "_run_once": None, "_results": None, "run": None,
 }  # fmt: skip

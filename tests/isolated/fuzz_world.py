@@ -57,11 +57,11 @@ class World:
         self.kinds = {
             "AioContext": [], "ThreadPool": [], "Request": [], "BottomHalf": [],
             "Timer": [], "EventNotifier": [], "Worker": [], "AioSelector": [],
-            "Workers": [], "EventLoop": [], "module": [_core],
+            "Workers": [], "EventLoop": [], "SimpleQueue": [], "module": [_core],
         }  # fmt: skip
         self.makers = [
             self.new_context, self.new_pool, self.new_pool, self.new_notifier,
-            self.new_selector, self.new_loop,
+            self.new_selector, self.new_loop, self.new_queue,
         ]  # fmt: skip
         if main:  # or another thread would be without fds, too
             self.makers.append(self.new_without_fds)
@@ -290,6 +290,9 @@ class World:
     def new_notifier(self):
         value = self.argument("b")[1]
         return self.keep("EventNotifier", tpool.EventNotifier(value))
+
+    def new_queue(self):
+        return self.keep("SimpleQueue", tpool.SimpleQueue())
 
     def new_loop(self):
         return self.keep("EventLoop", tpool.new_event_loop(), 2)

@@ -4,6 +4,7 @@
  */
 #include "base/cpu.h"
 #include "tune/poll_tuner.h"
+#include "py/args.h"
 #include "py/state.h"
 
 static int add_exception(PyObject *module)
@@ -27,6 +28,7 @@ static PyObject *after_fork(PyObject *module, PyObject *Py_UNUSED(ignored))
     /* Relaxed: a child has one thread. */
     atomic_fetch_add_explicit(&state->forks, 1, memory_order_relaxed);
     trace_after_fork(&state->trace);
+    word_pollers_init(&state->pollers);
     Py_RETURN_NONE;
 }
 
@@ -82,10 +84,14 @@ static int add_types_and_names(PyObject *module)
 
 static int module_exec(PyObject *module)
 {
+    struct module_state *state = PyModule_GetState(module);
+
+    word_pollers_init(&state->pollers);
     if (py_pools_init(module) < 0 || py_wrap_init(module) < 0 ||
         py_trace_init(module) < 0 || add_exception(module) < 0 ||
         add_types_and_names(module) < 0 || py_callable_init(module) < 0 ||
-        py_signals_init(module) < 0 || register_fork_hook(module) < 0) {
+        py_signals_init(module) < 0 || py_simple_queue_init(module) < 0 ||
+        register_fork_hook(module) < 0) {
         return -1;
     }
     return PyModule_AddIntConstant(module, "POLL_MAX_NS_DEFAULT",
@@ -100,6 +106,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     STATE_TYPES(VISIT)
 #undef VISIT
     Py_VISIT(state->pool_full);
+    Py_VISIT(state->queue_empty);
     Py_VISIT(state->partial_type);
     Py_VISIT(state->set_wakeup_fd);
     Py_VISIT(
@@ -118,6 +125,7 @@ static int module_clear(PyObject *module)
     STATE_NAMES(CLEAR_NAME)
 #undef CLEAR_NAME
     Py_CLEAR(state->pool_full);
+    Py_CLEAR(state->queue_empty);
     Py_CLEAR(state->partial_type);
     Py_CLEAR(state->set_wakeup_fd);
     Py_XDECREF(atomic_exchange_explicit(&state->decimal_variable, NULL,
@@ -149,7 +157,22 @@ static PyObject *mark_interrupted(PyObject *Py_UNUSED(module),
     Py_RETURN_NONE;
 }
 
+static PyObject *default_poll_max_ns(PyObject *Py_UNUSED(module),
+                                     PyObject *otherwise)
+{
+    int64_t ns;
+
+    if (arg_int(otherwise, "otherwise", 0, INT64_MAX, &ns) < 0 ||
+        args_poll_max_ns(&ns) < 0) {
+        return NULL;
+    }
+    return PyLong_FromLongLong(ns);
+}
+
 static PyMethodDef module_methods[] = {
+    {"_default_poll_max_ns", default_poll_max_ns, METH_O,
+     "_default_poll_max_ns($module, otherwise, /)\n--\n\n"
+     "What TPOOL_POLL_MAX_NS says, or otherwise."},
     {"cpus_usable", cpus_usable, METH_NOARGS,
      "cpus_usable($module, /)\n--\n\n"
      "CPUs that the calling thread may use at once: its affinity mask, bounded\n"

@@ -148,19 +148,18 @@ bool cpu_join(struct cpu_leave *leave, int cpu)
 }
 #endif
 
-bool cpu_pair_yield(struct cpu_pair *pair)
+bool cpu_yield(_Atomic int64_t *crowded_ns)
 {
     int64_t begin_ns = clock_now_ns(), end_ns;
 
-    if (begin_ns <
-        atomic_load_explicit(&pair->crowded_ns, memory_order_relaxed)) {
+    if (begin_ns < atomic_load_explicit(crowded_ns, memory_order_relaxed)) {
         return false;
     }
     sched_yield();
     end_ns = clock_now_ns();
     if (end_ns - begin_ns > YIELD_MAX_NS) {
-        /* Relaxed: the other side may yield once more. */
-        atomic_store_explicit(&pair->crowded_ns, end_ns + CROWDED_NS,
+        /* Relaxed: another may yield once more. */
+        atomic_store_explicit(crowded_ns, end_ns + CROWDED_NS,
                               memory_order_relaxed);
     }
     return true;
@@ -218,11 +217,10 @@ void cpu_parting_done(struct cpu_parting *parting)
     parting->refused_max = REFUSED_MIN;
 }
 
-bool cpu_parting_is_due(struct cpu_parting *parting,
-                        const struct cpu_pair *pair)
+bool cpu_parting_is_due(struct cpu_parting *parting, bool pays)
 {
-    if (++parting->refused < parting->refused_max || cpu_pair_is_single(pair) ||
-        cpu_pair_blocks(pair) || parting->leave.others) {
+    if (++parting->refused < parting->refused_max || !pays ||
+        parting->leave.others) {
         return false;
     }
     parting->refused = 0;

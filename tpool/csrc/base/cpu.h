@@ -55,12 +55,17 @@ struct cpu_pair {
 void cpu_pair_init(struct cpu_pair *pair);
 
 /*
- * Any thread, polling for a partner that has been woken: lets it run, where the
- * kernel has put it on this CPU.  Not for a while after that has let in somebody
- * who stayed: a thread that yields waits for its turn, one that is woken does not.
- * Returns whether it was let in.
+ * Any thread that polls: lets those run that wait for its CPU.  Not for a while after that
+ * has let in somebody who stayed, until *crowded_ns: a thread that yields waits for its
+ * turn, one that is woken does not.  Returns whether it yielded.
  */
-bool cpu_pair_yield(struct cpu_pair *pair);
+bool cpu_yield(_Atomic int64_t *crowded_ns);
+
+/* The same for a partner that was woken, and that the kernel may have put here. */
+static inline bool cpu_pair_yield(struct cpu_pair *pair)
+{
+    return cpu_yield(&pair->crowded_ns);
+}
 
 /* Owner.  Looks again how many CPUs are usable: costs some microseconds. */
 void cpu_pair_look(struct cpu_pair *pair);
@@ -117,9 +122,11 @@ void cpu_parting_init(struct cpu_parting *parting);
 /* Owner.  A poll phase has found work: the two are on CPUs of their own. */
 void cpu_parting_done(struct cpu_parting *parting);
 
-/* Owner.  A poll phase cannot begin; whether it is time to move. */
-bool cpu_parting_is_due(struct cpu_parting *parting,
-                        const struct cpu_pair *pair);
+/*
+ * Owner.  A poll phase cannot begin; whether it is time to move, if that pays: there is
+ * another CPU, and something to poll for.
+ */
+bool cpu_parting_is_due(struct cpu_parting *parting, bool pays);
 
 /* Owner, GIL released.  Moves it to another CPU, if there is one: see cpu_leave. */
 void cpu_pair_part(struct cpu_pair *pair, struct cpu_parting *parting);

@@ -3,6 +3,7 @@
  * What a turn asks of Python: its lock, and the handlers of signals.  See aio_host.
  */
 #include "context/context.h"
+#include "queue/word_pollers.h"
 
 static void leave(struct aio_context *a, bool blocks)
 {
@@ -22,6 +23,10 @@ static void enter(struct aio_context *a, bool blocked)
     if (blocked) {
         owner_acquire_again(&c->owner, c->hold);
     }
+    /* Who waits for what it puts into a queue may poll, as the owner does. */
+    word_pollers_set_lag(&c->state->pollers,
+                         atomic_load_explicit(&a->core->cpus.owner_lag_ns,
+                                              memory_order_relaxed));
 }
 
 static int guard(struct aio_context *a)

@@ -163,3 +163,82 @@ int arg_fd(PyObject *value, int *out)
     *out = (int)fd;
     return 0;
 }
+
+/* Which of the names it is, or n. */
+static int find_name(PyObject *name, const char *const *names, int n)
+{
+    int i = 0;
+
+    while (i < n && PyUnicode_CompareWithASCIIString(name, names[i]) != 0) {
+        i++;
+    }
+    return i;
+}
+
+int args_unpack(const char *function, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *kwnames, const char *const *names, int least, int n,
+                PyObject **values)
+{
+    Py_ssize_t named = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
+    uint32_t given = 0;
+
+    if (nargs + named > n) {
+        PyErr_Format(PyExc_TypeError,
+                     "%s() takes at most %d argument%s (%zd given)", function,
+                     n, n == 1 ? "" : "s", nargs + named);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < nargs + named; i++) {
+        PyObject *name = i < nargs ? NULL
+                                   : PyTuple_GET_ITEM(kwnames, i - nargs);
+        int which = name ? find_name(name, names, n) : (int)i;
+
+        if (which == n) {
+            PyErr_Format(PyExc_TypeError,
+                         "%s() got an unexpected keyword argument '%U'",
+                         function, name);
+            return -1;
+        }
+        if (given & 1u << which) {
+            PyErr_Format(PyExc_TypeError,
+                         "%s() got multiple values for argument '%s'", function,
+                         names[which]);
+            return -1;
+        }
+        given |= 1u << which;
+        values[which] = args[i];
+    }
+    for (int i = 0; i < least; i++) {
+        if (!(given & 1u << i)) {
+            PyErr_Format(PyExc_TypeError,
+                         "%s() missing required argument '%s' (pos %d)",
+                         function, names[i], i + 1);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int args_poll_max_ns(int64_t *out)
+{
+    static const char name[] = "TPOOL_POLL_MAX_NS";
+    const char *text = getenv(name);
+    size_t length = text ? strlen(text) : 0;
+    PyObject *value;
+
+    if (!text) {
+        return 0;
+    }
+    /* What fits an int64, whatever the digits. */
+    if (length && length <= 18 && strspn(text, "0123456789") == length) {
+        *out = strtoll(text, NULL, 10);
+        return 0;
+    }
+    value = PyUnicode_DecodeFSDefault(text);
+    if (value) {
+        PyErr_Format(PyExc_ValueError,
+                     "%s must be a number of nanoseconds, not %R", name, value);
+        Py_DECREF(value);
+    }
+    return -1;
+}

@@ -42,6 +42,20 @@ PyObject *args_call(PyCFunctionWithKeywords function, void *self,
                          self, args, kwargs);                                  \
     }
 
+/*
+ * Up to n arguments of a METH_FASTCALL method, by their places or names; borrowed.
+ * What is not given is as it is in values; the first few (least) must be given.
+ */
+int args_unpack(const char *function, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *kwnames, const char *const *names, int least, int n,
+                PyObject **values);
+
+/*
+ * What the environment variable TPOOL_POLL_MAX_NS says, which goes before a default of
+ * poll_max_ns; *out is as it was where there is none.  Returns 0, or -1 with ValueError.
+ */
+int args_poll_max_ns(int64_t *out);
+
 /* An fd, or an object with fileno(). */
 int arg_fd(PyObject *value, int *out);
 

@@ -105,13 +105,6 @@ int owner_after_fork(struct owner *o)
     return 0;
 }
 
-/*
- * Whether signal handlers run in this thread of this interpreter.  Python's main
- * thread need not be the process's first.  Exported by every CPython; declared in
- * its internal headers since 3.13.
- */
-PyAPI_FUNC(int) _PyOS_IsMainThread(void);
-
 static int current_tid(void)
 {
 #ifdef __linux__

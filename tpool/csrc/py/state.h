@@ -11,6 +11,7 @@
 #include "base/osdep.h"
 #include "base/thread_stack.h"
 #include "base/trace_ring.h"
+#include "queue/word_pollers.h"
 
 #if PY_VERSION_HEX < 0x030D0000 /* the GIL is always there */
 #define Py_BEGIN_CRITICAL_SECTION(op) {
@@ -35,7 +36,7 @@ struct posters_ops {
 
 /* The types of the module: NAME_type is made of NAME_spec. */
 #define CONTEXT_TYPES(X) X(context) X(notifier) X(bottom_half) X(timer)
-#define POOL_TYPES(X)    X(request) X(pool) X(worker)
+#define POOL_TYPES(X)    X(request) X(pool) X(worker) X(simple_queue)
 #define STATE_TYPES(X)   CONTEXT_TYPES(X) POOL_TYPES(X) X(loop_ops)
 
 #define SPEC(name) extern PyType_Spec name##_spec;
@@ -54,6 +55,7 @@ struct module_state {
     STATE_TYPES(TYPE)
 #undef TYPE
     PyObject *pool_full;        /* exception */
+    PyObject *queue_empty;      /* exception: queue.Empty */
     PyTypeObject *partial_type; /* functools.partial */
 #define NAME(name) PyObject *str_##name;
     STATE_NAMES(NAME)
@@ -69,10 +71,20 @@ struct module_state {
     struct pool_core *pools;
     pthread_mutex_t pools_lock;
     struct posters_ops posters; /* immutable after init */
+    /* Any thread; see gil_turns.h and word_pollers.h. */
+    _Atomic uint32_t gil_turns;
+    struct word_pollers pollers;
     /* Any thread; see trace_ring.h. */
     struct trace trace;
     bool trace_ready;
 };
+
+/*
+ * Whether signal handlers run in this thread of this interpreter.  Python's main
+ * thread need not be the process's first.  Exported by every CPython; declared in
+ * its internal headers since 3.13.
+ */
+PyAPI_FUNC(int) _PyOS_IsMainThread(void);
 
 /* errno or -errno -> OSError, which picks the subclass.  Returns NULL. */
 static inline PyObject *raise_errno(int err)
@@ -163,6 +175,9 @@ int py_pools_init(PyObject *module);
 
 /* Adds the function for futures.  Returns 0, or -1 with an exception. */
 int py_wrap_init(PyObject *module);
+
+/* What a SimpleQueue needs.  Returns 0, or -1 with an exception. */
+int py_simple_queue_init(PyObject *module);
 
 /* Adds the functions for tracing.  Returns 0, or -1 with an exception. */
 int py_trace_init(PyObject *module);

@@ -101,7 +101,9 @@ static bool refuse(struct aio_context *c, int64_t window_ns)
 {
     counter_add(&c->stats.polls_refused, 1);
     trace_emit(c->core->trace, TRACE_POLL_REFUSED, c->name, window_ns);
-    return cpu_parting_is_due(&c->parting, &c->core->cpus);
+    return cpu_parting_is_due(&c->parting,
+                              !cpu_pair_is_single(&c->core->cpus) &&
+                                  !cpu_pair_blocks(&c->core->cpus));
 }
 
 /* Not beside the worker on one CPU: the window, 0, or all there may be. */

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See word_wait.h.
+ */
+#include "queue/word_wait.h"
+
+/* Looks of a busy wait between two looks at the clock. */
+#define SPINS_PER_CLOCK 16
+/* How long a signal may have to wait for the end of a poll phase. */
+#define SIGNALS_NS NS_PER_MS
+/*
+ * Poll phases in a row until one is left out where they are long, over a fraction of
+ * the bound: what a wake-up takes may have changed since the last.
+ */
+#define UNMEASURED_MAX 128
+#define LONG_FRACTION  4
+
+void word_waits_init(struct word_waits *ws, struct word_pollers *p,
+                     int64_t poll_max_ns)
+{
+    ws->pollers = p;
+    ws->params = (struct poll_params){.max_ns = poll_max_ns};
+    atomic_init(&ws->busy, false);
+    poll_window_init(&ws->window, 0);
+    ws->wake_ns = ws->waited_ns = 0;
+    ws->unmeasured = 0;
+    cpu_parting_init(&ws->parting);
+    atomic_init(&ws->setter, -1);
+    atomic_init(&ws->woken_ns, 0);
+    atomic_init(&ws->lag_ns, 0);
+    futex_bed_init(&ws->bed);
+}
+
+void word_waits_cleanup(struct word_waits *ws)
+{
+    futex_bed_cleanup(&ws->bed);
+}
+
+/* Acquire and release: what one busy thread has learned the next goes on with. */
+static bool get_busy(struct word_waits *ws)
+{
+    return !atomic_load_explicit(&ws->busy, memory_order_relaxed) &&
+           !atomic_exchange_explicit(&ws->busy, true, memory_order_acquire);
+}
+
+static void end_busy(struct word_waits *ws)
+{
+    atomic_store_explicit(&ws->busy, false, memory_order_release);
+}
+
+/* Busy.  How long the poll phase may last, 0: there is none. */
+static int64_t next_window_ns(struct word_waits *ws)
+{
+    int64_t window_ns = poll_window_next_ns(&ws->window, &ws->params,
+                                            ws->wake_ns);
+
+    if (window_ns && ws->waited_ns > ws->params.max_ns / LONG_FRACTION &&
+        ++ws->unmeasured >= UNMEASURED_MAX) {
+        return 0;
+    }
+    return window_ns;
+}
+
+void word_wait_begin(struct word_waits *ws, struct word_wait *w,
+                     _Atomic uint32_t *word, int64_t deadline_ns, bool signals)
+{
+    *w = (struct word_wait){.word = word,
+                            .begin_ns = clock_now_ns(),
+                            .deadline_ns = deadline_ns,
+                            .signals = signals};
+    if (ws->params.max_ns <= 0 || !get_busy(ws)) {
+        return;
+    }
+    w->window_ns = next_window_ns(ws);
+    if (signals && w->window_ns > SIGNALS_NS) {
+        w->window_ns = SIGNALS_NS;
+    }
+    if (!w->window_ns || !word_pollers_take(ws->pollers, w->begin_ns)) {
+        end_busy(ws);
+        return;
+    }
+    w->polls = true;
+    if (atomic_fetch_or_explicit(word, WORD_POLLS, memory_order_relaxed) &
+        WORD_SET) {
+        /* Who set it has not seen that it is taken. */
+        word_pollers_give(ws->pollers);
+    }
+}
+
+bool word_waits_are_shared(const struct word_waits *ws)
+{
+    return atomic_load_explicit(&ws->setter, memory_order_relaxed) ==
+           cpu_current();
+}
+
+static bool is_set(_Atomic uint32_t *word)
+{
+    /* Acquire: pairs with the release in word_set(). */
+    return atomic_load_explicit(word, memory_order_acquire) & WORD_SET;
+}
+
+static bool poll_phase(struct word_waits *ws, struct word_wait *w)
+{
+    int64_t end_ns = soonest_timeout_ns(
+        deadline_after_ns(w->begin_ns, w->window_ns), w->deadline_ns);
+
+    do {
+        for (int i = 0; i < SPINS_PER_CLOCK; i++) {
+            if (is_set(w->word)) {
+                return true;
+            }
+            cpu_relax();
+        }
+    } while (time_left_ns(end_ns) && (!word_waits_are_shared(ws) ||
+                                      cpu_yield(&ws->pollers->crowded_ns)));
+    /* Nobody has given the place back: it is given here. */
+    if (atomic_fetch_and_explicit(w->word, ~WORD_POLLS, memory_order_acquire) &
+        WORD_SET) {
+        return true;
+    }
+    word_pollers_give(ws->pollers);
+    return false;
+}
+
+/*
+ * Busy, awake.  Setter and waiter on one CPU: a wake-up is cheap there, and polling in
+ * vain.  Where it would pay if they were on two, the waiter moves; not if the setter
+ * never polls: it has to be woken, and is better off beside the waiter.
+ */
+static void part(struct word_waits *ws)
+{
+    if (!word_waits_are_shared(ws)) {
+        cpu_parting_done(&ws->parting);
+    } else if (cpu_parting_is_due(
+                   &ws->parting,
+                   atomic_load_explicit(&ws->lag_ns, memory_order_relaxed) &&
+                       poll_history_window_ns(&ws->window.history,
+                                              ws->params.max_ns, 0) > 0)) {
+        cpu_leave(&ws->parting.leave, cpu_current());
+    }
+}
+
+/* Busy.  The wait has ended at end_ns, for a thread that was awake after lag_ns. */
+static void learn(struct word_waits *ws, struct word_wait *w, int64_t end_ns,
+                  int64_t lag_ns)
+{
+    int64_t wait_ns = end_ns - w->begin_ns;
+    int64_t setter_ns = atomic_load_explicit(&ws->lag_ns, memory_order_relaxed);
+
+    ws->waited_ns = wait_ns;
+    word_pollers_set_lag(ws->pollers, lag_ns);
+    poll_window_tune(&ws->window, &ws->params,
+                     poll_tuner_wait_ns(wait_ns, setter_ns, ws->wake_ns));
+}
+
+/* Awake: the word is set, or it is too late. */
+static void learn_from_sleep(struct word_waits *ws, struct word_wait *w)
+{
+    int64_t woken_ns = atomic_load_explicit(&ws->woken_ns,
+                                            memory_order_relaxed);
+    int64_t now_ns = clock_now_ns(), lag_ns = 0;
+    bool set = is_set(w->word);
+
+    if (!set && now_ns - w->begin_ns <= ws->params.max_ns) {
+        return; /* how long it would have been cannot be told */
+    }
+    if (ws->params.max_ns > 0 && get_busy(ws)) {
+        if (set && woken_ns >= w->begin_ns) {
+            lag_ns = now_ns - woken_ns;
+            ws->wake_ns = poll_tuner_wake_ns(ws->wake_ns, lag_ns);
+            ws->unmeasured = 0;
+        }
+        if (set) {
+            part(ws);
+        }
+        learn(ws, w, now_ns - lag_ns, lag_ns);
+        end_busy(ws);
+    }
+}
+
+int word_wait(struct word_waits *ws, struct word_wait *w)
+{
+    int ret = 0;
+
+    if (w->polls) {
+        bool hit = poll_phase(ws, w);
+
+        w->polls = false;
+        if (hit) {
+            part(ws);
+            learn(ws, w, clock_now_ns(), 0);
+        }
+        end_busy(ws);
+        if (hit || w->signals) {
+            return hit ? 1 : -EINTR;
+        }
+    }
+    w->slept = true;
+    while (ret != -EINTR) {
+        /* A, which acquires where it reads what S has released. */
+        uint32_t now = atomic_fetch_or_explicit(w->word, WORD_SLEEPS,
+                                                memory_order_acquire);
+        int64_t left_ns = time_left_ns(w->deadline_ns);
+
+        if (now & WORD_SET || left_ns == 0) {
+            learn_from_sleep(ws, w);
+            return now & WORD_SET ? 1 : 0;
+        }
+        /* F */
+        ret = futex_wait(&ws->bed, w->word, now | WORD_SLEEPS, left_ns);
+    }
+    return ret;
+}
+
+bool word_set(struct word_waits *ws, _Atomic uint32_t *word, uint32_t bits,
+              int64_t lag_ns)
+{
+    uint32_t before;
+
+    cpu_publish_lag(&ws->lag_ns, lag_ns);
+    cpu_publish(&ws->setter);
+    /* S */
+    before = atomic_fetch_or_explicit(word, bits | WORD_SET,
+                                      memory_order_release);
+    if (before & WORD_POLLS) {
+        word_pollers_give(ws->pollers);
+    }
+    return before & WORD_SLEEPS;
+}
+
+void word_wake(struct word_waits *ws, _Atomic uint32_t *word)
+{
+    /* Relaxed: a figure. */
+    atomic_store_explicit(&ws->woken_ns, clock_now_ns(), memory_order_relaxed);
+    futex_wake(&ws->bed, word);
+}
