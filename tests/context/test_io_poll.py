@@ -190,7 +190,7 @@ def test_wait_that_io_poll_ends_is_no_spurious_wake_up(ctx, sources):
 
 def test_a_wait_inside_of_a_wait_leaves_the_time_worked_right(ctx, sources):
     first, _ = sources
-    worked = [ctx.stats().worked_ns]
+    began, worked = time.monotonic_ns(), [ctx.stats().worked_ns]
 
     def look():
         worked.append(ctx.stats().worked_ns)
@@ -203,7 +203,6 @@ def test_a_wait_inside_of_a_wait_leaves_the_time_worked_right(ctx, sources):
             ctx.poll()
         return True
 
-    began = time.monotonic_ns()
     first.says = poll_again
     ctx.poll()
     look()
