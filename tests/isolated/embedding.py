@@ -34,16 +34,17 @@ def check_interrupted(poll_max_ns):
             pool.submit(int).result()
         gate = threading.Event()
         request = pool.submit(gate.wait)
-        started = time.monotonic()
+        waits = threading.Event()
         polls = poll_max_ns > 1_000_000
-        # In the poll phase, which is long, or when it sleeps.
+        # In the poll phase, which is long and cannot be seen, or when it sleeps.
         ready = (
-            (lambda: time.monotonic() > started + 0.05)
+            (lambda: waits.is_set() and not time.sleep(0.05))
             if polls
             else lambda: is_blocked(ctx)
         )
         thread = interrupt(ready)
         try:
+            waits.set()
             request.result()
         except KeyboardInterrupt:
             gate.set()

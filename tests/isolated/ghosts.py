@@ -206,6 +206,12 @@ def epolls():
     return found
 
 
+def kill_when_blocked(ctx):
+    """Send a signal whose handler runs in poll(), and nowhere else."""
+    cases.wait_until(lambda: cases.is_blocked(ctx))
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+
 def haunted(peer, where, handler):
     """Turn it until handler has run, in a callback or for a signal; then there are fds."""
     ran = []
@@ -221,7 +227,7 @@ def haunted(peer, where, handler):
     turns_of(peer, SPAN_NS)
     if where == "signal":
         signal.signal(signal.SIGUSR1, free_fds)
-        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        threading.Thread(target=kill_when_blocked, args=(peer.ctx,)).start()
     else:
         peer.ctx.call_soon(free_fds)
     with contextlib.suppress(RuntimeError, KeyboardInterrupt):
