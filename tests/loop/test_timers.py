@@ -76,6 +76,30 @@ def test_many_cancelled_timers_are_swept_as_by_asyncio(loop, more, cancelled, ke
     assert timers[0]._scheduled is True
 
 
+def test_sweep_that_is_interrupted_leaves_the_timers_in_order(loop):
+    class When(float):
+        interrupts = False
+
+        def __lt__(self, other):
+            if When.interrupts:
+                When.interrupts = False
+                raise KeyboardInterrupt
+            return float(self) < other
+
+    later = loop.time() + 1000
+    timers = [loop.call_at(When(later + number), int) for number in range(300)]
+    before = list(loop._scheduled)
+    for timer in timers[:200]:
+        timer.cancel()
+    When.interrupts = True
+    with pytest.raises(KeyboardInterrupt):
+        turn(loop)
+    assert loop._scheduled == before
+    turn(loop)
+    assert sorted(loop._scheduled) == timers[200:]
+    assert loop._timer_cancelled_count == 0
+
+
 def test_loop_waits_until_the_first_timer_is_due(loop):
     began = time.monotonic()
     loop.call_later(0.02, loop.stop)

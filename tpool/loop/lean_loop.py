@@ -144,8 +144,9 @@ def _drop_cancelled(loop: LeanEventLoop) -> None:
     if len(timers) > _MANY_TIMERS and cancelled > len(timers) / 2:
         for timer in timers:
             timer._scheduled = not timer._cancelled
-        loop._scheduled = timers = [timer for timer in timers if timer._scheduled]
+        timers = [timer for timer in timers if timer._scheduled]
         heapq.heapify(timers)
+        loop._scheduled = timers  # in order: an exception may come in between
         loop._timer_cancelled_count = 0
         return
     while timers and timers[0]._cancelled:
