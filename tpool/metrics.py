@@ -21,6 +21,7 @@ sums. There `tpool.eventloop.time` is `tpool_eventloop_time_seconds_total`, and 
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
@@ -37,6 +38,7 @@ __all__ = ["PrometheusCollector", "Source", "make_instruments"]
 _Stats: TypeAlias = AioStats | PoolStats
 
 _S = 1e-9  # of a nanosecond
+_TRIES = 1000  # as asyncio.all_tasks() lists what others change
 
 
 class _Counts(Protocol):
@@ -140,9 +142,17 @@ def _states(polled_ns: int, blocked_ns: int, working_ns: int) -> dict[str, float
     }
 
 
+def _items(sources: Mapping[str, Source]) -> list[tuple[str, Source]]:
+    """List them; another thread may change the mapping meanwhile."""
+    for _ in range(_TRIES):
+        with contextlib.suppress(RuntimeError):  # of a WeakValueDictionary
+            return list(sources.items())
+    return list(sources.items())
+
+
 def _snapshots(sources: Mapping[str, Source]) -> Iterator[tuple[str, _Stats]]:
     """Read them; what is closed is left out."""
-    for name, source in list(sources.items()):
+    for name, source in _items(sources):
         for part in [""] if hasattr(source, "stats") else ["ctx", "pool"]:
             try:
                 counted: Any = getattr(source, part) if part else source

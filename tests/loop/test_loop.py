@@ -277,6 +277,22 @@ def test_close_that_a_callback_interrupts_is_finished(unraisable):
     assert unraisable == []
 
 
+def test_pool_is_refused_where_another_thread_closes_the_loop_meanwhile():
+    class Loop(tpool.EventLoop):
+        is_checked = False
+
+        def _check_closed(self):
+            super()._check_closed()
+            if self.is_checked:
+                self.is_checked = False
+                self.close()
+
+    with closing(Loop()) as loop:
+        loop.is_checked = True
+        with pytest.raises(RuntimeError, match="closed"):
+            _ = loop.pool
+
+
 def test_pool_and_context_of_a_closed_loop_are_refused():
     loop = tpool.new_event_loop()
     assert loop.run_until_complete(asyncio.to_thread(int)) == 0

@@ -116,6 +116,23 @@ def test_buckets_are_cumulative_and_begin_at_a_microsecond(ctx, pool, scraped):
     assert values[-1] == 50
 
 
+def test_sources_may_change_while_they_are_scraped(ctx, prometheus):
+    class Sources(weakref.WeakValueDictionary):
+        def items(self):
+            for item in super().items():
+                self["late"] = ctx  # as another thread does
+                yield item
+
+    sources = Sources(first=ctx, second=ctx)
+    (family,) = (
+        family
+        for family in metrics.PrometheusCollector(sources).collect()
+        if family.name == "tpool_eventloop_time_seconds"
+    )
+    names = {sample.labels["name"] for sample in family.samples}
+    assert names == {"first", "second", "late"}
+
+
 def test_loops_and_iothreads_have_both_and_what_is_closed_is_left_out(scraped):
     loop, io = tpool.new_event_loop(), tpool.IOThread()
     name = "tpool_eventloop_time_seconds_total"

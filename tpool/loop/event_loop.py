@@ -90,14 +90,13 @@ class EventLoop(LeanEventLoop):
         Raises:
             RuntimeError: The loop is closed.
         """
-        self._check_closed()  # type: ignore[attr-defined]
-        pool = self._pool
-        if pool is None or pool.ctx is not self._selector.ctx:
-            pool = self._new_pool()
+        ctx, pool = self.ctx, self._pool
+        if pool is None or pool.ctx is not ctx:
+            pool = self._new_pool(ctx)
         return pool
 
-    def _new_pool(self) -> LoopPool:
-        before, ctx = self._pool, self._selector.ctx
+    def _new_pool(self, ctx: AioContext) -> LoopPool:
+        before = self._pool
         # Several threads may ask for it, and no lock is right: a collection, or a
         # fork, may come in the middle. Of two that are made one is dropped.
         pool = self._pools.setdefault(ctx, LoopPool(ctx, thread_name_prefix="asyncio"))
