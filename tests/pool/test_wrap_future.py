@@ -40,6 +40,25 @@ def test_what_a_future_returns_raises_or_neither_the_request_does(ctx):
         assert not failed.cancelled()
 
 
+def test_an_exception_is_let_go_with_the_future_and_is_as_that_has_it(ctx):
+    class Error(Exception):
+        pass
+
+    error = Error()
+    future = Future()
+    request, seen = ctx.wrap_future(future), weakref.ref(error)
+    gc.disable()
+    try:
+        future.set_exception(error)
+        poll_until(ctx, request.done)
+        assert request.exception() is error
+        assert error.__traceback__ is None
+        del future, request, error
+        assert seen() is None
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize("how", ["returned", "raised", "cancelled"])
 def test_a_future_that_is_done_arrives_in_the_next_turn(ctx, future, how):
     if how == "returned":

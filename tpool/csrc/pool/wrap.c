@@ -23,6 +23,28 @@ static int ask(PyObject *future, PyObject *method)
     return ret;
 }
 
+/*
+ * Returns 0, or -1 with an exception.  By result() the future would raise its own here:
+ * its traceback would have the frames of who has set it, and these have it.
+ */
+static int take_result(RequestObject *r, PyObject *future,
+                       struct module_state *state)
+{
+    PyObject *exc = PyObject_CallMethodNoArgs(future, state->str_exception);
+
+    if (!exc) {
+        return -1;
+    }
+    if (PyExceptionInstance_Check(exc)) {
+        r->outcome = exc;
+        r->base.work.raised = true;
+        return 0;
+    }
+    Py_DECREF(exc); /* None */
+    r->outcome = PyObject_CallMethodNoArgs(future, state->str_result);
+    return r->outcome ? 0 : -1;
+}
+
 static void take_outcome(RequestObject *r, PyObject *future)
 {
     struct module_state *state = r->pool->state;
@@ -34,10 +56,7 @@ static void take_outcome(RequestObject *r, PyObject *future)
         Py_END_CRITICAL_SECTION();
         return;
     }
-    if (cancelled == 0) {
-        r->outcome = PyObject_CallMethodNoArgs(future, state->str_result);
-    }
-    if (!r->outcome) {
+    if (cancelled < 0 || take_result(r, future, state) < 0) {
         request_set_raised(r);
     }
     r->took_ns = clock_now_ns() - r->submit_ns;

@@ -44,10 +44,11 @@ STATE_TYPES(SPEC)
 #undef SPEC
 
 /* Names that are looked up often, interned: str_NAME. */
-#define CALL_NAMES(X)   X(func) X(args) X(cancelled) X(decimal) X(copy)
-#define FUTURE_NAMES(X) X(cancel) X(running) X(result) X(add_done_callback)
-#define LOOP_NAMES(X)   X(get_loop) X(done) X(set_result)
-#define STATE_NAMES(X)  CALL_NAMES(X) FUTURE_NAMES(X) LOOP_NAMES(X)
+#define CALL_NAMES(X) X(func) X(args) X(cancelled) X(decimal) X(copy)
+#define FUTURE_NAMES(X)                                                        \
+    X(cancel) X(running) X(exception) X(result) X(add_done_callback)
+#define LOOP_NAMES(X)  X(get_loop) X(done) X(set_result)
+#define STATE_NAMES(X) CALL_NAMES(X) FUTURE_NAMES(X) LOOP_NAMES(X)
 
 struct module_state {
     /* Immutable after init. */
