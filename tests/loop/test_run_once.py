@@ -8,6 +8,8 @@ import contextvars
 import ctypes
 import gc
 import logging
+import selectors
+import socket
 import sys
 import threading
 import weakref
@@ -348,3 +350,38 @@ def test_debug_mode_begins_within_a_turn(loop, caplog):
     assert "fail('told')" in first.splitlines()[0]
     assert len(slow) == 2
     assert all("Executing <Handle " in message for message in slow)
+
+
+# A selector whose select() something has replaced, as looptime does.
+
+
+def test_select_may_be_called_twice_in_a_turn(loop):
+    log, select = [], loop._selector.select
+
+    def twice(timeout):
+        return select(0) + select(timeout)
+
+    def call():
+        log.append("called")
+        loop.stop()
+
+    loop._selector.select = twice
+    loop.call_soon(loop.call_soon_threadsafe, call)
+    late = loop.call_later(20, lambda: (log.append("late"), loop.stop()))
+    loop.run_forever()
+    late.cancel()
+    assert log == ["called"]
+
+
+def test_what_select_has_returned_stays_as_it_is(loop):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        selector = loop._selector
+        selector.register(ours, selectors.EVENT_READ)
+        nothing = selector.select(0)
+        theirs.send(b"x")
+        some = selector.select(0)
+        ours.recv(1)
+        assert selector.select(0) == nothing == []
+        assert [key.fileobj for key, _ in some] == [ours]
+        selector.unregister(ours)

@@ -71,6 +71,7 @@ class EventLoop(LeanEventLoop):
             self._closed = True  # for __del__, whatever has been made
             raise
         selector.dispatch_later = self._dispatch_later
+        selector.callbacks = self._ready
 
     @property
     def ctx(self) -> AioContext:

@@ -16,7 +16,7 @@ from tpool.aio_context import AioContext, default_poll_max_ns
 from tpool.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from _typeshed import FileDescriptorLike
 
@@ -43,6 +43,8 @@ class AioSelector(selectors._BaseSelectorImpl):
         dispatch_later: Called where ctx._dispatch_rest() is to be called behind all
             that the loop has ready.
         is_later: Whether that is to come; set to False before it is called.
+        callbacks: What the loop has ready: none is waited for while there is any, as
+            where select() is called twice in a turn, and the first has dispatched it.
 
     Raises:
         ValueError: poll_max_ns is negative.
@@ -60,6 +62,7 @@ class AioSelector(selectors._BaseSelectorImpl):
         self._changed = False  # since select() was called
         self.dispatch_later: Callable[[], object]
         self.is_later = False
+        self.callbacks: Collection[object] = ()
         self._thread_id: int | None = None
         self._open(poll_max_ns)
         _selectors.add(self)
@@ -178,12 +181,14 @@ class AioSelector(selectors._BaseSelectorImpl):
             timeout: Seconds to wait at most; None: for ever, 0 or less: none.
 
         Returns:
-            Pairs of key and event; the list is filled anew by the next call.
+            Pairs of key and event.
         """
         ready = self._ready
         ready.clear()
         self._changed = False
-        if timeout is None or timeout > _LONGEST_S:
+        if self.callbacks:
+            behind = self._poll_for(0)
+        elif timeout is None or timeout > _LONGEST_S:
             behind = self._poll_for(-1)
         elif timeout > 0:
             behind = self._poll_for(ceil(timeout * 1e9))  # a timer is never early
@@ -195,7 +200,7 @@ class AioSelector(selectors._BaseSelectorImpl):
         if self._changed:  # by a callback of the context: some keys are no more
             now = self._fd_to_key  # by number: a file object may be closed
             return [found for found in ready if now.get(found[0].fd) is found[0]]
-        return ready
+        return ready.copy()  # the next call fills it anew
 
     def close(self) -> None:
         """Let go of all fds; calls that still run end for nobody."""
