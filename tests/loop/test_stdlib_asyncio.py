@@ -36,7 +36,8 @@ STDLIB_TESTS = [
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec("test.test_asyncio") is None,
+    importlib.util.find_spec("test") is None
+    or importlib.util.find_spec("test.test_asyncio") is None,
     reason="this Python has no test.test_asyncio",
 )
 @pytest.mark.parametrize("module", STDLIB_TESTS)
