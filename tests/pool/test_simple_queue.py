@@ -55,6 +55,7 @@ def test_the_standard_library_s_own_tests_pass(isolated):
         "child_of_a_fork_goes_on",
         "handler_that_forks_in_a_get",
         "exit_with_getters",
+        "put_when_the_getters_have_ended_with_python",
     ],
 )
 def test_case_in_a_process_of_its_own(isolated, case):

@@ -51,7 +51,10 @@ static void list(SimpleQueueObject *self, struct getter *g)
     g->listed = true;
 }
 
-/* In the child of a fork those who waited are not there. */
+/*
+ * In the child of a fork those who waited are not there; nor are they when Python ends:
+ * a thread that asks for the GIL then is gone, and its stack with it.
+ */
 static void forget_dead(SimpleQueueObject *self)
 {
     uint32_t forks = atomic_load_explicit(&self->state->forks,
@@ -62,6 +65,8 @@ static void forget_dead(SimpleQueueObject *self)
         self->first = self->last = NULL;
         word_waits_init(&self->waits, &self->state->pollers,
                         self->waits.params.max_ns);
+    } else if (Py_IsFinalizing()) {
+        self->first = self->last = NULL;
     }
 }
 

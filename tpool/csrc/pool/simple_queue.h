@@ -16,7 +16,8 @@
  *   An object that is put while none waits is seen by the next: it looks before it
  *   joins the list, and both are one step.
  * No getter stands in the list while Python code runs in its thread: the child of a
- * fork has the forking thread, and none of those in the list.
+ * fork has the forking thread, and none of those in the list; and when Python ends it is
+ * in one thread, and those in the list come back no more.
  */
 #ifndef TPOOL_POOL_SIMPLE_QUEUE_H
 #define TPOOL_POOL_SIMPLE_QUEUE_H

@@ -14,6 +14,7 @@
 #include "queue/word_pollers.h"
 
 #if PY_VERSION_HEX < 0x030D0000 /* the GIL is always there */
+#define Py_IsFinalizing               _Py_IsFinalizing
 #define Py_BEGIN_CRITICAL_SECTION(op) {
 #define Py_END_CRITICAL_SECTION()     }
 #endif
