@@ -183,5 +183,16 @@ def put_when_the_getters_have_ended_with_python():
     sys.last = Last()
 
 
+def queues_in_queues_go():
+    """However deep they are, as lists do: nothing overflows."""
+    for kind in (tpool.SimpleQueue, type("Mine", (tpool.SimpleQueue,), {})):
+        q = kind()
+        for _ in range(200_000):
+            outer = kind()
+            outer.put(q)
+            q = outer
+        del q, outer
+
+
 if __name__ == "__main__":
     cases.run(globals()[sys.argv[1]])

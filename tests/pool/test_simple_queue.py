@@ -56,6 +56,7 @@ def test_the_standard_library_s_own_tests_pass(isolated):
         "handler_that_forks_in_a_get",
         "exit_with_getters",
         "put_when_the_getters_have_ended_with_python",
+        "queues_in_queues_go",
     ],
 )
 def test_case_in_a_process_of_its_own(isolated, case):

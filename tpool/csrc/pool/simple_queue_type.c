@@ -66,10 +66,12 @@ static void queue_dealloc(SimpleQueueObject *self)
     if (self->weakrefs) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
-    queue_clear(self);
+    /* A queue may hold a queue that holds one, and so on: they go one by one. */
+    Py_TRASHCAN_BEGIN(self, queue_dealloc) queue_clear(self);
     simple_queue_cleanup(self);
     type->tp_free(self);
     Py_DECREF(type);
+    Py_TRASHCAN_END
 }
 
 static PyObject *queue_put(SimpleQueueObject *self, PyObject *const *args,
