@@ -17,9 +17,10 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 import warnings
 
-from fuzz_calls import HANG_S, LINE, LINES, MAIN, Fuzz
+from fuzz_calls import HANG_S, LINE, LINES, LONG_S, MAIN, Fuzz
 from fuzz_tables import check_that_all_is_known
 from fuzz_world import Context, Pool
 
@@ -27,13 +28,18 @@ from tpool import _core
 
 
 def watch(fuzzes, stop):
-    """Ends waits: calls that are to wait for ever do so until somebody comes."""
+    """Ends waits: calls that are to wait for ever do so until somebody comes.
+
+    A wait whose callbacks call on and on may make steps, and last all the same.
+    """
     seen, stuck = None, 0
     while not stop.wait(0.002):
         steps = [fuzz.steps for fuzz in fuzzes]
         stuck = stuck + 1 if steps == seen else 0
         seen = steps
-        if not stuck:
+        began = min(fuzz.began for fuzz in fuzzes)
+        lasts = time.monotonic() - began > LONG_S
+        if not stuck and not lasts:
             continue
         for fuzz in fuzzes:
             for gate in fuzz.gates:
@@ -45,7 +51,7 @@ def watch(fuzzes, stop):
             for owner in fuzz.kinds["AioSelector"] + fuzz.kinds["EventLoop"]:
                 with contextlib.suppress(BaseException):
                     owner.ctx.notify()
-        if stuck > 5:
+        if stuck > 5 or lasts:
             for fuzz in fuzzes:
                 for request in list(fuzz.kinds["Request"]):
                     with contextlib.suppress(BaseException):
@@ -54,6 +60,19 @@ def watch(fuzzes, stop):
                     with contextlib.suppress(BaseException):
                         worker.lost()
             signal.pthread_kill(MAIN.ident, signal.SIGUSR1)
+        if lasts:
+            end_calls(fuzzes)
+
+
+def end_calls(fuzzes):
+    """What is waited for may be known to nobody but its pool, or to its future."""
+    for fuzz in fuzzes:
+        for future in list(fuzz.calls):
+            future.cancel()
+    for thing in gc.get_objects():
+        if isinstance(thing, _core.ThreadPool):
+            with contextlib.suppress(BaseException):
+                _core.ThreadPool._close(thing, 0, True)
 
 
 def main(seed, calls, path, threads):

@@ -6,9 +6,11 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import gc
+import math
 import os
 import signal
 import threading
+import time
 import types
 import weakref
 
@@ -20,13 +22,14 @@ import tpool
 from tpool import _core
 
 HANG_S = 60
+LONG_S = 5  # many times what a step takes that does not wait
 LINE, LINES = 160, 128
 DEPTH = 3  # calls inside each other
 FORK_EVERY, FORK_CALLS = 20_000, 150
 MAIN = threading.main_thread()
 
 
-class Unblock(BaseException):
+class Unblock(KeyboardInterrupt):
     """Ends a call of the main thread that waits for ever, as it may."""
 
 
@@ -49,6 +52,8 @@ class Fuzz(World):
         self.log = log
         self.main = main
         self.steps = self.depth = 0
+        self.began = math.inf  # the step that is not within another,
+        self.stepping = False  # and whether it is made
         self.next_fork = FORK_EVERY
         self.pid = os.getpid()
         self.functions = functions()
@@ -269,25 +274,34 @@ class Fuzz(World):
             raise Hostile
 
     def unblock(self, number, frame):
-        if self.depth and os.getpid() == self.pid:  # not between two calls
+        if self.stepping and os.getpid() == self.pid:  # not between two calls
             raise Unblock
 
     def run(self, calls):
         """Call, until so many have been made."""
         end = self.steps + calls
-        while self.steps < end:
-            self.depth = 0
-            if self.acquired:
-                self.release()
-            if self.coroutines:
-                self.end_coroutines()
+        try:
+            while self.steps < end:
+                self.depth, self.began = 0, time.monotonic()
+                self.top_step()
+        finally:
+            self.began = math.inf
+
+    def top_step(self):
+        """Make one that is not within another."""
+        if self.acquired:
+            self.release()
+        if self.coroutines:
+            self.end_coroutines()
+        with contextlib.suppress(Unblock):
             try:
+                self.stepping = True  # depth is of all threads that make its steps
                 self.step()
-            except Unblock:
-                pass
-            if self.main and self.steps > self.next_fork:
-                self.next_fork += FORK_EVERY
-                self.fork()
+            finally:
+                self.stepping = False
+        if self.main and self.steps > self.next_fork:
+            self.next_fork += FORK_EVERY
+            self.fork()
 
     def fork(self):
         """The child calls what it has inherited."""
