@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The turn of the loop, which is in C, does what asyncio's own does."""
+"""A turn of the loop does what one of asyncio's own does."""
 
 from __future__ import annotations
 
