@@ -8,12 +8,6 @@
 #define SPINS_PER_CLOCK 16
 /* The longest that a poll phase waits for the owner to wake. */
 #define WAKE_MAX_NS 100000
-/*
- * Poll phases in a row that hit until one is left out where they are long, over a
- * fraction of the bound: what a wake-up takes may have changed since the last.
- */
-#define UNMEASURED_MAX 128
-#define LONG_FRACTION  4
 
 /*
  * Worker, no lock.  Busy-waits until a request is there; false: it is not.
@@ -55,14 +49,6 @@ static bool poll_phase(struct request_queue *q, int64_t begin_ns,
     return false;
 }
 
-/* Lock held.  Whether it parks to see what a wake-up takes. */
-static bool is_to_measure(struct request_queue *q)
-{
-    return !poll_slopes_are_set(&q->params) &&
-           q->polled_ns > q->params.max_ns / LONG_FRACTION &&
-           ++q->unmeasured >= UNMEASURED_MAX;
-}
-
 bool queue_poll(struct request_queue *q, struct queue_worker *w)
 {
     int64_t poll_ns, begin_ns = w->wait_ns;
@@ -78,7 +64,8 @@ bool queue_poll(struct request_queue *q, struct queue_worker *w)
     }
     poll_ns = poll_window_next_ns(&q->poll, &q->params, q->wake_ns);
     if (!poll_ns || cpu_pair_blocks(q->cpus) ||
-        w->run_ns / POLL_PAYS_BOUNDS > q->params.max_ns || is_to_measure(q)) {
+        w->run_ns / POLL_PAYS_BOUNDS > q->params.max_ns ||
+        poll_window_is_to_measure(&q->params, q->polled_ns, &q->unmeasured)) {
         q->stats.polls_skipped += q->params.max_ns > 0;
         return false;
     }

@@ -8,12 +8,6 @@
 #define SPINS_PER_CLOCK 16
 /* How long a signal may have to wait for the end of a poll phase. */
 #define SIGNALS_NS NS_PER_MS
-/*
- * Poll phases in a row until one is left out where they are long, over a fraction of
- * the bound: what a wake-up takes may have changed since the last.
- */
-#define UNMEASURED_MAX 128
-#define LONG_FRACTION  4
 
 void word_waits_init(struct word_waits *ws, struct word_pollers *p,
                      int64_t poll_max_ns)
@@ -54,11 +48,10 @@ static int64_t next_window_ns(struct word_waits *ws)
     int64_t window_ns = poll_window_next_ns(&ws->window, &ws->params,
                                             ws->wake_ns);
 
-    if (window_ns && ws->waited_ns > ws->params.max_ns / LONG_FRACTION &&
-        ++ws->unmeasured >= UNMEASURED_MAX) {
-        return 0;
-    }
-    return window_ns;
+    return window_ns && poll_window_is_to_measure(&ws->params, ws->waited_ns,
+                                                  &ws->unmeasured)
+               ? 0
+               : window_ns;
 }
 
 void word_wait_begin(struct word_waits *ws, struct word_wait *w,

@@ -39,4 +39,22 @@ enum poll_verdict poll_window_tune(struct poll_window *s,
                                    const struct poll_params *params,
                                    int64_t block_ns);
 
+/* Long poll phases, over a fraction of the bound, until one wait is to be slept. */
+#define UNMEASURED_MAX 128
+#define LONG_FRACTION  4
+
+/*
+ * Before a poll phase, the last of which took last_ns.  Whether it is left out, to see what
+ * a wake-up takes: that may have changed since the last.  *unmeasured: 0 after one; how
+ * many long ones there were since.
+ */
+static inline bool poll_window_is_to_measure(const struct poll_params *params,
+                                             int64_t last_ns,
+                                             uint32_t *unmeasured)
+{
+    return !poll_slopes_are_set(params) &&
+           last_ns > params->max_ns / LONG_FRACTION &&
+           ++*unmeasured >= UNMEASURED_MAX;
+}
+
 #endif
