@@ -176,6 +176,31 @@ def test_who_overrides_a_method_is_called(kind, monkeypatch, name, where):
         monkeypatch.undo()
 
 
+@pytest.mark.parametrize("where", ["asyncio", "class", "instance", "Future"])
+def test_who_makes_the_futures_makes_those_of_calls(kind, monkeypatch, where):
+    class Future(asyncio.Future):
+        pass
+
+    class Loop(kind):
+        pass
+
+    async def main(loop):
+        future = loop.run_in_executor(None, int)
+        assert await future == 0
+        return type(future)
+
+    with closing(Loop()) as loop:
+        if where == "Future":
+            monkeypatch.setattr(asyncio.futures, "Future", Future)
+        else:
+            owner = {"asyncio": Base, "class": Loop, "instance": loop}[where]
+            monkeypatch.setattr(
+                owner, "create_future", lambda *_: Future(loop=loop), raising=False
+            )
+        assert loop.run_until_complete(main(loop)) is Future
+        monkeypatch.undo()
+
+
 @pytest.mark.parametrize("on", ["class", "instance"])
 def test_who_overrides_process_events_sees_each_turn(kind, on):
     seen = []

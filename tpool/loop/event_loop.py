@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.events
+import asyncio.futures
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tpool.loop.executor import CODE, FUTURES, SUBMIT, submit_is_wrapped
@@ -27,6 +28,7 @@ __all__ = ["EventLoop", "new_event_loop", "run"]
 _ThreadSafeHandle: type[asyncio.Handle]
 _ThreadSafeHandle = getattr(asyncio.events, "_ThreadSafeHandle", asyncio.Handle)
 
+_futures: Any = asyncio.futures
 _T = TypeVar("_T")
 
 
@@ -56,6 +58,7 @@ class EventLoop(LeanEventLoop):
     _runs_in: int | None = None
     _debug: bool  # of BaseEventLoop
     _default_executor: Any  # of BaseEventLoop
+    _executor_shutdown_called: bool  # of BaseEventLoop
     _pool: LoopPool | None
     _ready: collections.deque[asyncio.Handle]  # of BaseEventLoop
 
@@ -149,17 +152,21 @@ class EventLoop(LeanEventLoop):
         chosen = self._default_executor if executor is None else executor
         if chosen is not None and chosen is not self._pool:
             return super().run_in_executor(executor, func, *args)
-        pool = self.pool
+        pool = self._pool
+        if self._closed or pool is None or pool.ctx is not self._selector.ctx:
+            pool = self.pool
         if self._debug:
             self._check_callback(func, "run_in_executor")  # type: ignore[attr-defined]
-        if executor is None:
+        if executor is None and self._executor_shutdown_called:
             self._check_default_executor()  # type: ignore[attr-defined]
         submit: Any = FUTURES["ThreadPoolExecutor"].submit
         is_known = submit is SUBMIT and submit.__code__ is CODE
         if not is_known and submit_is_wrapped():
             return future_of_call(pool.executor.submit(func, *args), self)
         # Of no class of ours: asyncio has shorter ways for its own.
-        future: asyncio.Future[_T] = self.create_future()
+        future: asyncio.Future[_T] = (
+            _futures.Future(loop=self) if self._is_lean else self.create_future()
+        )
         pool._submit_for(future, settle, func, *args)
         return future
 

@@ -26,6 +26,7 @@ _OF_HANDLES = {"__init__": "copy_context", "_run": "call_exception_handler"}
 _USED = {
     "_call_soon": "Handle",
     "_check_closed": "_closed",
+    "create_future": "Future",
     "_process_events": "_add_callback",
     "get_debug": "_debug",
 }
