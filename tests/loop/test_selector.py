@@ -243,3 +243,9 @@ def test_its_context_polls_longer_by_default_and_the_environment_still_rules(
         found.append(selector.ctx.poll_max_ns)
         selector.close()
     assert found == [65_536, 1234, 0]
+
+
+def test_it_is_found_where_it_was_too():
+    import tpool.selector
+
+    assert tpool.selector.AioSelector is AioSelector
