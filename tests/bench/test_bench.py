@@ -81,6 +81,27 @@ PROMISED = {
         ],
         set(),
     ),
+    "executor": (
+        LATENCY,
+        {40, 160, 400},
+        [
+            (case, peer)
+            for case in (
+                "submit().result()",
+                "map() of ten times as many",
+                "as_completed()",
+                "wait()",
+                "four threads",
+                *(
+                    f"{loop}: run_in_executor()"
+                    for loop in ("uvloop", "asyncio")
+                    if importlib.util.find_spec(loop)
+                ),
+            )
+            for peer in ("tpool", STOCK)
+        ],
+        {"bytes_pending"},
+    ),
     "million": (
         {"case", "peer", "n"} | SCALE,
         {500, 1500, 5000},

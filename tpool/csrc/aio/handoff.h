@@ -45,6 +45,13 @@ bool aio_owner_polls(struct aio_core *core);
 void aio_handoff_to_owner(struct aio_core *core);
 
 /*
+ * Any thread that may wait for the other side for a moment.  Whether it pays, as far as
+ * the last times tell, and how this one went: who waits in vain does so ever less often.
+ */
+bool aio_handoff_is_due(struct aio_core *core);
+void aio_handoff_learn(struct aio_core *core, bool came);
+
+/*
  * Any thread, after it has posted a bottom half.  Whether so many wait for the
  * owner that who is not the owner should let it catch up.
  */

@@ -54,6 +54,21 @@ static int64_t next_window_ns(struct word_waits *ws)
                : window_ns;
 }
 
+/* Busy.  Takes a place for a poll phase of w->window_ns, if there is one. */
+static void take_place(struct word_waits *ws, struct word_wait *w)
+{
+    if (!w->window_ns || !word_pollers_take(ws->pollers, w->begin_ns)) {
+        end_busy(ws);
+        return;
+    }
+    w->polls = true;
+    if (atomic_fetch_or_explicit(w->word, WORD_POLLS, memory_order_relaxed) &
+        WORD_SET) {
+        /* Who set it has not seen that it is taken. */
+        word_pollers_give(ws->pollers);
+    }
+}
+
 void word_wait_begin(struct word_waits *ws, struct word_wait *w,
                      _Atomic uint32_t *word, int64_t deadline_ns, bool signals)
 {
@@ -68,16 +83,19 @@ void word_wait_begin(struct word_waits *ws, struct word_wait *w,
     if (signals && w->window_ns > SIGNALS_NS) {
         w->window_ns = SIGNALS_NS;
     }
-    if (!w->window_ns || !word_pollers_take(ws->pollers, w->begin_ns)) {
-        end_busy(ws);
-        return;
+    take_place(ws, w);
+}
+
+bool word_wait_begin_poll(struct word_waits *ws, struct word_wait *w,
+                          _Atomic uint32_t *word, int64_t window_ns)
+{
+    *w = (struct word_wait){
+        .word = word, .begin_ns = clock_now_ns(), .window_ns = window_ns};
+    w->deadline_ns = w->begin_ns + window_ns;
+    if (ws->params.max_ns > 0 && get_busy(ws)) {
+        take_place(ws, w);
     }
-    w->polls = true;
-    if (atomic_fetch_or_explicit(word, WORD_POLLS, memory_order_relaxed) &
-        WORD_SET) {
-        /* Who set it has not seen that it is taken. */
-        word_pollers_give(ws->pollers);
-    }
+    return w->polls;
 }
 
 bool word_waits_are_shared(const struct word_waits *ws)

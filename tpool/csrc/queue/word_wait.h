@@ -84,6 +84,13 @@ void word_wait_begin(struct word_waits *ws, struct word_wait *w,
                      _Atomic uint32_t *word, int64_t deadline_ns, bool signals);
 
 /*
+ * The same for one that does not sleep, and polls for window_ns whatever was learned.
+ * False: it may not, and word_wait() need not follow.
+ */
+bool word_wait_begin_poll(struct word_waits *ws, struct word_wait *w,
+                          _Atomic uint32_t *word, int64_t window_ns);
+
+/*
  * The same thread, in C alone: it polls, then sleeps.  1: the word is set, acquired;
  * 0: the deadline has come; -EINTR: signals may have come, it is to be called again.
  */
