@@ -3,6 +3,7 @@
  * See future.h.  The way of a future: made by its submitter, run and ended by a worker.
  */
 #include "executor/future.h"
+#include "executor/future_trial.h"
 
 void future_drop_call(FutureObject *f)
 {
@@ -49,18 +50,30 @@ int future_call_back(FutureObject *f, PyObject *callback)
     return 0;
 }
 
+/* A new reference, or NULL: the list, which others may have found, has got shorter. */
+static PyObject *item_of(PyObject *list, Py_ssize_t i)
+{
+    PyObject *item = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(list);
+    if (i < PyList_GET_SIZE(list)) {
+        item = Py_NewRef(PyList_GET_ITEM(list, i));
+    }
+    Py_END_CRITICAL_SECTION();
+    return item;
+}
+
 /*
  * Takes the list over.  0, or -1 with an exception, and those that follow are dropped.
  * In a worker all are called: nobody is there to be told, and it lives on.
  */
 static int call_back(FutureObject *f, PyObject *callbacks, bool in_worker)
 {
+    PyObject *callback;
     int ret = 0;
 
     for (Py_ssize_t i = 0;
-         callbacks && ret == 0 && i < PyList_GET_SIZE(callbacks); i++) {
-        PyObject *callback = Py_NewRef(PyList_GET_ITEM(callbacks, i));
-
+         callbacks && ret == 0 && (callback = item_of(callbacks, i)); i++) {
         ret = future_call_back(f, callback);
         if (ret < 0 && in_worker) {
             future_log(f, "critical", "exception calling callback for %r");
@@ -146,13 +159,12 @@ static void tell_waiters(FutureObject *f, enum future_fate fate)
     PyObject *what = fate == FUTURE_CANCELLED ? state->str_add_cancelled
                      : f->exception           ? state->str_add_exception
                                               : state->str_add_result;
-    PyObject *waiters;
+    PyObject *waiters, *waiter;
 
     Py_BEGIN_CRITICAL_SECTION(f);
     waiters = Py_XNewRef(f->waiters);
     Py_END_CRITICAL_SECTION();
-    for (Py_ssize_t i = 0; waiters && i < PyList_GET_SIZE(waiters); i++) {
-        PyObject *waiter = Py_NewRef(PyList_GET_ITEM(waiters, i));
+    for (Py_ssize_t i = 0; waiters && (waiter = item_of(waiters, i)); i++) {
         PyObject *result = PyObject_CallMethodOneArg(waiter, what,
                                                      (PyObject *)f);
 
@@ -175,13 +187,14 @@ static int ask(PyObject *condition, PyObject *method)
 }
 
 /* The same as future_end(), with the condition. */
-static int end_with_condition(FutureObject *f, struct future_end *end)
+static int end_with_condition(FutureObject *f, PyObject *condition,
+                              struct future_end *end)
 {
     struct module_state *state = f->pool->state;
     bool ended;
     PyObject *exc;
 
-    if (ask(f->condition, state->str_acquire) < 0) {
+    if (ask(condition, state->str_acquire) < 0) {
         return -1;
     }
     Py_BEGIN_CRITICAL_SECTION(f);
@@ -189,13 +202,13 @@ static int end_with_condition(FutureObject *f, struct future_end *end)
     Py_END_CRITICAL_SECTION();
     if (ended) {
         tell_waiters(f, end->fate);
-        if (ask(f->condition, state->str_notify_all) < 0) {
-            PyErr_WriteUnraisable(f->condition);
+        if (ask(condition, state->str_notify_all) < 0) {
+            PyErr_WriteUnraisable(condition);
         }
     }
     exc = take_exception();
-    if (ask(f->condition, state->str_release) < 0) {
-        PyErr_WriteUnraisable(f->condition);
+    if (ask(condition, state->str_release) < 0) {
+        PyErr_WriteUnraisable(condition);
     }
     put_exception(exc);
     return ended;
@@ -203,15 +216,20 @@ static int end_with_condition(FutureObject *f, struct future_end *end)
 
 int future_end(FutureObject *f, struct future_end *end)
 {
-    bool ended = false, by_condition;
+    PyObject *condition;
+    int ret = 0;
 
     Py_BEGIN_CRITICAL_SECTION(f);
-    by_condition = f->condition != NULL;
-    if (!by_condition) {
-        ended = end_now(f, end);
+    condition = Py_XNewRef(f->condition);
+    if (!condition) {
+        ret = end_now(f, end);
     }
     Py_END_CRITICAL_SECTION();
-    return by_condition ? end_with_condition(f, end) : ended;
+    if (condition) {
+        ret = end_with_condition(f, condition, end);
+        Py_DECREF(condition);
+    }
+    return ret;
 }
 
 int future_settle(FutureObject *f, enum future_fate fate, PyObject *result,
@@ -266,9 +284,7 @@ static struct completion_node *finish(FutureObject *f, PyObject *result)
 /* Off the queue, or run: it is in flight no more. */
 static void leave_flight(FutureObject *f)
 {
-    /* Relaxed: a count. */
-    atomic_fetch_sub_explicit(&f->pool->core->in_flight, 1,
-                              memory_order_relaxed);
+    aio_core_end_call(f->pool->core);
     future_drop_call(f);
 }
 
@@ -307,6 +323,9 @@ static struct completion_node *future_run(struct work *w,
         leave_flight(f);
     }
     waiting = finish(f, result);
+    if (!waiting) {
+        future_trial_feed(f->pool, false);
+    }
     Py_DECREF(f);
     return waiting;
 }

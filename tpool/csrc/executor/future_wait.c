@@ -3,6 +3,7 @@
  * See future_wait.h.
  */
 #include "executor/future_wait.h"
+#include "executor/future_trial.h"
 #include "aio/handoff.h"
 
 /*
@@ -18,6 +19,9 @@ static int wait_for_word(struct pool_core *pool, struct word_wait *wait)
     atomic_store_explicit(&cpus->owner_waits, OWNER_WAITS,
                           memory_order_relaxed);
     ret = word_wait(&pool->waits, wait);
+    if (ret == 1) {
+        future_trial_feed(pool, true);
+    }
     cpu_publish(&cpus->owner);
 #ifndef Py_GIL_DISABLED
     aio_handoff_from_worker(pool->core);

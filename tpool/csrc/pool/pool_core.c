@@ -95,6 +95,8 @@ static void init(struct pool_core *pool, struct module_state *state,
 {
     init_room(pool);
     word_waits_init(&pool->waits, &state->pollers, 0);
+    pool->waits.blocks = &pool->core->cpus.blocks;
+    atomic_init(&pool->judging, false);
     atomic_init(&pool->refs, 1);
     atomic_init(&pool->down, POOL_UP);
     pool->state = state;
@@ -140,6 +142,7 @@ struct pool_core *pool_core_new(struct module_state *state,
     pool->core = core;
     pool->context_ref = context_ref;
     pool->deliver = deliver;
+    call_trial_init(&pool->trial, core, pool);
     init(pool, state, config);
     if (pool_wraps(pool)) {
         request_queue_set_limits(&pool->queue, 0, 0);

@@ -6,7 +6,7 @@
 #define TPOOL_POOL_POOL_CORE_H
 
 #include "context/context.h"
-#include "aio/core.h"
+#include "aio/call_trial.h"
 #include "queue/request_queue.h"
 #include "queue/word_wait.h"
 
@@ -41,8 +41,11 @@ struct pool_core {
     bool block;         /* who submits to a full pool, instead of raising */
     bool block_signals; /* in the workers */
     uint32_t forks;     /* of the module, when it was made */
-    /* Any thread: the waits for its futures, where it is an executor's. */
+    /* An executor's.  Any thread: the waits for its futures. */
     struct word_waits waits;
+    /* Any thread that sets judging. */
+    atomic_bool judging;
+    struct call_trial trial;
     _Atomic uint8_t down; /* any thread: enum pool_down */
     /* Protected by the module's pools_lock. */
     struct pool_core *next, **link;

@@ -14,10 +14,12 @@ void word_waits_init(struct word_waits *ws, struct word_pollers *p,
 {
     ws->pollers = p;
     ws->params = (struct poll_params){.max_ns = poll_max_ns};
+    ws->blocks = NULL;
     atomic_init(&ws->busy, false);
     poll_window_init(&ws->window, 0);
     ws->wake_ns = ws->waited_ns = 0;
     ws->unmeasured = 0;
+    atomic_init(&ws->polled_ns, 0);
     cpu_parting_init(&ws->parting);
     atomic_init(&ws->setter, -1);
     atomic_init(&ws->woken_ns, 0);
@@ -40,6 +42,14 @@ static bool get_busy(struct word_waits *ws)
 static void end_busy(struct word_waits *ws)
 {
     atomic_store_explicit(&ws->busy, false, memory_order_release);
+}
+
+/* Relaxed: who misreads it polls once more, or once less. */
+static bool may_poll(const struct word_waits *ws)
+{
+    return ws->params.max_ns > 0 &&
+           !(ws->blocks &&
+             atomic_load_explicit(ws->blocks, memory_order_relaxed));
 }
 
 /* Busy.  How long the poll phase may last, 0: there is none. */
@@ -76,7 +86,7 @@ void word_wait_begin(struct word_waits *ws, struct word_wait *w,
                             .begin_ns = clock_now_ns(),
                             .deadline_ns = deadline_ns,
                             .signals = signals};
-    if (ws->params.max_ns <= 0 || !get_busy(ws)) {
+    if (!may_poll(ws) || !get_busy(ws)) {
         return;
     }
     w->window_ns = next_window_ns(ws);
@@ -92,7 +102,7 @@ bool word_wait_begin_poll(struct word_waits *ws, struct word_wait *w,
     *w = (struct word_wait){
         .word = word, .begin_ns = clock_now_ns(), .window_ns = window_ns};
     w->deadline_ns = w->begin_ns + window_ns;
-    if (ws->params.max_ns > 0 && get_busy(ws)) {
+    if (may_poll(ws) && get_busy(ws)) {
         take_place(ws, w);
     }
     return w->polls;
@@ -181,7 +191,7 @@ static void learn_from_sleep(struct word_waits *ws, struct word_wait *w)
             ws->wake_ns = poll_tuner_wake_ns(ws->wake_ns, lag_ns);
             ws->unmeasured = 0;
         }
-        if (set) {
+        if (set && may_poll(ws)) {
             part(ws);
         }
         learn(ws, w, now_ns - lag_ns, lag_ns);
@@ -195,11 +205,13 @@ int word_wait(struct word_waits *ws, struct word_wait *w)
 
     if (w->polls) {
         bool hit = poll_phase(ws, w);
+        int64_t now_ns = clock_now_ns();
 
         w->polls = false;
+        counter_add(&ws->polled_ns, (uint64_t)(now_ns - w->begin_ns));
         if (hit) {
             part(ws);
-            learn(ws, w, clock_now_ns(), 0);
+            learn(ws, w, now_ns, 0);
         }
         end_busy(ws);
         if (hit || w->signals) {

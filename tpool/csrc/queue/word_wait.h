@@ -47,12 +47,14 @@ struct word_waits {
     /* Immutable after init. */
     struct word_pollers *pollers;
     struct poll_params params;
+    const atomic_bool *blocks; /* while set nobody polls; NULL: it never is */
     /* Any thread.  Somebody polls, or learns; what follows is its own. */
     atomic_bool busy;
     struct poll_window window;
     int64_t wake_ns;     /* what a wake-up costs, 0: none was seen */
     int64_t waited_ns;   /* how long the last wait was */
     uint32_t unmeasured; /* long poll phases since the last was seen */
+    counter64 polled_ns; /* in all poll phases; any thread may look */
     struct cpu_parting parting;
     /* Any thread, relaxed: figures.  When one was last woken, and its waker's lag. */
     _Atomic int64_t woken_ns;
