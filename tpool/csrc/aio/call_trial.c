@@ -33,28 +33,29 @@ static void begin_epoch(struct call_trial *t, int64_t now_ns, int64_t polled_ns)
     t->flown_ns = 0;
 }
 
-/* What calls have cost since the epoch began; false: that cannot be told. */
-static bool get_costs(const struct call_trial *t, int64_t now_ns,
-                      int64_t polled_ns, struct call_costs *costs)
+/* What calls have cost since the epoch began. */
+static struct call_costs get_costs(const struct call_trial *t, int64_t now_ns,
+                                   int64_t polled_ns)
 {
-    bool sparse = (now_ns - t->begin_ns) / SPARSE > t->flown_ns;
-    bool worker = t->polled_ns < 0 || polled_ns < 0;
-    int64_t cpu_ns = clock_process_cpu_ns() - t->cpu_ns;
-
-    if (sparse) {
-        if (worker || !pthread_equal(t->own, pthread_self())) {
-            return false;
-        }
-        /* What is done between calls would be more than they cost. */
-        cpu_ns += polled_ns - t->polled_ns - clock_thread_cpu_ns() +
-                  t->own_cpu_ns;
-    }
-    *costs = (struct call_costs){
+    struct call_costs costs = {
         .calls = done(t->core) - t->done,
-        .ns = worker ? now_ns - t->begin_ns : t->flown_ns,
-        .cpu_ns = cpu_ns > 0 ? cpu_ns : 0, /* a child's begins anew */
+        .ns = now_ns - t->begin_ns,
+        .cpu_ns = clock_process_cpu_ns() - t->cpu_ns,
     };
-    return true;
+
+    if (t->polled_ns >= 0 && polled_ns >= 0 &&
+        pthread_equal(t->own, pthread_self())) {
+        if (costs.ns / SPARSE > t->flown_ns) {
+            /* What is done between calls would be more than they cost. */
+            costs.cpu_ns += polled_ns - t->polled_ns - clock_thread_cpu_ns() +
+                            t->own_cpu_ns;
+        }
+        costs.ns = t->flown_ns;
+    }
+    if (costs.cpu_ns < 0) {
+        costs.cpu_ns = 0; /* a child's begins anew */
+    }
+    return costs;
 }
 
 static void tell(const struct call_trial *t, int bit, bool set, int64_t cost_ns)
@@ -174,9 +175,7 @@ enum trial_verdict call_trial_judge(struct call_trial *t, int64_t now_ns,
     if (!poll_trial_is_due(&t->trial, done(t->core) - t->done, t->flown_ns)) {
         return TRIAL_NONE;
     }
-    if (!get_costs(t, now_ns, polled_ns, &epoch)) {
-        return interrupt(t, now_ns, polled_ns);
-    }
+    epoch = get_costs(t, now_ns, polled_ns);
     verdict = poll_trial_next(&t->trial, &epoch, in_flight(t->core));
     if (verdict != TRIAL_NONE) {
         take_way(t, verdict);

@@ -4,11 +4,10 @@
  * they cost from epoch to epoch says; see poll_trial.h.  The way is in the core's
  * cpu_pair, where workers and waiters look.
  *
- * One thread at a time has it: the owner of a context, who looks before and after each
- * wait; of the threads that wait for an executor's calls, or end them, one after the other.
- * It is in a wait that the time until the next call is somebody's own, or that the end of a
- * call is noticed late; who makes the calls knows neither: there all that passes counts,
- * and where calls are seldom in flight nothing is known.
+ * One thread at a time has it: the owner of a context, before and after each wait; of the
+ * threads that wait for an executor's calls, or end them, one after the other.  Where one
+ * thread alone waits, the time from the end of its wait to the next call is its own.  Else
+ * all that passes counts: a worker does not see when the result is taken.
  */
 #ifndef TPOOL_AIO_CALL_TRIAL_H
 #define TPOOL_AIO_CALL_TRIAL_H

@@ -68,8 +68,7 @@ bool aio_handoff_from_owner(struct aio_core *core)
     uint32_t in_flight, seen;
     int64_t now_ns, end_ns;
 
-    if (atomic_load_explicit(&core->cpus.owner_waits, memory_order_relaxed) ||
-        cpu_pair_is_shared(&core->cpus)) {
+    if (aio_owner_waits(core) || cpu_pair_is_shared(&core->cpus)) {
         return false;
     }
     now_ns = clock_now_ns();
@@ -92,8 +91,7 @@ bool aio_handoff_from_owner(struct aio_core *core)
 
 bool aio_owner_polls(struct aio_core *core)
 {
-    return atomic_load_explicit(&core->cpus.owner_waits,
-                                memory_order_relaxed) &&
+    return aio_owner_waits(core) &&
            !(atomic_load_explicit(&core->notify.state, memory_order_relaxed) &
              NOTIFY_BLOCKED);
 }

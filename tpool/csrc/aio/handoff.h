@@ -34,6 +34,13 @@ void aio_batch_end(struct aio_core *core);
  */
 bool aio_handoff_from_owner(struct aio_core *core);
 
+/* Any thread; a hint.  Whether the owner is without the GIL. */
+static inline bool aio_owner_waits(struct aio_core *core)
+{
+    return atomic_load_explicit(&core->cpus.owner_waits,
+                                memory_order_relaxed) != 0;
+}
+
 /* Any thread; a hint.  Whether the owner busy-waits, and does not sleep. */
 bool aio_owner_polls(struct aio_core *core);
 

@@ -9,8 +9,10 @@
 /*
  * GIL released meanwhile.  As word_wait().  The workers see that the lock of the
  * interpreter is free, or soon will be: a hint, whoever else waits or does not.
+ * for_result: what comes after it is no part of the call; of an event loop it is.
  */
-static int wait_for_word(struct pool_core *pool, struct word_wait *wait)
+static int wait_for_word(struct pool_core *pool, struct word_wait *wait,
+                         bool for_result)
 {
     struct cpu_pair *cpus = &pool->core->cpus;
     int ret;
@@ -20,7 +22,7 @@ static int wait_for_word(struct pool_core *pool, struct word_wait *wait)
                           memory_order_relaxed);
     ret = word_wait(&pool->waits, wait);
     if (ret == 1) {
-        future_trial_feed(pool, true);
+        future_trial_feed(pool, for_result);
     }
     cpu_publish(&cpus->owner);
 #ifndef Py_GIL_DISABLED
@@ -40,7 +42,7 @@ static int leave(FutureObject *f, struct future_waiter *w)
         return 0;
     }
     word_wait_begin(&f->pool->waits, &wait, &w->word, -1, false);
-    return wait_for_word(f->pool, &wait);
+    return wait_for_word(f->pool, &wait, true);
 }
 
 int future_wait(FutureObject *f, int64_t timeout_ns)
@@ -64,7 +66,7 @@ int future_wait(FutureObject *f, int64_t timeout_ns)
     word_wait_begin(&pool->waits, &wait, &w.word, deadline_in_ns(timeout_ns),
                     _PyOS_IsMainThread());
     do {
-        ret = wait_for_word(pool, &wait);
+        ret = wait_for_word(pool, &wait, true);
         raised = PyErr_CheckSignals() < 0;
     } while (ret == -EINTR && !raised);
     if (ret != 1) {
@@ -105,7 +107,7 @@ void future_let_end(FutureObject *f)
     }
     cpu_publish(&pool->core->cpus.owner);
     if (word_wait_begin_poll(&pool->waits, &wait, &w.word, SHORT_CALL_NS)) {
-        ret = wait_for_word(pool, &wait);
+        ret = wait_for_word(pool, &wait, false);
         /* Relaxed, a hint: of one that no thread has begun it says nothing. */
         if (ret == 1 ||
             atomic_load_explicit(&f->base.work.state, memory_order_relaxed) !=

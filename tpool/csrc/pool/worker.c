@@ -305,6 +305,28 @@ static bool deliver(WorkerObject *w, struct completion_node *end)
     return !aio_core_is_detached(core);
 }
 
+#ifndef Py_GIL_DISABLED
+/*
+ * GIL released, a request is taken.  As aio_handoff_from_owner(); an executor's submitter
+ * may be an event loop, which does not wait for results: it is not waited for in vain.
+ */
+static bool handoff_from_submitter(struct pool_core *pool)
+{
+    struct aio_core *core = pool->core;
+    bool yields;
+
+    if (pool->context_ref) {
+        return aio_handoff_from_owner(core);
+    }
+    if (!aio_handoff_is_due(core)) {
+        return false;
+    }
+    yields = aio_handoff_from_owner(core);
+    aio_handoff_learn(core, aio_owner_waits(core));
+    return yields;
+}
+#endif
+
 /* GIL released.  Waits for some; NULL: none will come. */
 static struct work *get(WorkerObject *w)
 {
@@ -317,7 +339,7 @@ static struct work *get(WorkerObject *w)
     took(w, work);
     trace_wait(w);
 #ifndef Py_GIL_DISABLED
-    if (aio_handoff_from_owner(pool->core)) {
+    if (handoff_from_submitter(pool)) {
         begin_batch(w);
     }
 #endif
