@@ -3,14 +3,16 @@
 
 No-ops: one in flight, 10,000 by map(), 1,000 by as_completed() and by wait(), 1,000
 each of four threads, and as the default executor of uvloop and of the stock loop. For
-the last four, and map(), a call's time is that of all divided by their number. The
-notes tell what a pending future takes, with its call.
+the last four, and map(), a call's time is that of all divided by their number. So it is
+for some real calls, of which 1, 2, 8 and 64 are kept in flight, and the oldest result is
+taken first. The notes tell what a pending future takes, with its call.
 """
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import itertools
 import threading
 import tracemalloc
 from contextlib import ExitStack
@@ -19,6 +21,7 @@ from time import perf_counter_ns, process_time_ns
 from typing import TYPE_CHECKING
 
 import _harness as h
+import real_calls
 
 import tpool
 
@@ -28,6 +31,14 @@ if TYPE_CHECKING:
     Executor = concurrent.futures.ThreadPoolExecutor
 
 STOCK = "concurrent.futures"
+REAL = (
+    "read 4 KiB",
+    "stat, read, SHA-256 of 16 KiB",
+    "JSON, 2 kB there and back",
+    "zlib.compress, 20 kB",
+    "a line to a server and back",
+    "time.sleep(0.0001)",
+)
 PEERS: dict[str, type[Executor]] = {
     "tpool": tpool.ThreadPoolExecutor,
     STOCK: concurrent.futures.ThreadPoolExecutor,
@@ -115,6 +126,13 @@ def loops() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     return {"uvloop": uvloop.new_event_loop, **found}
 
 
+def by_real_calls(
+    call: Callable[[], object], width: int, executor: Executor, n: int
+) -> Callable[[], h.Sample]:
+    """Return a way that keeps `width` of them in flight."""
+    return partial(real_calls.by_pool, executor.submit, call, n, width)
+
+
 def bytes_pending(kind: type[Executor], n: int) -> float:
     """Return what a future takes while its call is queued."""
     gate = threading.Event()
@@ -132,7 +150,8 @@ def bytes_pending(kind: type[Executor], n: int) -> float:
 def main() -> None:
     made = h.parser(__doc__)
     made.add_argument("--n", type=int, default=1_000, help="a round; default: 1000")
-    options = h.parse(made, {"n": 40})
+    real_calls.add_sample_ns(made)
+    options = h.parse(made, {"n": 40, "sample_ns": 1})
     n, rounds = options.n, options.rounds
     ways = {
         "submit().result()": (h.round_trips, n),
@@ -145,6 +164,11 @@ def main() -> None:
         ways[f"{name}: run_in_executor()"] = (partial(partial, in_loop, factory), n)
     table = []
     with ExitStack() as stack:
+        every = stack.enter_context(real_calls.calls())
+        for name, width in itertools.product(REAL, real_calls.IN_FLIGHT):
+            count = real_calls.requests(every[name], width, options.sample_ns)
+            way = partial(by_real_calls, every[name], width)
+            ways[f"{name}, {width} in flight"] = (way, count)
         pools = {name: stack.enter_context(kind()) for name, kind in PEERS.items()}
         for case, (peer, count) in ways.items():
             peers = {name: peer(pool, count) for name, pool in pools.items()}
