@@ -10,6 +10,7 @@ import time
 from collections import deque
 
 import pytest
+from conftest import DEADLINE_S
 
 import tpool
 
@@ -25,6 +26,12 @@ WIDTH = 4
 def nap():
     """Be waited for; few enough of it for the trace to hold all of them."""
     time.sleep(0.00005)
+
+
+def one_by_one(executor, call):
+    """Wait for each: no other call ends without somebody who waits."""
+    for _ in range(500):
+        executor.submit(call).result()
 
 
 def by_result(executor, call):
@@ -67,13 +74,13 @@ def by_callbacks(executor, call):
 def by_loop(executor, call):
     """Await them on an event loop."""
 
-    async def one_by_one():
+    async def one_after_the_other():
         loop = asyncio.get_running_loop()
         for _ in range(500):
             await loop.run_in_executor(executor, call)
 
     async def main():
-        await asyncio.gather(*(one_by_one() for _ in range(WIDTH)))
+        await asyncio.gather(*(one_after_the_other() for _ in range(WIDTH)))
 
     asyncio.run(main())
 
@@ -86,7 +93,9 @@ def by_wait(executor, call):
 def told_of(run, call, names, executor):
     """Run it until the trace has one of these; return what it has told, in order."""
     told = []
+    end = time.monotonic() + DEADLINE_S
     while not any(name in names for name in told):
+        assert time.monotonic() < end, told
         tpool.trace.enable()
         try:
             run(executor, call)
@@ -97,7 +106,9 @@ def told_of(run, call, names, executor):
     return told
 
 
-@pytest.mark.parametrize("run", [by_result, by_threads, by_callbacks, by_loop, by_wait])
+@pytest.mark.parametrize(
+    "run", [one_by_one, by_result, by_threads, by_callbacks, by_loop, by_wait]
+)
 def test_whoever_waits_both_ways_are_tried(run):
     with tpool.ThreadPoolExecutor(WIDTH) as executor:
         told = told_of(run, nap, DECISIONS, executor)
