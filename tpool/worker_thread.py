@@ -125,9 +125,16 @@ class Workers:
             return self._ended_cpu_ns + sum(map(thread_cpu_ns, ids))
 
     def join(self) -> None:
-        """Wait until all have ended; in a worker, but for those that wait for it."""
+        """Wait until all have ended.
+
+        In a worker, but for those that wait for it; in a signal handler, but for one
+        whose start it has interrupted.
+        """
+        me = threading.get_ident()
         with waiting_for(self) as wait:
-            while others := set(self) - wait.waiters():
+            while others := {
+                thread for thread in set(self) - wait.waiters() if thread.starter != me
+            }:
                 for thread in others:
                     thread.join()
                     self._threads.discard(thread)
@@ -249,9 +256,11 @@ class WorkerThread(threading.Thread):
         self._initialize = initialize
         self._started = _Started()
         self._failed = False
+        self.starter: int | None = None  # the thread that is in start()
 
     def start(self) -> None:
         """Start it; join() waits for that too."""
+        self.starter = threading.get_ident()
         try:
             for threads in self._sets:
                 threads.add(self)
@@ -262,6 +271,8 @@ class WorkerThread(threading.Thread):
             self._worker = None  # whoever asked for it is told
             self._forget()
             raise
+        finally:
+            self.starter = None
 
     def _bootstrap(self) -> None:
         try:

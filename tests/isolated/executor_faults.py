@@ -64,9 +64,26 @@ def signal_handler_shuts_down():
         except RuntimeError as error:
             said = str(error)
     assert said == "cannot schedule new futures after shutdown", said
+    # A thread that submit() was starting when it was interrupted comes later.
+    cases.wait_until(lambda: executor.stats().threads == 0)
     stats = executor.stats()
     assert stats.completed == stats.submitted
-    assert stats.threads == 0
+
+
+def signal_handler_shuts_down_within_the_start_of_a_thread():
+    """F8: it does not wait for a thread that it keeps from starting."""
+    executor = executor_of(1)
+    signal.signal(signal.SIGALRM, lambda *_: executor.shutdown())
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        threading.Thread.start = start
+        signal.raise_signal(signal.SIGALRM)
+        return start(thread)
+
+    threading.Thread.start = interrupted
+    assert executor.submit(int).result(cases.DEADLINE_S) == 0
+    cases.wait_until(lambda: executor.stats().threads == 0)
 
 
 def ctrl_c_ends_a_wait():
