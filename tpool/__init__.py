@@ -18,6 +18,7 @@ from tpool.stats import AioStats, PoolStats
 from tpool.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
+    from tpool.executor import ThreadPoolExecutor
     from tpool.loop import EventLoop, new_event_loop, run, to_thread
     from tpool.meter import CpuMeter, CpuUsage
 
@@ -35,6 +36,7 @@ __all__ = [
     "Request",
     "SimpleQueue",
     "ThreadPool",
+    "ThreadPoolExecutor",
     "Timer",
     "new_event_loop",
     "run",
@@ -50,13 +52,17 @@ def __dir__() -> list[str]:
 if not TYPE_CHECKING:  # to a type checker it would hide a misspelt name
 
     def __getattr__(name: str) -> object:
-        """Load what needs asyncio, or psutil, when it is first used."""
+        """Load what needs asyncio, psutil and the like when it is first used."""
         if name not in __all__:
             raise AttributeError(f"module 'tpool' has no attribute {name!r}")
         if name.startswith("Cpu"):
             from tpool import meter
 
             value = getattr(meter, name)
+        elif name == "ThreadPoolExecutor":
+            from tpool import executor
+
+            value = executor.ThreadPoolExecutor
         else:
             from tpool import loop
 

@@ -54,7 +54,17 @@ SIGNATURES = {
         "put": "vbs", "put_nowait": "v", "get": "bs", "get_nowait": "", "empty": "",
         "qsize": "", "__class_getitem__": "v",
     },
-    "Worker": {"run": "", "lost": ""},
+    "Future": {
+        "result": "s", "exception": "s", "done": "", "running": "", "cancelled": "",
+        "cancel": "", "add_done_callback": "c", "set_result": "v",
+        "set_exception": "v", "set_running_or_notify_cancel": "", "_get_snapshot": "",
+        "__class_getitem__": "v",
+    },
+    "ThreadPoolExecutor": {
+        "submit": "cvv", "_close": "ib", "_stats": "", "stats": "", "shutdown": "b",
+        "__enter__": "", "__exit__": "vvv",
+    },
+    "Worker": {"run": "", "lost": "", "broken": ""},
     "AioSelector": {
         "register": "fiv", "unregister": "f", "modify": "fiv", "select": "s",
         "get_key": "f", "get_map": "", "close": "", "_watch": "v", "_open": "n",
@@ -96,6 +106,7 @@ ENDS = {
     "__exit__",
     "_join",
     "lost",
+    "broken",
     "stop",
 }
 # What may wait for ever, and how not: watch() gets the main thread alone out of it.
