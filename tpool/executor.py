@@ -55,6 +55,8 @@ class _Condition(_thread.RLock):  # type: ignore[misc]
             self._waits = threading.Condition(self)
         return self._waits.wait(timeout)
 
+    wait_for = threading.Condition.wait_for
+
     def notify(self, n: int = 1) -> None:
         """Wake n of those that wait; it is locked."""
         if (waits := self._made()) is not None:

@@ -325,10 +325,11 @@ static PyObject *future_repr(FutureObject *f)
 {
     const char *name = Py_TYPE(f)->tp_name;
     const char *dot = strrchr(name, '.');
+    enum future_fate fate = future_fate(f); /* first: then what goes with it */
     PyObject *outcome = f->exception ? f->exception : f->result;
 
     name = dot ? dot + 1 : name;
-    switch (future_fate(f)) {
+    switch (fate) {
     case FUTURE_FINISHED:
         return PyUnicode_FromFormat("<%s at %p state=finished %s %s>", name, f,
                                     f->exception ? "raised" : "returned",
