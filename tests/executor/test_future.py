@@ -101,7 +101,7 @@ def test_timeout_that_makes_no_sense_is_refused(running):
         running.result(float("nan"))
     with pytest.raises(TypeError, match="timeout"):
         running.result("1")
-    with pytest.raises(TypeError, match="one argument"):
+    with pytest.raises(TypeError, match="1 argument"):
         running.result(1, 2)
 
 
@@ -384,3 +384,20 @@ def test_condition_has_what_one_of_threading_has(running, gate):
         assert locked is True
         gate.set()
         assert running._condition.wait_for(running.done, 30)
+
+
+def test_arguments_have_the_names_that_they_have_in_the_standard_library(one, gate):
+    first, second = one.submit(gate.wait, 30), one.submit(int)
+    called = []
+    second.add_done_callback(fn=called.append)
+    second.set_result(result=7)
+    assert called == [second]
+    assert second.result(timeout=0) == 7
+    third = one.submit(int)
+    third.set_exception(exception=KeyError("mine"))
+    assert type(third.exception(timeout=0)) is KeyError
+    for call in (second.add_done_callback, first.set_result, first.set_exception):
+        with pytest.raises(TypeError, match="argument"):
+            call(1, 2)
+        with pytest.raises(TypeError, match="argument"):
+            call()
