@@ -8,7 +8,7 @@ import concurrent.futures
 import concurrent.futures.thread
 import itertools
 import logging
-import operator
+import math
 import os
 import threading
 import time
@@ -32,6 +32,7 @@ _T = TypeVar("_T")
 
 _log = logging.getLogger("concurrent.futures")
 _counter = itertools.count()
+THREADS_MAX = 2**31 - 1  # as in pool/pool_core.h
 # As that of an event loop: between two submits of one there is a turn of it.
 POLL_MAX_NS = 65_536
 
@@ -54,6 +55,8 @@ class _Condition(_thread.RLock):  # type: ignore[misc]
         if self._made() is None:
             self._waits = threading.Condition(self)
         return self._waits.wait(timeout)
+
+    wait_for = threading.Condition.wait_for
 
     def notify(self, n: int = 1) -> None:
         """Wake n of those that wait; it is locked."""
@@ -125,7 +128,7 @@ class ThreadPoolExecutor(
         if max_workers is None:
             cpus = getattr(os, "process_cpu_count", os.cpu_count)() or 1
             max_workers = min(32, cpus + 4)
-        if operator.index(max_workers) <= 0:
+        if max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
@@ -148,7 +151,8 @@ class ThreadPoolExecutor(
         )
         super().__init__(
             Future,
-            max_workers,
+            # Any number, as the stock class has it: there are fewer while there are less.
+            math.ceil(min(max_workers, THREADS_MAX)),
             idle_timeout,
             self._thread_name_prefix,
             max_pending,

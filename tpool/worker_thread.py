@@ -291,7 +291,7 @@ class WorkerThread(threading.Thread):
             self._target = self._work
             super().run()
         finally:
-            self._forget()
+            self._lose()
 
     def _work(self) -> None:
         initialize, self._initialize = self._initialize, None
@@ -307,14 +307,19 @@ class WorkerThread(threading.Thread):
 
     def _delete(self) -> None:
         # The end of every thread: also of one that a profile or trace hook has
-        # ended before run(), so that its worker is not waited for.
-        self._forget()
+        # ended before run(), so that its worker is not waited for. Who waits for all
+        # threads finds it here, or finds it in threading.enumerate() no more.
+        self._lose()
         super()._delete()  # type: ignore[misc]
+        self._forget()
 
-    def _forget(self) -> None:
+    def _lose(self) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.lost()
+
+    def _forget(self) -> None:
+        self._lose()
         for threads in self._sets:
             threads.discard(self)
 

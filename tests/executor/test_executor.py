@@ -16,6 +16,7 @@ from conftest import raiser, wait_until
 
 import tpool
 from tpool.executor import Future
+from tpool.worker_thread import WorkerThread
 
 
 @pytest.fixture
@@ -182,7 +183,7 @@ def test_second_initialisation_is_refused(executor):
 
 @pytest.mark.parametrize(
     ("workers", "error"),
-    [(0, ValueError), (-1, ValueError), (1.5, TypeError), (2**70, OverflowError)],
+    [(0, ValueError), (-0.5, ValueError), (float("nan"), ValueError), ("1", TypeError)],
 )
 def test_f43_number_of_threads_that_makes_no_sense_is_refused(workers, error):
     with pytest.raises(error):
@@ -203,6 +204,12 @@ def test_f43_number_of_threads_that_makes_no_sense_is_refused(workers, error):
 def test_bad_options_are_named(options, error):
     with pytest.raises(error, match=next(iter(options))):
         tpool.ThreadPoolExecutor(**options)
+
+
+@pytest.mark.parametrize("workers", [True, 0.5, 1.5, 2**70, float("inf")])
+def test_number_of_threads_may_be_any_that_the_standard_library_takes(workers):
+    with tpool.ThreadPoolExecutor(workers) as executor:
+        assert executor.submit(int).result() == 0
 
 
 def test_threads_are_as_many_as_in_the_standard_library(executor):
@@ -336,8 +343,44 @@ def test_shutdown_that_cancels_tells_all_who_wait(busy, gate):
     gate.set()
 
 
+def test_shutdown_that_cancels_spares_none_behind_what_a_thread_has_taken():
+    """It is about to begin that: for what is queued no thread is free."""
+    for _ in range(100):
+        gate = threading.Event()
+        executor = tpool.ThreadPoolExecutor(1)
+        executor.submit(int).result()  # its thread is there
+        executor.submit(gate.wait, 30)
+        queued = [executor.submit(int) for _ in "ab"]
+        while not executor.stats().running:
+            pass
+        executor.shutdown(wait=False, cancel_futures=True)
+        cancelled = [future.cancelled() for future in queued]
+        gate.set()
+        executor.shutdown()
+        assert cancelled == [True, True]
+
+
 def test_shutdown_in_a_call_of_its_own_does_not_wait_for_itself(executor):
     assert executor.submit(executor.shutdown).result(timeout=30) is None
+
+
+def test_thread_that_has_left_is_waited_for_until_it_is_over(monkeypatch, gate):
+    """Libraries add to Thread.run(): what they do at its end is the thread's too."""
+    run, leaves = WorkerThread.run, threading.Event()
+
+    def run_and_more(thread):
+        run(thread)
+        leaves.set()
+        gate.wait(30)
+
+    monkeypatch.setattr(WorkerThread, "run", run_and_more)
+    with tpool.ThreadPoolExecutor(1) as executor:
+        executor.submit(int).result()
+        executor.shutdown(wait=False)
+        assert leaves.wait(30)
+        (thread,) = executor._threads
+        gate.set()
+    assert thread not in threading.enumerate()
 
 
 def test_f19_executor_that_is_dropped_runs_what_is_queued(gate):

@@ -281,7 +281,10 @@ static struct completion_node *finish(FutureObject *f, PyObject *result)
     return end.waiting;
 }
 
-/* Off the queue, or run: it is in flight no more. */
+/*
+ * Off the queue, or run: it is in flight no more.  It has ended before: what is dropped
+ * here can run code that waits for that.
+ */
 static void leave_flight(FutureObject *f)
 {
     aio_core_end_call(f->pool->core);
@@ -314,15 +317,8 @@ static struct completion_node *future_run(struct work *w,
     times->run_ns = clock_now_ns() - begin_ns;
     trace_emit_at(trace, TRACE_THREAD_POOL_COMPLETE, f, 0,
                   begin_ns + times->run_ns);
-    if (!result) { /* not while there is an exception set */
-        PyObject *exc = take_exception();
-
-        leave_flight(f);
-        put_exception(exc);
-    } else {
-        leave_flight(f);
-    }
     waiting = finish(f, result);
+    leave_flight(f);
     if (!waiting) {
         future_trial_feed(f->pool, false);
     }
@@ -335,11 +331,11 @@ static void future_fail(struct work *w)
 {
     FutureObject *f = future_of(w);
 
-    leave_flight(f);
     pool_raise_down(f->pool);
     if (future_settle(f, FUTURE_FINISHED, NULL, take_exception()) < 0) {
         PyErr_WriteUnraisable((PyObject *)f);
     }
+    leave_flight(f);
     Py_DECREF(f);
 }
 
@@ -349,8 +345,8 @@ int future_cancel_taken(FutureObject *f)
 
     trace_emit(&f->pool->state->trace, TRACE_THREAD_POOL_CANCEL, f, 0);
     atomic_fetch_add_explicit(&f->pool->cancelled, 1, memory_order_relaxed);
-    leave_flight(f);
     ret = future_settle(f, FUTURE_CANCELLED, NULL, NULL);
+    leave_flight(f);
     Py_DECREF(f);
     return ret;
 }

@@ -63,7 +63,7 @@ PyDoc_STRVAR(
 
 PyDoc_STRVAR(
     add_done_callback_doc,
-    "add_done_callback($self, fn, /)\n--\n\n"
+    "add_done_callback($self, /, fn)\n--\n\n"
     "Call fn(self) once it is done; at once if it is.\n"
     "\n"
     "In the thread that has made the call, or has cancelled it, in the order in\n"
@@ -72,7 +72,7 @@ PyDoc_STRVAR(
     "Context: Any thread.");
 
 PyDoc_STRVAR(set_result_doc,
-             "set_result($self, result, /)\n--\n\n"
+             "set_result($self, /, result)\n--\n\n"
              "Say what came of it, instead of its call.\n"
              "\n"
              "Raises:\n"
@@ -80,7 +80,7 @@ PyDoc_STRVAR(set_result_doc,
              "\n"
              "Context: Any thread.");
 
-PyDoc_STRVAR(set_exception_doc, "set_exception($self, exception, /)\n--\n\n"
+PyDoc_STRVAR(set_exception_doc, "set_exception($self, /, exception)\n--\n\n"
                                 "The same, where that is an exception.");
 
 PyDoc_STRVAR(set_running_doc,

@@ -8,26 +8,18 @@
 
 #include <structmember.h>
 
-/* A name of concurrent.futures._base; NULL with an exception. */
-static PyObject *base_name(const char *name)
-{
-    PyObject *module = PyImport_ImportModule("concurrent.futures._base");
-    PyObject *value = module ? PyObject_GetAttrString(module, name) : NULL;
-
-    Py_XDECREF(module);
-    return value;
-}
-
 /* Returns -1, with an exception of concurrent.futures: message NULL, or one reference. */
 static int raise_base(const char *name, PyObject *message)
 {
-    PyObject *type = base_name(name);
+    PyObject *module = PyImport_ImportModule("concurrent.futures._base");
+    PyObject *type = module ? PyObject_GetAttrString(module, name) : NULL;
 
     if (type && message) {
         PyErr_SetObject(type, message);
     } else if (type) {
         PyErr_SetNone(type);
     }
+    Py_XDECREF(module);
     Py_XDECREF(type);
     Py_XDECREF(message);
     return -1;
@@ -48,21 +40,15 @@ static const char *state_name(FutureObject *f)
     }
 }
 
-/* The one argument of result() and exception().  0, or -1 with an exception. */
-static int parse_timeout(const char *method, PyObject *const *args,
-                         Py_ssize_t nargs, PyObject *kwnames,
-                         int64_t *timeout_ns)
+/* The one argument of a method, as concurrent.futures names it; NULL: raised. */
+static PyObject *one_arg(const char *method, const char *name,
+                         PyObject *const *args, Py_ssize_t nargs,
+                         PyObject *kwnames)
 {
-    Py_ssize_t n = nargs + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
+    PyObject *value = NULL;
 
-    *timeout_ns = -1;
-    if (n > 1 ||
-        (n > nargs && PyUnicode_CompareWithASCIIString(
-                          PyTuple_GET_ITEM(kwnames, 0), "timeout") != 0)) {
-        PyErr_Format(PyExc_TypeError, "%s takes one argument, timeout", method);
-        return -1;
-    }
-    return n ? arg_timeout(args[0], "timeout", timeout_ns) : 0;
+    args_unpack(method, args, nargs, kwnames, &name, 1, 1, &value);
+    return value;
 }
 
 /* Waits until it has ended, and raises where that is by no outcome.  0 or -1. */
@@ -70,11 +56,14 @@ static int get_outcome(FutureObject *f, const char *method,
                        PyObject *const *args, Py_ssize_t nargs,
                        PyObject *kwnames)
 {
+    static const char *const names[] = {"timeout"};
+    PyObject *timeout = Py_None;
     int64_t timeout_ns = -1;
     int ret;
 
     if ((nargs || kwnames) &&
-        parse_timeout(method, args, nargs, kwnames, &timeout_ns) < 0) {
+        (args_unpack(method, args, nargs, kwnames, names, 0, 1, &timeout) < 0 ||
+         arg_timeout(timeout, "timeout", &timeout_ns) < 0)) {
         return -1;
     }
     ret = future_wait(f, timeout_ns);
@@ -107,7 +96,7 @@ static PyObject *raise(PyObject *exception)
 static PyObject *future_result(FutureObject *f, PyObject *const *args,
                                Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (get_outcome(f, "result()", args, nargs, kwnames) < 0) {
+    if (get_outcome(f, "result", args, nargs, kwnames) < 0) {
         return NULL;
     }
     return f->exception ? raise(f->exception) : Py_NewRef(f->result);
@@ -116,7 +105,7 @@ static PyObject *future_result(FutureObject *f, PyObject *const *args,
 static PyObject *future_exception(FutureObject *f, PyObject *const *args,
                                   Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (get_outcome(f, "exception()", args, nargs, kwnames) < 0) {
+    if (get_outcome(f, "exception", args, nargs, kwnames) < 0) {
         return NULL;
     }
     return Py_NewRef(f->exception ? f->exception : Py_None);
@@ -178,12 +167,18 @@ static PyObject *list_of(PyObject **list)
     return Py_XNewRef(*list);
 }
 
-static PyObject *future_add_done_callback(FutureObject *f, PyObject *callback)
+static PyObject *future_add_done_callback(FutureObject *f,
+                                          PyObject *const *args,
+                                          Py_ssize_t nargs, PyObject *kwnames)
 {
-    PyObject *list = NULL;
+    PyObject *list = NULL, *callback = one_arg("add_done_callback", "fn", args,
+                                               nargs, kwnames);
     bool open;
     int ret = 0;
 
+    if (!callback) {
+        return NULL;
+    }
     /* In one section: who ends it takes the list with the callback, or leaves none. */
     Py_BEGIN_CRITICAL_SECTION(f);
     open = future_fate(f) == FUTURE_OPEN;
@@ -215,15 +210,22 @@ static PyObject *set(FutureObject *f, PyObject *result, PyObject *exception)
     return ret == 0 ? raise_state(f) : none_or_null(ret < 0 ? -1 : 0);
 }
 
-static PyObject *future_set_result(FutureObject *f, PyObject *result)
+static PyObject *future_set_result(FutureObject *f, PyObject *const *args,
+                                   Py_ssize_t nargs, PyObject *kwnames)
 {
-    return set(f, result, NULL);
+    PyObject *result = one_arg("set_result", "result", args, nargs, kwnames);
+
+    return result ? set(f, result, NULL) : NULL;
 }
 
-static PyObject *future_set_exception(FutureObject *f, PyObject *exception)
+static PyObject *future_set_exception(FutureObject *f, PyObject *const *args,
+                                      Py_ssize_t nargs, PyObject *kwnames)
 {
-    return exception == Py_None ? set(f, Py_None, NULL)
-                                : set(f, NULL, exception);
+    PyObject *exc = one_arg("set_exception", "exception", args, nargs, kwnames);
+
+    return !exc             ? NULL
+           : exc == Py_None ? set(f, Py_None, NULL)
+                            : set(f, NULL, exc);
 }
 
 static PyObject *future_set_running(FutureObject *f,
@@ -325,10 +327,11 @@ static PyObject *future_repr(FutureObject *f)
 {
     const char *name = Py_TYPE(f)->tp_name;
     const char *dot = strrchr(name, '.');
+    enum future_fate fate = future_fate(f); /* first: then what goes with it */
     PyObject *outcome = f->exception ? f->exception : f->result;
 
     name = dot ? dot + 1 : name;
-    switch (future_fate(f)) {
+    switch (fate) {
     case FUTURE_FINISHED:
         return PyUnicode_FromFormat("<%s at %p state=finished %s %s>", name, f,
                                     f->exception ? "raised" : "returned",
@@ -395,10 +398,12 @@ static PyMethodDef future_methods[] = {
     METHOD("running", future_running, METH_NOARGS, running_doc),
     METHOD("cancelled", future_cancelled, METH_NOARGS, cancelled_doc),
     METHOD("cancel", future_cancel, METH_NOARGS, cancel_doc),
-    METHOD("add_done_callback", future_add_done_callback, METH_O,
-           add_done_callback_doc),
-    METHOD("set_result", future_set_result, METH_O, set_result_doc),
-    METHOD("set_exception", future_set_exception, METH_O, set_exception_doc),
+    METHOD("add_done_callback", future_add_done_callback,
+           METH_FASTCALL | METH_KEYWORDS, add_done_callback_doc),
+    METHOD("set_result", future_set_result, METH_FASTCALL | METH_KEYWORDS,
+           set_result_doc),
+    METHOD("set_exception", future_set_exception, METH_FASTCALL | METH_KEYWORDS,
+           set_exception_doc),
     METHOD("set_running_or_notify_cancel", future_set_running, METH_NOARGS,
            set_running_doc),
     METHOD("_get_snapshot", future_snapshot, METH_NOARGS, NULL),

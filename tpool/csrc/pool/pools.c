@@ -39,14 +39,25 @@ static struct pool_core *next_pool(struct module_state *state,
     return pool;
 }
 
+/* An executor's threads start as those of concurrent.futures: with a call. */
+static bool has_thread_without_call(struct pool_core *pool)
+{
+    struct queue_stats stats;
+
+    if (pool->context_ref) {
+        return false;
+    }
+    request_queue_get_stats(&pool->queue, &stats);
+    return stats.idle > 0;
+}
+
 void pool_close(struct pool_core *pool, enum pool_down why, bool cancel)
 {
     struct work *w;
 
     pool_set_down(pool, why);
-    /* An executor's threads start as those of concurrent.futures: with a call. */
-    while (cancel && (w = request_queue_cancel_oldest(&pool->queue,
-                                                      !pool->context_ref))) {
+    while (cancel && (w = request_queue_cancel_oldest(
+                          &pool->queue, has_thread_without_call(pool)))) {
         w->ops->cancel(w);
     }
     request_queue_shutdown(&pool->queue);
