@@ -99,9 +99,18 @@ static void test_places(void)
     assert(!w.polls && word_wait(&waits, &w) == 0);
     atomic_store_explicit(&a, 0, memory_order_relaxed);
     assert(!word_wait_begin_poll(&waits, &w, &a, 1) && places() == 0);
+    /* Who is woken then has been where who has set it is. */
+    begin(&waits, &w, &a, -1, false);
+    word_set(&waits, &a, 0, 0);
+    assert(!w.polls && word_wait(&waits, &w) == 1);
+    assert(waits.blocked && !waits.parting.meets);
+    atomic_store_explicit(&a, 0, memory_order_relaxed);
     atomic_store_explicit(&blocks, false, memory_order_relaxed);
     assert(word_wait_begin_poll(&waits, &w, &a, 1) && places() == 1);
     assert(word_wait(&waits, &w) == 0 && places() == 0);
+    begin(&waits, &w, &a, -1, false);
+    word_set(&waits, &a, 0, 0);
+    assert(w.polls && word_wait(&waits, &w) == 1 && !waits.blocked);
     waits.blocks = NULL;
     /* No CPU to spare, or others want it. */
     fix_places(0);

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import threading
 import time
 from collections import deque
@@ -131,6 +132,15 @@ def test_calls_that_sleep_are_run_at_once_whatever_was_measured():
         barrier = threading.Barrier(8)  # each waits for all others
         for future in [executor.submit(barrier.wait, 60) for _ in range(8)]:
             future.result()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no CPU affinity")
+def test_affinity_is_as_it_was():
+    before = os.sched_getaffinity(0)
+    with tpool.ThreadPoolExecutor(WIDTH) as executor:
+        told_of(one_by_one, nap, DECISIONS, executor)
+        assert os.sched_getaffinity(0) == before
+        assert executor.submit(os.sched_getaffinity, 0).result() == before
 
 
 def test_nothing_is_tried_where_polling_is_off():

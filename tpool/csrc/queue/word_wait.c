@@ -20,6 +20,7 @@ void word_waits_init(struct word_waits *ws, struct word_pollers *p,
     ws->wake_ns = ws->waited_ns = 0;
     ws->unmeasured = 0;
     atomic_init(&ws->polled_ns, 0);
+    ws->blocked = false;
     cpu_parting_init(&ws->parting);
     atomic_init(&ws->setter, -1);
     atomic_init(&ws->woken_ns, 0);
@@ -161,6 +162,29 @@ static void part(struct word_waits *ws)
     }
 }
 
+/*
+ * The same.  Two that do not poll are better off on one CPU: once it is so the waiter joins
+ * the setter, and when they poll again it leaves.
+ */
+static void meet_or_part(struct word_waits *ws)
+{
+    bool blocks = !may_poll(ws);
+    int cpu = atomic_load_explicit(&ws->setter, memory_order_relaxed);
+
+    if (blocks != ws->blocked) {
+        ws->blocked = blocks;
+        cpu_parting_expect(&ws->parting, blocks);
+    }
+    if (!blocks) {
+        part(ws);
+    } else if (ws->parting.meets) {
+        ws->parting.meets = false;
+        if (cpu >= 0 && cpu != cpu_current()) {
+            cpu_join(&ws->parting.leave, cpu);
+        }
+    }
+}
+
 /* Busy.  The wait has ended at end_ns, for a thread that was awake after lag_ns. */
 static void learn(struct word_waits *ws, struct word_wait *w, int64_t end_ns,
                   int64_t lag_ns)
@@ -191,8 +215,8 @@ static void learn_from_sleep(struct word_waits *ws, struct word_wait *w)
             ws->wake_ns = poll_tuner_wake_ns(ws->wake_ns, lag_ns);
             ws->unmeasured = 0;
         }
-        if (set && may_poll(ws)) {
-            part(ws);
+        if (set) {
+            meet_or_part(ws);
         }
         learn(ws, w, now_ns - lag_ns, lag_ns);
         end_busy(ws);
@@ -210,7 +234,7 @@ int word_wait(struct word_waits *ws, struct word_wait *w)
         w->polls = false;
         counter_add(&ws->polled_ns, (uint64_t)(now_ns - w->begin_ns));
         if (hit) {
-            part(ws);
+            meet_or_part(ws);
             learn(ws, w, now_ns, 0);
         }
         end_busy(ws);

@@ -55,6 +55,7 @@ struct word_waits {
     int64_t waited_ns;   /* how long the last wait was */
     uint32_t unmeasured; /* long poll phases since the last was seen */
     counter64 polled_ns; /* in all poll phases; any thread may look */
+    bool blocked;        /* as of the last wait; the CPU goes by that */
     struct cpu_parting parting;
     /* Any thread, relaxed: figures.  When one was last woken, and its waker's lag. */
     _Atomic int64_t woken_ns;
