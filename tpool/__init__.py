@@ -14,6 +14,7 @@ from tpool import trace
 from tpool._core import BottomHalf, EventNotifier, PoolFull, Request, SimpleQueue, Timer
 from tpool.aio_context import AioContext
 from tpool.iothread import IOThread
+from tpool.ring import Ring
 from tpool.stats import AioStats, PoolStats
 from tpool.thread_pool import ThreadPool
 
@@ -33,6 +34,7 @@ __all__ = [
     "PoolFull",
     "PoolStats",
     "Request",
+    "Ring",
     "SimpleQueue",
     "ThreadPool",
     "Timer",

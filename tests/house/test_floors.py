@@ -25,6 +25,7 @@ ALLOWED = {
     ("context/context_type", "module"),
     ("pool/pool", "module"),
     ("pool/simple_queue_type", "module"),
+    ("ring/ring_type", "module"),
 }
 
 
