@@ -92,8 +92,8 @@ class Ring(_core.Ring):
             if name is None:
                 fcntl.fcntl(fd, fcntl.F_ADD_SEALS, sum(_SEALS))
             self = cls._of_file(fd, readers)
-            if name is not None:  # others find it whole
-                os.link(f"/proc/self/fd/{fd}", _path(name), follow_symlinks=True)
+            if name is not None:
+                _give_name(fd, name)
                 self._name = name
         except BaseException:
             os.close(fd)
@@ -283,6 +283,13 @@ class _Duplicate(Protocol):
 
     def detach(self) -> int:
         """Return it there."""
+
+
+def _give_name(fd: int, name: str) -> None:
+    """Have others find it, whole."""
+    # With a dir_fd os.link() follows the link that stands for the fd, as it is told to.
+    path = f"/proc/self/fd/{fd}"
+    os.link(path, _path(name), src_dir_fd=fd, follow_symlinks=True)
 
 
 def _attach_duplicate(cls: type[Ring], fd: _Duplicate) -> Ring:

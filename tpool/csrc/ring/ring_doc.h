@@ -8,7 +8,6 @@
 #include "py/state.h"
 
 PyDoc_STRVAR(ring_doc,
-             "Ring(buffer, readers=None)\n--\n\n"
              "A one-way ring of messages in a buffer; see tpool.Ring.");
 
 PyDoc_STRVAR(
