@@ -21,7 +21,9 @@ void ring_wait_publish(const struct ring_waits *ws, struct ring_end *e)
     struct ring_place *mine = &e->memory.places[e->place];
 
     cpu_publish(&mine->cpu);
-    cpu_publish_lag(&mine->lag_ns, word_pollers_take_lag(ws->pollers));
+    /* A reader waits for what the writer sends; a writer may, for an answer. */
+    cpu_publish_lag(&mine->lag_ns,
+                    e->place ? ws->lag_ns : word_pollers_take_lag(ws->pollers));
 }
 
 static const struct ring_place *partner(const struct ring_end *e,
@@ -133,6 +135,7 @@ void ring_wait_learn(struct ring_waits *ws, const struct ring_end *e,
     partner_ns = atomic_load_explicit(&partner(e, w)->lag_ns,
                                       memory_order_relaxed);
     ws->waited_ns = now_ns - lag_ns - w->begin_ns;
+    ws->lag_ns = lag_ns ? lag_ns : 1;
     word_pollers_set_lag(ws->pollers, lag_ns);
     poll_window_tune(&ws->window, &ws->params,
                      poll_tuner_wait_ns(ws->waited_ns,

@@ -17,8 +17,10 @@ struct ring_waits {
     struct word_pollers *pollers; /* immutable */
     struct poll_params params;    /* immutable */
     struct poll_window window;
-    int64_t wake_ns;     /* what a wake-up costs, 0: none was seen */
-    int64_t waited_ns;   /* how long the last wait was */
+    int64_t wake_ns;   /* what a wake-up costs, 0: none was seen */
+    int64_t waited_ns; /* how long the last wait was */
+    int64_t
+        lag_ns; /* what it took to wake then, 1: it polled; 0: no wait yet */
     uint32_t unmeasured; /* long poll phases since the last was seen */
     struct cpu_parting parting;
 };
