@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-__all__ = ["Ring"]
+__all__ = ["Ring", "RingHandler"]
 
 _NAMES = "/dev/shm"
 # Of what has no name: nobody makes it smaller under another one's feet.
@@ -198,16 +198,20 @@ class Ring(_core.Ring):
         import asyncio
 
         loop = asyncio.get_running_loop()
-        fd = self._fileno(writes)
         moved = loop.create_future()
-        if not self._arm(writes):
-            return
-        loop.add_reader(fd, _set_done, moved)
+        fd = self._hold(writes)
         try:
-            await moved
+            if self._arm(writes):
+                loop.add_reader(fd, _set_done, moved)
+                try:
+                    await moved
+                finally:
+                    loop.remove_reader(fd)
+                if not self.closed:
+                    self._disarm(writes)
+                    self._check(writes)
         finally:
-            loop.remove_reader(fd)
-            self._disarm(writes)
+            self._let_go(writes)
 
     def close(self) -> None:
         """Be no side of the ring any more, and tell the others.
@@ -255,6 +259,106 @@ class Ring(_core.Ring):
             f"<{type(self).__name__}{name} {state} size={self.size} "
             f"readers={self.readers}>"
         )
+
+
+class RingHandler:
+    """What AioContext.add_ring() returns: close() takes the ring out of the context."""
+
+    _BATCH = 64  # messages of one turn: others are to have theirs
+
+    def __init__(
+        self,
+        ctx: _core.AioContext,
+        kept: set[RingHandler],
+        ring: Ring,
+        on_message: Callable[[bytes], object],
+        on_end: Callable[[Exception], object] | None,
+    ) -> None:
+        """Have the context look at it, and keep it; see AioContext.add_ring()."""
+        self._ctx = ctx
+        self._kept = kept
+        self._ring = ring
+        self._on_message = on_message
+        self._on_end = on_end
+        self._fd = ring._hold(False)
+        self._open = True
+        kept.add(self)
+        try:
+            ctx.set_fd_handler(
+                self._fd, self._woken, io_poll=self._look, io_poll_ready=self._take
+            )
+        except BaseException:
+            self._let_go()
+            raise
+        # While it polls nobody is to ring for it.
+        ctx.set_fd_poll(self._fd, self._look_by_itself, self._ask)
+        ctx.call_soon(self._take)
+
+    def close(self) -> None:
+        """Take the ring out of the context; what has come stays in the ring.
+
+        May be called twice.
+
+        Raises:
+            RuntimeError: Another thread polls the context.
+
+        Context: The owner of the context, or whoever has acquired it.
+        """
+        if self._open:
+            if not self._ctx.closed:
+                self._ctx.set_fd_handler(self._fd)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """The context has it no more."""
+        if self._open:
+            self._open = False
+            self._kept.discard(self)
+            self._look_by_itself()
+            self._ring._let_go(False)
+
+    def _look(self) -> bool:
+        return self._ring.closed or self._ring._has_moved(False)
+
+    def _look_by_itself(self) -> None:
+        if not self._ring.closed:
+            self._ring._disarm(False)
+
+    def _ask(self) -> None:
+        if self._open and not self._ring.closed:
+            self._ring._arm(False)  # what has come meanwhile _look() sees
+
+    def _woken(self) -> None:
+        if not self._ring.closed:
+            self._ring._check(False)
+        self._take()
+
+    def _take(self) -> None:
+        """Hand over what there is; then ask to be woken, or come again."""
+        again = True
+        try:
+            for _ in range(self._BATCH):
+                message = self._next()
+                if message is None:
+                    again = False
+                    break
+                self._on_message(message)
+        finally:
+            if again and self._open:
+                self._ctx.call_soon(self._take)
+
+    def _next(self) -> bytes | None:
+        """Return a message; None: there is none, and it will be told of one."""
+        try:
+            while self._open:
+                message = self._ring.try_recv()
+                if message is not None or self._ring._arm(False):
+                    return message
+        except (EOFError, OSError, RuntimeError) as error:
+            self.close()
+            if self._on_end is not None:
+                self._on_end(error)
+        return None
 
 
 def _set_done(future: asyncio.Future[None]) -> None:

@@ -56,7 +56,7 @@ SIGNATURES = {
     },
     "Ring": {
         "send": "vs", "try_send": "v", "recv": "s", "try_recv": "", "close": "",
-        "_fileno": "b", "_arm": "b", "_disarm": "b",
+        "_hold": "b", "_let_go": "b", "_arm": "b", "_disarm": "b", "_check": "b", "_has_moved": "b",
     },
     "Worker": {"run": "", "lost": ""},
     "AioSelector": {

@@ -34,7 +34,11 @@ def pair(ring):
 
 
 def is_readable(ring, writes=False):
-    return bool(select.select([ring._fileno(writes)], [], [], 0)[0])
+    fd = ring._hold(writes)
+    try:
+        return bool(select.select([fd], [], [], 0)[0])
+    finally:
+        ring._let_go(writes)
 
 
 def test_messages_of_all_lengths_arrive_in_order_round_the_end_of_the_data(pair):

@@ -109,3 +109,17 @@ def test_the_end_of_the_other_side_is_raised(run, rings):
             await asyncio.wait_for(waiting, DEADLINE_S)
 
     run(main())
+
+
+def test_close_ends_what_is_awaited(run, rings):
+    there, _ = rings
+
+    async def main():
+        waiting = asyncio.ensure_future(there.recv_async())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        there.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            await asyncio.wait_for(waiting, DEADLINE_S)
+
+    run(main())

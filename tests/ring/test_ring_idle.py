@@ -29,7 +29,6 @@ def test_who_waits_in_vain_sleeps(background, side):
             pass
         waiting = background(*([ring.send, message] if side == "send" else [ring.recv]))
         wait_until(lambda: task_state(waiting.native_id) == "S")
-        wait_until(lambda: ring._fileno(side == "send") >= 0)
         seen = []
 
         def is_at_rest():

@@ -101,9 +101,13 @@ PyDoc_STRVAR(
     "\n"
     "Context: Any thread.");
 
-PyDoc_STRVAR(fileno_doc,
-             "_fileno($self, writes, /)\n--\n\n"
-             "The fd that is readable when the side is to look again.");
+PyDoc_STRVAR(hold_doc,
+             "_hold($self, writes, /)\n--\n\n"
+             "Return the fd that is readable when the side is to look again.\n"
+             "It stays until _let_go().");
+
+PyDoc_STRVAR(let_go_doc, "_let_go($self, writes, /)\n--\n\n"
+                         "Need the fd no more.");
 
 PyDoc_STRVAR(arm_doc,
              "_arm($self, writes, /)\n--\n\n"
@@ -111,7 +115,14 @@ PyDoc_STRVAR(arm_doc,
              "Returns whether to wait for the fd; else it is there.");
 
 PyDoc_STRVAR(disarm_doc, "_disarm($self, writes, /)\n--\n\n"
-                         "Ask no more; and look whether the others live.");
+                         "Ask no more to be told: it looks by itself.");
+
+PyDoc_STRVAR(check_doc, "_check($self, writes, /)\n--\n\n"
+                        "See who has died, after the fd was readable.");
+
+PyDoc_STRVAR(has_moved_doc,
+             "_has_moved($self, writes, /)\n--\n\n"
+             "Whether what the last try has missed may be there.");
 
 PyDoc_STRVAR(size_doc, "Bytes that messages can take, with 8 to 15 for each.");
 PyDoc_STRVAR(readers_doc, "Readers that the ring has places for.");

@@ -44,18 +44,29 @@ static int arm(struct ring_end *e, void *Py_UNUSED(arg), struct ring_want *want)
     return ret < 0 ? ret : !ret;
 }
 
-/* It is awake: who has died is to be said, and the fd is not readable for that. */
 static int disarm(struct ring_end *e, void *Py_UNUSED(arg),
                   struct ring_want *Py_UNUSED(want))
 {
     ring_end_disarm(e);
-    return ring_end_check(e, false);
+    return 0;
 }
 
-static int check(struct ring_end *e, void *Py_UNUSED(arg),
+static int check(struct ring_end *e, void *rarely,
                  struct ring_want *Py_UNUSED(want))
 {
-    return ring_end_check(e, true);
+    return ring_end_check(e, rarely != NULL);
+}
+
+/* What is waited for has come about, or one of the others has gone. */
+static int has_moved(struct ring_end *e, void *Py_UNUSED(arg),
+                     struct ring_want *want)
+{
+    bool moved = ring_end_has(e, want);
+
+    for (uint32_t n = 0; n < e->n_peers && !moved; n++) {
+        moved = !ring_end_peer_is_there(e, n);
+    }
+    return moved;
 }
 
 /* Critical section.  The sides are this process's. */
@@ -214,7 +225,7 @@ static int run(RingObject *self, struct ring_side *s, ring_act *act, void *arg,
     int ret = act_once(self, s, act, arg, &w.want);
 
     if (ret == 0 && timeout_ns == 0) {
-        ret = act_once(self, s, check, NULL, &w.want);
+        ret = act_once(self, s, check, self, &w.want);
         ret = ret ? ret : act_once(self, s, act, arg, &w.want);
     } else if (ret == 0) {
         w.deadline_ns = deadline_in_ns(timeout_ns);
@@ -245,9 +256,10 @@ static struct ring_side *side_of(RingObject *self, bool writes)
     return writes ? &self->writer : &self->reader;
 }
 
-static int tell_fd(struct ring_end *e, void *arg,
-                   struct ring_want *Py_UNUSED(want))
+static int hold(struct ring_end *e, void *arg,
+                struct ring_want *Py_UNUSED(want))
 {
+    container_of(e, struct ring_side, end)->holds++;
     *(int *)arg = e->fd;
     return 0;
 }
@@ -261,11 +273,26 @@ static int simply(RingObject *self, bool writes, ring_act *act, void *arg)
     return ret < 0 ? raise_error(self, s, ret) : ret;
 }
 
-int ring_fileno(RingObject *self, bool writes)
+int ring_hold(RingObject *self, bool writes)
 {
     int fd = -1;
 
-    return simply(self, writes, tell_fd, &fd) < 0 ? -1 : fd;
+    return simply(self, writes, hold, &fd) < 0 ? -1 : fd;
+}
+
+void ring_let_go(RingObject *self, bool writes)
+{
+    struct ring_side *s = side_of(self, writes);
+    Py_buffer unused = {NULL};
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    (void)enter(self); /* in the child of a fork nobody has it */
+    if (s->holds) {
+        s->holds--;
+        unused = take_unused(self);
+    }
+    Py_END_CRITICAL_SECTION();
+    PyBuffer_Release(&unused);
 }
 
 int ring_arm(RingObject *self, bool writes)
@@ -276,6 +303,16 @@ int ring_arm(RingObject *self, bool writes)
 int ring_disarm(RingObject *self, bool writes)
 {
     return simply(self, writes, disarm, NULL);
+}
+
+int ring_check(RingObject *self, bool writes)
+{
+    return simply(self, writes, check, NULL);
+}
+
+int ring_has_moved(RingObject *self, bool writes)
+{
+    return simply(self, writes, has_moved, NULL);
 }
 
 void ring_close(RingObject *self)

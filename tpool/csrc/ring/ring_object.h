@@ -29,8 +29,12 @@ int ring_send(RingObject *self, const void *data, size_t length,
               int64_t timeout_ns);
 int ring_recv(RingObject *self, PyObject **message, int64_t timeout_ns);
 
-/* Its fd: readable when the side is to look again. -1 with an exception. */
-int ring_fileno(RingObject *self, bool writes);
+/*
+ * Its fd, readable when the side is to look again, or is closed: it stays until it is let go
+ * of as often.  -1 with an exception.
+ */
+int ring_hold(RingObject *self, bool writes);
+void ring_let_go(RingObject *self, bool writes);
 
 /*
  * It is going to wait for that fd, for what the last try has missed.  1: it may; 0: it is to
@@ -38,8 +42,14 @@ int ring_fileno(RingObject *self, bool writes);
  */
 int ring_arm(RingObject *self, bool writes);
 
-/* What has woken it is over: the fd is not readable any more.  0, or -1. */
+/* It looks by itself: nobody need tell it.  0, or -1 with an exception. */
 int ring_disarm(RingObject *self, bool writes);
+
+/* The fd was readable: whether it is for the death of another.  0, or -1. */
+int ring_check(RingObject *self, bool writes);
+
+/* Whether to try again: 1, 0; -1 with an exception. */
+int ring_has_moved(RingObject *self, bool writes);
 
 /* Closes it, and lets go of the memory as soon as nobody waits. */
 void ring_close(RingObject *self);

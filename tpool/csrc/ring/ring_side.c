@@ -63,16 +63,18 @@ void ring_side_close(struct ring_side *s)
 
 bool ring_side_let_go(struct ring_side *s)
 {
-    if (s->open && s->closed && !s->waiters) {
+    bool needed = s->waiters || s->holds;
+
+    if (s->open && s->closed && !needed) {
         s->open = false;
         ring_end_cleanup(&s->end);
     }
-    return !s->waiters;
+    return !needed;
 }
 
 int ring_side_after_fork(struct ring_side *s)
 {
-    s->waiters = 0;
+    s->waiters = s->holds = 0;
     if (s->open) {
         s->open = false;
         ring_end_cleanup(&s->end);

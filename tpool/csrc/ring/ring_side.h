@@ -7,8 +7,8 @@
  * without, one thread at a time: it has the turn.  The turn is let go of before signal
  * handlers run: one may call the same side.
  *
- * While a thread waits (waiters) the fds and the memory stay; the last that leaves lets go
- * of what was closed meanwhile.
+ * While a thread waits, or a loop has the fd, the fds and the memory stay; the last that
+ * leaves lets go of what was closed meanwhile.
  */
 #ifndef TPOOL_RING_RING_SIDE_H
 #define TPOOL_RING_RING_SIDE_H
@@ -21,7 +21,8 @@ struct ring_side {
     bool writes;             /* immutable */
     bool open;               /* it has its place */
     bool closed;             /* and never will again */
-    uint32_t waiters;
+    uint32_t waiters;        /* threads */
+    uint32_t holds;          /* loops that have the fd */
     struct ring_want want;   /* what the last act has missed */
     struct ring_end end;     /* if open */
     struct ring_waits waits; /* of who has the turn */
@@ -49,7 +50,7 @@ int ring_side_act(struct ring_side *s, ring_act *act, void *arg,
 /* From now on it is closed, and who waits will see it. */
 void ring_side_close(struct ring_side *s);
 
-/* Lets go of the fds, if it is closed and nobody waits.  Whether nobody waits. */
+/* Lets go of the fds, if it is closed and nobody needs them.  Whether nobody does. */
 bool ring_side_let_go(struct ring_side *s);
 
 /* In the child of a fork: it is the parent's, and may be had anew.  0, or MemoryError. */

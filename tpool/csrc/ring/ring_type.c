@@ -193,7 +193,7 @@ static PyObject *ring_close_method(RingObject *self,
     Py_RETURN_NONE;
 }
 
-/* Whether the side is the writer's: what the three below are told. */
+/* Whether the side is the writer's: what those below are told. */
 static int parse_writes(PyObject *value, bool *writes)
 {
     int ret = PyObject_IsTrue(value);
@@ -202,12 +202,23 @@ static int parse_writes(PyObject *value, bool *writes)
     return ret < 0 ? -1 : 0;
 }
 
-static PyObject *ring_fileno_method(RingObject *self, PyObject *value)
+static PyObject *ring_hold_method(RingObject *self, PyObject *value)
 {
     bool writes;
-    int fd = parse_writes(value, &writes) < 0 ? -1 : ring_fileno(self, writes);
+    int fd = parse_writes(value, &writes) < 0 ? -1 : ring_hold(self, writes);
 
     return fd < 0 ? NULL : PyLong_FromLong(fd);
+}
+
+static PyObject *ring_let_go_method(RingObject *self, PyObject *value)
+{
+    bool writes;
+
+    if (parse_writes(value, &writes) < 0) {
+        return NULL;
+    }
+    ring_let_go(self, writes);
+    Py_RETURN_NONE;
 }
 
 static PyObject *ring_arm_method(RingObject *self, PyObject *value)
@@ -226,15 +237,35 @@ static PyObject *ring_disarm_method(RingObject *self, PyObject *value)
         parse_writes(value, &writes) < 0 ? -1 : ring_disarm(self, writes));
 }
 
+static PyObject *ring_check_method(RingObject *self, PyObject *value)
+{
+    bool writes;
+
+    return none_or_null(
+        parse_writes(value, &writes) < 0 ? -1 : ring_check(self, writes));
+}
+
+static PyObject *ring_has_moved_method(RingObject *self, PyObject *value)
+{
+    bool writes;
+    int ret = parse_writes(value, &writes) < 0 ? -1
+                                               : ring_has_moved(self, writes);
+
+    return ret < 0 ? NULL : PyBool_FromLong(ret);
+}
+
 static PyMethodDef ring_methods[] = {
     METHOD("send", ring_send_method, METH_FASTCALL | METH_KEYWORDS, send_doc),
     METHOD("try_send", ring_try_send, METH_O, try_send_doc),
     METHOD("recv", ring_recv_method, METH_FASTCALL | METH_KEYWORDS, recv_doc),
     METHOD("try_recv", ring_try_recv, METH_NOARGS, try_recv_doc),
     METHOD("close", ring_close_method, METH_NOARGS, close_doc),
-    METHOD("_fileno", ring_fileno_method, METH_O, fileno_doc),
+    METHOD("_hold", ring_hold_method, METH_O, hold_doc),
+    METHOD("_let_go", ring_let_go_method, METH_O, let_go_doc),
     METHOD("_arm", ring_arm_method, METH_O, arm_doc),
     METHOD("_disarm", ring_disarm_method, METH_O, disarm_doc),
+    METHOD("_check", ring_check_method, METH_O, check_doc),
+    METHOD("_has_moved", ring_has_moved_method, METH_O, has_moved_doc),
     {NULL},
 };
 
