@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import mmap
 import random
@@ -374,3 +375,32 @@ def test_a_signal_handler_may_use_the_side_that_waits(ring):
         assert ring.recv() == b"for who waits"
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def test_fds_closed_behind_its_back_end_a_wait():
+    code = """if True:
+        import os, tpool
+        ring = tpool.Ring.create()
+        assert ring.try_recv() is None
+        os.closerange(3, 100)
+        try:
+            ring.recv()
+        except OSError as error:
+            print(error.errno, flush=True)
+        os._exit(0)  # what it would close is not its own
+    """
+    said = run_code(code)
+    assert said.stdout == f"{errno.EBADF}\n"
+
+
+def test_a_process_ends_while_daemon_threads_wait():
+    code = """if True:
+        import threading, time, tpool
+        rings = [tpool.Ring.create() for _ in range(3)]
+        for ring in rings:
+            threading.Thread(target=ring.recv, daemon=True).start()
+        print("end")
+    """
+    for poll_max_ns in ("0", "1000000000000"):
+        said = run_code(code, env={"TPOOL_POLL_MAX_NS": poll_max_ns})
+        assert said.stdout == "end\n"

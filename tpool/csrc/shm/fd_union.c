@@ -30,6 +30,9 @@ int fd_union_wait(int all, int64_t timeout_ns)
     struct timespec ts = timespec_from_ns(timeout_ns);
     int ret = ppoll(&p, 1, timeout_ns < 0 ? NULL : &ts, NULL);
 
+    if (ret == 1 && p.revents & POLLNVAL) {
+        return -EBADF; /* it was closed behind our back */
+    }
     return ret < 0 ? -errno : ret;
 }
 

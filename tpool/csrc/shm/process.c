@@ -82,6 +82,8 @@ int process_open(uint64_t id)
     ret = read_start(pid, &start);
     if (ret == 0 && make_id(pid, start) != id) {
         ret = -ESRCH;
+    } else if (ret == -ESRCH && !process_is_dead(fd)) {
+        ret = 0; /* it lives, and /proc does not show it to us */
     }
     if (ret < 0) {
         close(fd);

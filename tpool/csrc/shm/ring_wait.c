@@ -12,6 +12,7 @@ void ring_waits_init(struct ring_waits *ws, struct word_pollers *p,
                      int64_t poll_max_ns)
 {
     *ws = (struct ring_waits){.pollers = p, .params = {.max_ns = poll_max_ns}};
+    atomic_init(&ws->lag_ns, 0);
     poll_window_init(&ws->window, 0);
     cpu_parting_init(&ws->parting);
 }
@@ -22,8 +23,10 @@ void ring_wait_publish(const struct ring_waits *ws, struct ring_end *e)
 
     cpu_publish(&mine->cpu);
     /* A reader waits for what the writer sends; a writer may, for an answer. */
-    cpu_publish_lag(&mine->lag_ns,
-                    e->place ? ws->lag_ns : word_pollers_take_lag(ws->pollers));
+    cpu_publish_lag(
+        &mine->lag_ns,
+        e->place ? atomic_load_explicit(&ws->lag_ns, memory_order_relaxed)
+                 : word_pollers_take_lag(ws->pollers));
 }
 
 static const struct ring_place *partner(const struct ring_end *e,
@@ -135,7 +138,7 @@ void ring_wait_learn(struct ring_waits *ws, const struct ring_end *e,
     partner_ns = atomic_load_explicit(&partner(e, w)->lag_ns,
                                       memory_order_relaxed);
     ws->waited_ns = now_ns - lag_ns - w->begin_ns;
-    ws->lag_ns = lag_ns ? lag_ns : 1;
+    cpu_publish_lag(&ws->lag_ns, lag_ns ? lag_ns : 1);
     word_pollers_set_lag(ws->pollers, lag_ns);
     poll_window_tune(&ws->window, &ws->params,
                      poll_tuner_wait_ns(ws->waited_ns,

@@ -12,15 +12,15 @@
 #include "shm/ring_end.h"
 #include "tune/poll_window.h"
 
-/* What the waits of one side have in common.  One thread at a time. */
+/* What the waits of one side have in common.  One thread at a time, but for lag_ns. */
 struct ring_waits {
     struct word_pollers *pollers; /* immutable */
     struct poll_params params;    /* immutable */
     struct poll_window window;
     int64_t wake_ns;   /* what a wake-up costs, 0: none was seen */
     int64_t waited_ns; /* how long the last wait was */
-    int64_t
-        lag_ns; /* what it took to wake then, 1: it polled; 0: no wait yet */
+    /* Any thread, relaxed: what it took to wake then, 1: it polled; 0: no wait yet. */
+    _Atomic int64_t lag_ns;
     uint32_t unmeasured; /* long poll phases since the last was seen */
     struct cpu_parting parting;
 };
