@@ -11,7 +11,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tpool import trace
-from tpool._core import BottomHalf, EventNotifier, PoolFull, Request, SimpleQueue, Timer
+from tpool._core import (
+    BottomHalf,
+    EventNotifier,
+    PoolFull,
+    Request,
+    SimpleQueue,
+    Timer,
+    Watch,
+)
 from tpool.aio_context import AioContext
 from tpool.iothread import IOThread
 from tpool.ring import Ring
@@ -38,6 +46,7 @@ __all__ = [
     "SimpleQueue",
     "ThreadPool",
     "Timer",
+    "Watch",
     "new_event_loop",
     "run",
     "to_thread",

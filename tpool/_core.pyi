@@ -114,6 +114,15 @@ class AioContext:
         io_poll: Callable[[], bool] | None = None,
         io_poll_ready: Callable[[], object] | None = None,
     ) -> None: ...
+    def watch(
+        self,
+        buffer: Buffer,
+        offset: int,
+        callback: Callable[[], object],
+        *,
+        value: int | None = None,
+        interval: float | None = 0.001,
+    ) -> Watch: ...
     def set_fd_poll(
         self,
         fd: int | _HasFileno,
@@ -139,6 +148,12 @@ class AioContext:
     def _check_idle(self) -> None: ...
     def _close_pools(self) -> None: ...
     def close(self) -> None: ...
+
+@final
+class Watch:
+    def close(self) -> None: ...
+    @property
+    def closed(self) -> bool: ...
 
 @final
 class EventNotifier:

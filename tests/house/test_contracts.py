@@ -155,7 +155,7 @@ def test_public_names_of_the_design_are_all_there():
         tpool.AioContext: """poll set_poll_params poll_max_ns poll_grow poll_shrink
             poll_ns poll_disable_cnt notify notify_me notified acquire release
             set_fd_handler set_fd_poll set_event_notifier new_bh call_soon new_timer
-            fileno prepare check dispatch wrap_future add_ring stats close __enter__
+            fileno prepare check dispatch wrap_future add_ring watch stats close __enter__
             __exit__""",
         tpool.BottomHalf: "schedule schedule_idle cancel delete",
         tpool.Timer: "mod_ns mod_anticipate_ns cancel pending",

@@ -23,13 +23,13 @@ from tpool import _core
 
 # What a method takes: a letter for each argument; see World.valid().
 # c callable, s seconds, n nanoseconds, f fd, b bool, i int, t number of threads,
-# p pending(), which ends, N notifier, C context, a argument tuples, F future, K call of another executor, v anything.
+# p pending(), which ends, N notifier, C context, a argument tuples, F future, M memory, K call of another executor, v anything.
 SIGNATURES = {
     "AioContext": {
         "poll": "b", "prepare": "", "check": "", "dispatch": "", "notify": "",
         "set_poll_params": "nii", "acquire": "", "release": "", "new_bh": "c",
         "call_soon": "cvv", "new_timer": "c", "set_fd_handler": "fcccc",
-        "set_event_notifier": "Nccc", "set_fd_poll": "fcc", "fileno": "", "_stats": "",
+        "set_event_notifier": "Nccc", "set_fd_poll": "fcc", "watch": "Mic", "fileno": "", "_stats": "",
         "_poll_for": "w", "_own": "", "_disown": "", "_interleave": "",
         "_after_fork": "",
         "_check_idle": "", "close": "", "stats": "", "_close_pools": "", "_post": "cv",
@@ -58,6 +58,7 @@ SIGNATURES = {
         "send": "vs", "try_send": "v", "recv": "s", "try_recv": "", "close": "",
         "_hold": "b", "_let_go": "b", "_arm": "b", "_disarm": "b", "_check": "b", "_has_moved": "b",
     },
+    "Watch": {"close": ""},
     "Worker": {"run": "", "lost": ""},
     "AioSelector": {
         "register": "fiv", "unregister": "f", "modify": "fiv", "select": "s",

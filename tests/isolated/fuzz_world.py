@@ -58,7 +58,8 @@ class World:
         self.kinds = {
             "AioContext": [], "ThreadPool": [], "Request": [], "BottomHalf": [],
             "Timer": [], "EventNotifier": [], "Worker": [], "AioSelector": [],
-            "Workers": [], "EventLoop": [], "SimpleQueue": [], "Ring": [], "module": [_core],
+            "Workers": [], "EventLoop": [], "SimpleQueue": [], "Ring": [], "Watch": [],
+            "module": [_core],
         }  # fmt: skip
         self.makers = [
             self.new_context, self.new_pool, self.new_pool, self.new_notifier,
@@ -143,6 +144,8 @@ class World:
             value = r.choice([None, self.one("Request"), self.strange()[1]])
             if r.random() < 0.5:
                 value = asyncio.Future(loop=self.loop)
+        elif letter == "M":
+            value = r.choice(self.memories or [None])
         elif letter == "K":
             value = self.a_call()
         elif letter == "p":
