@@ -165,7 +165,7 @@ def test_public_names_of_the_design_are_all_there():
         tpool.Request: """result exception done cancel cancelled running
             add_done_callback""",
         tpool.SimpleQueue: "put put_nowait get get_nowait empty qsize",
-        tpool.Ring: """create attach send try_send recv try_recv send_async recv_async
+        tpool.Ring: """create attach send try_send recv recv_view try_recv send_async recv_async
             close __enter__ __exit__""",
         tpool.IOThread: "stop join __enter__ __exit__",
         tpool.trace: "enable disable enabled read lost",

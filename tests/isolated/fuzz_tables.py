@@ -55,7 +55,7 @@ SIGNATURES = {
         "qsize": "", "__class_getitem__": "v",
     },
     "Ring": {
-        "send": "vs", "try_send": "v", "recv": "s", "try_recv": "", "close": "",
+        "send": "vs", "try_send": "v", "recv": "s", "recv_view": "s", "try_recv": "", "close": "",
         "_hold": "b", "_let_go": "b", "_arm": "b", "_disarm": "b", "_check": "b", "_has_moved": "b",
     },
     "Watch": {"close": ""},
@@ -106,7 +106,7 @@ ENDS = {
 # What may wait for ever, and how not: watch() gets the main thread alone out of it.
 WAITS = {
     "poll": (False,), "result": (0,), "exception": (0,), "_poll_for": (0,),
-    "select": (0,), "get": (True, 0), "send": (b"", 0), "recv": (0,), "acquire": None, "_join": None, "join": None, "map": None,
+    "select": (0,), "get": (True, 0), "send": (b"", 0), "recv": (0,), "recv_view": (0,), "acquire": None, "_join": None, "join": None, "map": None,
     "shutdown": (False,), "__exit__": None, "close": None, "_poll_while": None,
     "run_until_complete": None, "_run_once": None, "_results": None, "run": None,
 }  # fmt: skip

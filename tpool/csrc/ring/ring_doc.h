@@ -78,6 +78,29 @@ PyDoc_STRVAR(
     "    main thread the handlers of signals run meanwhile; what one raises,\n"
     "    as Ctrl-C does, recv() raises, and takes no message.");
 
+PyDoc_STRVAR(
+    recv_view_doc,
+    "recv_view($self, /, timeout=None)\n--\n\n"
+    "Look at the oldest message where it lies, without a copy of it.\n"
+    "\n"
+    "Until the memoryview is released, by its release(), as a context manager or\n"
+    "as nobody has it any more, the message is not taken: the writer has no use\n"
+    "of its room, and no other message is given. Of a writer that is not to be\n"
+    "trusted it may change while it is looked at.\n"
+    "\n"
+    "Args:\n"
+    "    timeout: As that of recv().\n"
+    "\n"
+    "Returns:\n"
+    "    A memoryview of bytes, read only.\n"
+    "\n"
+    "Raises:\n"
+    "    BufferError: The last one is not released; recv() and try_recv() raise\n"
+    "        it too.\n"
+    "    TimeoutError: As recv(), and its other exceptions.\n"
+    "\n"
+    "Context: As recv(). It may be released in any thread.");
+
 PyDoc_STRVAR(try_recv_doc,
              "try_recv($self, /)\n--\n\n"
              "Take the oldest message if there is one, as recv().\n"

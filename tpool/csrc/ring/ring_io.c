@@ -11,6 +11,8 @@ struct parcel {
     const void *data;
     size_t length;
     PyObject *message;
+    struct ring_message *front;
+    uint64_t view;
 };
 
 static int send(struct ring_end *e, void *arg, struct ring_want *want)
@@ -20,11 +22,16 @@ static int send(struct ring_end *e, void *arg, struct ring_want *want)
     return ring_write(e, p->data, p->length, want);
 }
 
+static struct ring_side *side_of_end(struct ring_end *e)
+{
+    return container_of(e, struct ring_side, end);
+}
+
 static int receive(struct ring_end *e, void *arg, struct ring_want *want)
 {
     struct parcel *p = arg;
     struct ring_message m;
-    int ret = ring_read(e, &m, want);
+    int ret = side_of_end(e)->viewed ? -EALREADY : ring_read(e, &m, want);
 
     if (ret == 1) {
         /* Not before it moves is the message the writer's to overwrite. */
@@ -33,6 +40,18 @@ static int receive(struct ring_end *e, void *arg, struct ring_want *want)
             return -ENOMEM;
         }
         ring_end_move(e, m.next);
+    }
+    return ret;
+}
+
+static int view(struct ring_end *e, void *arg, struct ring_want *want)
+{
+    struct parcel *p = arg;
+    struct ring_side *s = side_of_end(e);
+    int ret = s->viewed ? -EALREADY : ring_read(e, p->front, want);
+
+    if (ret == 1) {
+        p->view = s->viewed = ++s->views;
     }
     return ret;
 }
@@ -151,6 +170,10 @@ static int raise_error(RingObject *self, struct ring_side *s, int err)
                      "the longest message of this Ring has %llu bytes",
                      (unsigned long long)ring_message_max(&self->memory));
         return -1;
+    case -EALREADY:
+        PyErr_SetString(PyExc_BufferError,
+                        "the last message of recv_view() is not released");
+        return -1;
     case -EBADMSG:
         return raise_with_errno(err, "the memory of the Ring holds garbage");
     case -EBUSY:
@@ -251,6 +274,47 @@ int ring_recv(RingObject *self, PyObject **message, int64_t timeout_ns)
     return ret;
 }
 
+int ring_front(RingObject *self, struct ring_message *m, uint64_t *view_number,
+               int64_t timeout_ns)
+{
+    struct parcel p = {.front = m};
+    int ret = run(self, &self->reader, view, &p, timeout_ns);
+
+    *view_number = p.view;
+    return ret;
+}
+
+void ring_pass(RingObject *self, const struct ring_message *m,
+               uint64_t view_number)
+{
+    struct ring_side *s = &self->reader;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    /* Unless the side was closed meanwhile, or this is the child of a fork. */
+    if (enter(self) == 0 && s->viewed == view_number) {
+        s->viewed = 0;
+        ring_wait_publish(&s->waits, &s->end);
+        ring_end_move(&s->end, m->next);
+    }
+    Py_END_CRITICAL_SECTION();
+}
+
+int ring_pin(RingObject *self, Py_buffer *memory)
+{
+    PyObject *buffer;
+    int ret;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    buffer = Py_XNewRef(self->buffer.obj);
+    Py_END_CRITICAL_SECTION();
+    if (!buffer) {
+        return raise_error(self, &self->reader, -ESHUTDOWN);
+    }
+    ret = PyObject_GetBuffer(buffer, memory, PyBUF_SIMPLE);
+    Py_DECREF(buffer);
+    return ret;
+}
+
 static struct ring_side *side_of(RingObject *self, bool writes)
 {
     return writes ? &self->writer : &self->reader;
@@ -259,7 +323,7 @@ static struct ring_side *side_of(RingObject *self, bool writes)
 static int hold(struct ring_end *e, void *arg,
                 struct ring_want *Py_UNUSED(want))
 {
-    container_of(e, struct ring_side, end)->holds++;
+    side_of_end(e)->holds++;
     *(int *)arg = e->fd;
     return 0;
 }

@@ -7,6 +7,7 @@
 #define TPOOL_RING_RING_OBJECT_H
 
 #include "ring/ring_side.h"
+#include "shm/ring_reader.h"
 
 typedef struct {
     PyObject_HEAD
@@ -28,6 +29,18 @@ typedef struct {
 int ring_send(RingObject *self, const void *data, size_t length,
               int64_t timeout_ns);
 int ring_recv(RingObject *self, PyObject **message, int64_t timeout_ns);
+
+/*
+ * As ring_recv(), but the message stays where it is, and no other is given, until
+ * ring_pass() with the number of that view: the reader moves on.
+ */
+int ring_front(RingObject *self, struct ring_message *m, uint64_t *view_number,
+               int64_t timeout_ns);
+void ring_pass(RingObject *self, const struct ring_message *m,
+               uint64_t view_number);
+
+/* One more hold on the memory.  0, or -1 with an exception. */
+int ring_pin(RingObject *self, Py_buffer *memory);
 
 /*
  * Its fd, readable when the side is to look again, or is closed: it stays until it is let go

@@ -75,6 +75,7 @@ bool ring_side_let_go(struct ring_side *s)
 int ring_side_after_fork(struct ring_side *s)
 {
     s->waiters = s->holds = 0;
+    s->viewed = 0;
     if (s->open) {
         s->open = false;
         ring_end_cleanup(&s->end);

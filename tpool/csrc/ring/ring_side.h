@@ -23,6 +23,8 @@ struct ring_side {
     bool closed;             /* and never will again */
     uint32_t waiters;        /* threads */
     uint32_t holds;          /* loops that have the fd */
+    uint64_t viewed;         /* which view has the oldest message, 0: none */
+    uint64_t views;
     struct ring_want want;   /* what the last act has missed */
     struct ring_end end;     /* if open */
     struct ring_waits waits; /* of who has the turn */

@@ -4,6 +4,7 @@
  */
 #include "ring/ring_object.h"
 #include "ring/ring_doc.h"
+#include "ring/ring_view.h"
 #include "py/args.h"
 
 #include <structmember.h>
@@ -162,21 +163,36 @@ static PyObject *ring_try_send(RingObject *self, PyObject *data)
     return ret < 0 ? NULL : PyBool_FromLong(ret);
 }
 
-static PyObject *ring_recv_method(RingObject *self, PyObject *const *args,
-                                  Py_ssize_t nargs, PyObject *kwnames)
+typedef int receiver(RingObject *self, PyObject **message, int64_t timeout_ns);
+
+static PyObject *receive(RingObject *self, const char *name, receiver *recv,
+                         PyObject *const *args, Py_ssize_t nargs,
+                         PyObject *kwnames)
 {
     static const char *const names[] = {"timeout"};
     PyObject *value = Py_None, *message;
     int64_t timeout_ns = -1;
 
     if ((nargs || kwnames) &&
-        (args_unpack("recv", args, nargs, kwnames, names, 0, 1, &value) < 0 ||
+        (args_unpack(name, args, nargs, kwnames, names, 0, 1, &value) < 0 ||
          arg_seconds(value, "timeout", &timeout_ns) < 0)) {
         return NULL;
     }
-    return ring_recv(self, &message, timeout_ns) == 0
+    return recv(self, &message, timeout_ns) == 0
                ? raise_timeout("the Ring is empty")
                : message;
+}
+
+static PyObject *ring_recv_method(RingObject *self, PyObject *const *args,
+                                  Py_ssize_t nargs, PyObject *kwnames)
+{
+    return receive(self, "recv", ring_recv, args, nargs, kwnames);
+}
+
+static PyObject *ring_recv_view_method(RingObject *self, PyObject *const *args,
+                                       Py_ssize_t nargs, PyObject *kwnames)
+{
+    return receive(self, "recv_view", ring_recv_view, args, nargs, kwnames);
 }
 
 static PyObject *ring_try_recv(RingObject *self, PyObject *Py_UNUSED(ignored))
@@ -258,6 +274,8 @@ static PyMethodDef ring_methods[] = {
     METHOD("send", ring_send_method, METH_FASTCALL | METH_KEYWORDS, send_doc),
     METHOD("try_send", ring_try_send, METH_O, try_send_doc),
     METHOD("recv", ring_recv_method, METH_FASTCALL | METH_KEYWORDS, recv_doc),
+    METHOD("recv_view", ring_recv_view_method, METH_FASTCALL | METH_KEYWORDS,
+           recv_view_doc),
     METHOD("try_recv", ring_try_recv, METH_NOARGS, try_recv_doc),
     METHOD("close", ring_close_method, METH_NOARGS, close_doc),
     METHOD("_hold", ring_hold_method, METH_O, hold_doc),
