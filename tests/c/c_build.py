@@ -57,6 +57,10 @@ PROGRAMS = {
     "stress_request_queue": QUEUE,
     "stress_ring": ("queue/ring",),
     "stress_shared_ring": SHARED_RING,
+    "stress_shared_words": (
+        *("source/shared_words", "aio/source", "base/trace_ring"),
+        *TUNER,
+    ),
     "stress_timer_heap": ("aio/timer_heap",),
     "stress_trace_ring": ("base/trace_ring",),
     "stress_word_wait": (
