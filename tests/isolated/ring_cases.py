@@ -135,6 +135,7 @@ def read_one(ring, number):
 
 
 def a_killed_writer_is_seen_and_what_it_sent_is_whole():
+    """F51."""
     rng = random.Random(53)
     for round_ in range(ROUNDS):
         with tpool.Ring.create(size=rng.choice([1024, 1 << 16])) as ring:
@@ -166,6 +167,7 @@ def read_for_ever(ring, seed):
 
 
 def a_killed_reader_is_seen():
+    """F51."""
     rng = random.Random(54)
     for round_ in range(ROUNDS):
         with tpool.Ring.create(size=rng.choice([1024, 4096])) as ring:

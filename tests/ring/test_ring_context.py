@@ -89,6 +89,7 @@ def test_it_is_rung_for_only_while_the_context_does_not_look_by_itself(ctx, ring
 def test_a_callback_that_raises_is_reported_and_the_next_message_comes(
     ctx, rings, unraisable
 ):
+    """F52: it is rung for again when the owner sleeps."""
     writer, reader = rings
     got = []
 
