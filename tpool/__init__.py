@@ -11,9 +11,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tpool import trace
-from tpool._core import BottomHalf, EventNotifier, PoolFull, Request, SimpleQueue, Timer
+from tpool._core import (
+    BottomHalf,
+    EventNotifier,
+    PoolFull,
+    Request,
+    SimpleQueue,
+    Timer,
+    Watch,
+)
 from tpool.aio_context import AioContext
 from tpool.iothread import IOThread
+from tpool.ring import Ring
 from tpool.stats import AioStats, PoolStats
 from tpool.thread_pool import ThreadPool
 
@@ -34,10 +43,12 @@ __all__ = [
     "PoolFull",
     "PoolStats",
     "Request",
+    "Ring",
     "SimpleQueue",
     "ThreadPool",
     "ThreadPoolExecutor",
     "Timer",
+    "Watch",
     "new_event_loop",
     "run",
     "to_thread",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 import tpool._core as _core
 from tpool.registry import Registry
+from tpool.ring import Ring, RingHandler
 from tpool.stats import AioStats
 from tpool.worker_thread import Workers, waiting_for
 
@@ -94,6 +95,7 @@ class AioContext(_core.AioContext):
     _threads: Workers
     _closing: bool
     _visitors: list[_Visitor]  # have its fileno() in asyncio loops
+    _rings: set[RingHandler]  # that it looks at
 
     def __new__(
         cls,
@@ -113,6 +115,7 @@ class AioContext(_core.AioContext):
         self._threads = Workers()
         self._closing = False
         self._visitors = []
+        self._rings = set()
         _contexts.add(self)
         return self
 
@@ -153,6 +156,38 @@ class AioContext(_core.AioContext):
             raise RuntimeError("the AioContext is being closed")
         return request
 
+    def add_ring(
+        self,
+        ring: Ring,
+        on_message: Callable[[bytes], object],
+        on_end: Callable[[Exception], object] | None = None,
+    ) -> RingHandler:
+        """Call back for each message of a ring.
+
+        This process becomes a reader of it. The poll phase looks at the ring, and only
+        an owner that blocks is woken. Several messages may come in one turn, and not
+        all there are: others have their callbacks in between.
+
+        Args:
+            ring: Of its other methods that receive none is to be called meanwhile.
+            on_message: Called with a message, as bytes. What it raises is reported, and
+                the next message comes all the same.
+            on_end: Called once, when no more will come, with what recv() would raise:
+                EOFError, ConnectionResetError, ...
+
+        Returns:
+            What takes the ring out of the context again: its close(). It is out when it
+            has ended; close it before the ring.
+
+        Raises:
+            OSError: As recv(): there is no place for one more reader, ...
+            RuntimeError: The context or the ring is closed.
+
+        Context: The owner, or whoever has acquired the context. Callbacks run in the
+            owner.
+        """
+        return RingHandler(self, self._rings, ring, on_message, on_end)
+
     def stats(self) -> AioStats:
         """Return what was counted so far.
 
@@ -189,6 +224,8 @@ class AioContext(_core.AioContext):
             if self._owned and self._visitors:
                 self._leave_loops()
             super().close()
+            for handler in tuple(self._rings):
+                handler._let_go()
         finally:
             self._closing = False
 

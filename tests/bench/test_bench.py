@@ -114,6 +114,27 @@ PROMISED = {
         ],
         {"bytes_pending"},
     ),
+    "ring": (
+        LATENCY,
+        {200, 2000},
+        [
+            (case, peer)
+            for case in (
+                "64 bytes, there and back",
+                "16 KiB, there and back",
+                "64 bytes, one way",
+            )
+            for peer in (
+                "tpool.Ring",
+                "multiprocessing.Pipe",
+                "multiprocessing.SimpleQueue",
+                "multiprocessing.Queue",
+                "socketpair",
+                "spin",
+            )
+        ],
+        set(),
+    ),
     "million": (
         {"case", "peer", "n"} | SCALE,
         {500, 1500, 5000},

@@ -33,7 +33,12 @@ QUEUE = (
     *("queue/queue_lookers", "queue/completion_list", "base/parker", "base/cpu"),
     *TUNER,
 )
+SHARED_RING = (
+    *("shm/ring_reader", "shm/ring_writer", "shm/ring_end", "shm/ring_memory"),
+    *("shm/doorbell", "shm/fd_union", "shm/process"),
+)
 PROGRAMS = {
+    "hostile_ring": SHARED_RING,
     "stress_aio_poll": ("aio/core", "aio/handoff", "base/cpu", *CALLS, *NOTIFY),
     "stress_call_table": CALLS,
     "stress_clock_cpu": ("base/cpu",),
@@ -51,6 +56,11 @@ PROGRAMS = {
     ),
     "stress_request_queue": QUEUE,
     "stress_ring": ("queue/ring",),
+    "stress_shared_ring": SHARED_RING,
+    "stress_shared_words": (
+        *("source/shared_words", "aio/source", "base/trace_ring"),
+        *TUNER,
+    ),
     "stress_timer_heap": ("aio/timer_heap",),
     "stress_trace_ring": ("base/trace_ring",),
     "stress_word_wait": (

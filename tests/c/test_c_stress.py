@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import c_build
 import planted
+import planted_ring
 import planted_unit
 import pytest
 
@@ -27,6 +28,7 @@ BUILDS = [
 ]
 RUNS_MAX = 5
 SOON = "-DSTRESS_DEADLINE_NS=10*NS_PER_SECOND"  # many times what a program takes
+UNIT_MUTANTS = planted_unit.MUTANTS | planted_ring.MUTANTS
 MUTANTS = (*planted.NOTIFY_MUTANTS, *planted.QUEUE_MUTANTS)
 
 
@@ -78,7 +80,7 @@ def test_needless_write_is_found_when_planted(
 
 @pytest.mark.parametrize(
     ("program", "mutant"),
-    [(name, m) for name, mutants in planted_unit.MUTANTS.items() for m in mutants],
+    [(name, m) for name, mutants in UNIT_MUTANTS.items() for m in mutants],
     ids=lambda what: getattr(what, "name", what),
 )
 def test_planted_fault_is_found(

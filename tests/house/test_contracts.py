@@ -155,7 +155,7 @@ def test_public_names_of_the_design_are_all_there():
         tpool.AioContext: """poll set_poll_params poll_max_ns poll_grow poll_shrink
             poll_ns poll_disable_cnt notify notify_me notified acquire release
             set_fd_handler set_fd_poll set_event_notifier new_bh call_soon new_timer
-            fileno prepare check dispatch wrap_future stats close __enter__
+            fileno prepare check dispatch wrap_future add_ring watch stats close __enter__
             __exit__""",
         tpool.BottomHalf: "schedule schedule_idle cancel delete",
         tpool.Timer: "mod_ns mod_anticipate_ns cancel pending",
@@ -165,6 +165,8 @@ def test_public_names_of_the_design_are_all_there():
         tpool.Request: """result exception done cancel cancelled running
             add_done_callback""",
         tpool.SimpleQueue: "put put_nowait get get_nowait empty qsize",
+        tpool.Ring: """create attach send try_send recv recv_view try_recv send_async recv_async
+            close __enter__ __exit__""",
         tpool.IOThread: "stop join __enter__ __exit__",
         tpool.trace: "enable disable enabled read lost",
     }
@@ -212,6 +214,7 @@ def test_text_signatures_of_c_methods_can_be_read():
         tpool.BottomHalf,
         tpool.EventNotifier,
         tpool.SimpleQueue,
+        tpool.Ring,
     ):
         for name in dir(owner):
             member = inspect.getattr_static(owner, name)

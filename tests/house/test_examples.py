@@ -20,6 +20,7 @@ NEEDS = {
     "glib_loop": ("gi", []),
     "qt_loop": ("PySide6", []),
     "scale": ("concurrent", ["threads"]),
+    "tokenizer": ("multiprocessing", []),
     "trio_loop": ("trio", []),
 }
 

@@ -164,7 +164,7 @@ class Fuzz(World):
     def take_in(self, result):
         if type(result) is list and result and type(result[0]) is _core.Request:
             result = self.random.choice(result)
-        for kind in ("Request", "BottomHalf", "Timer"):
+        for kind in ("Request", "BottomHalf", "Timer", "Watch"):
             if type(result) is getattr(_core, kind):
                 self.keep(kind, result, 12)
         if isinstance(result, _core.Future):

@@ -23,13 +23,13 @@ from tpool import _core
 
 # What a method takes: a letter for each argument; see World.valid().
 # c callable, s seconds, n nanoseconds, f fd, b bool, i int, t number of threads,
-# p pending(), which ends, N notifier, C context, a argument tuples, F future, K call of another executor, v anything.
+# p pending(), which ends, N notifier, C context, a argument tuples, F future, M memory, K call of another executor, v anything.
 SIGNATURES = {
     "AioContext": {
         "poll": "b", "prepare": "", "check": "", "dispatch": "", "notify": "",
         "set_poll_params": "nii", "acquire": "", "release": "", "new_bh": "c",
         "call_soon": "cvv", "new_timer": "c", "set_fd_handler": "fcccc",
-        "set_event_notifier": "Nccc", "set_fd_poll": "fcc", "fileno": "", "_stats": "",
+        "set_event_notifier": "Nccc", "set_fd_poll": "fcc", "watch": "Mic", "fileno": "", "_stats": "",
         "_poll_for": "w", "_own": "", "_disown": "", "_interleave": "",
         "_after_fork": "",
         "_check_idle": "", "close": "", "stats": "", "_close_pools": "", "_post": "cv",
@@ -54,6 +54,10 @@ SIGNATURES = {
         "put": "vbs", "put_nowait": "v", "get": "bs", "get_nowait": "", "empty": "",
         "qsize": "", "__class_getitem__": "v",
     },
+    "Ring": {
+        "send": "vs", "try_send": "v", "recv": "s", "recv_view": "s", "try_recv": "", "close": "",
+        "_hold": "b", "_let_go": "b", "_arm": "b", "_disarm": "b", "_check": "b", "_has_moved": "b",
+    "Watch": {"close": ""},
     "Future": {
         "result": "s", "exception": "s", "done": "", "running": "", "cancelled": "",
         "cancel": "", "add_done_callback": "c", "set_result": "v",
@@ -112,7 +116,7 @@ ENDS = {
 # What may wait for ever, and how not: watch() gets the main thread alone out of it.
 WAITS = {
     "poll": (False,), "result": (0,), "exception": (0,), "_poll_for": (0,),
-    "select": (0,), "get": (True, 0), "acquire": None, "_join": None, "join": None, "map": None,
+    "select": (0,), "get": (True, 0), "send": (b"", 0), "recv": (0,), "recv_view": (0,), "acquire": None, "_join": None, "join": None, "map": None,
     "shutdown": (False,), "__exit__": None, "close": None, "_poll_while": None,
     "run_until_complete": None, "_run_once": None, "_results": None, "run": None,
 }  # fmt: skip

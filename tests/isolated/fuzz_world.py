@@ -7,6 +7,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import gc
+import mmap
 import os
 import random
 import resource
@@ -58,15 +59,16 @@ class World:
             "AioContext": [], "ThreadPool": [], "Request": [], "BottomHalf": [],
             "Timer": [], "EventNotifier": [], "Worker": [], "AioSelector": [],
             "Workers": [], "EventLoop": [], "SimpleQueue": [], "module": [_core],
-            "ThreadPoolExecutor": [], "Future": [],
+            "ThreadPoolExecutor": [], "Future": [], "Ring": [], "Watch": [],
         }  # fmt: skip
         self.makers = [
-            self.new_context, self.new_pool, self.new_pool, self.new_notifier,
-            self.new_selector, self.new_loop, self.new_queue, self.new_executor,
+            self.new_context, self.new_pool, self.new_notifier, self.new_selector,
+            self.new_loop, self.new_queue, self.new_executor, self.new_ring,
         ]  # fmt: skip
         if main:  # or another thread would be without fds, too
             self.makers.append(self.new_without_fds)
         self.zombies = []
+        self.memories = []  # of rings
         self.coroutines = []  # closed in time: to_thread() makes them, too
         self.gates = []
         self.calls = []
@@ -142,6 +144,8 @@ class World:
             value = r.choice([None, self.one("Request"), self.strange()[1]])
             if r.random() < 0.5:
                 value = asyncio.Future(loop=self.loop)
+        elif letter == "M":
+            value = r.choice(self.memories or [None])
         elif letter == "K":
             value = self.a_call()
         elif letter == "p":
@@ -307,6 +311,20 @@ class World:
 
     def new_queue(self):
         return self.keep("SimpleQueue", tpool.SimpleQueue())
+
+    def new_ring(self):
+        """Make one, or one more side of a memory that has one; or of anything."""
+        r = self.random
+        if r.random() < 0.3 or not self.memories:
+            self.memories = [*self.memories[-3:], mmap.mmap(-1, 4096)]
+            buffer, readers = self.memories[-1], r.choice([1, 2])
+        else:
+            buffer, readers = r.choice(self.memories), None
+            if r.random() < 0.2:
+                buffer = self.strange()[1]
+            if r.random() < 0.1:
+                readers = self.strange()[1]
+        return self.keep("Ring", _core.Ring(buffer, readers), 4)
 
     def new_loop(self):
         return self.keep("EventLoop", tpool.new_event_loop(), 2)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The two wake-up protocols, proved three ways, each with faults that it must find.
+"""The wake-up protocols, proved three ways, each with faults that it must find.
 
 The models explore every interleaving under total store order. relacy compiles the real
 C files and knows weaker memory. The lock-step programs run them on this machine.
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import c_build
 import planted
+import planted_ring
 import pytest
-from models import foreign_model, notify_model, park_model
+from models import foreign_model, notify_model, park_model, ring_model
 from models.explorer import DONE, Thread, Violation, explore
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def cpus() -> int:
     return len(os.sched_getaffinity(0))
 
 
-MODELS = (notify_model, foreign_model, park_model)
+MODELS = (notify_model, foreign_model, park_model, ring_model)
 # Operations of the real files that lose nothing, and within which a fault shows.
 CLEAN_OPERATIONS = 10_000_000
 MUTANT_OPERATIONS = 50_000
@@ -39,7 +40,12 @@ LOCKSTEP = {
 RELACY = {
     "relacy_notify": planted.NOTIFY_MUTANTS,
     "relacy_queue": planted.QUEUE_MUTANTS,
+    "relacy_ring": planted_ring.ORDER_MUTANTS,
 }
+# Each takes seconds to compile.
+SEEN_BY_RELACY = (
+    ("relacy", "relacy soak") if "TPOOL_SOAK" in os.environ else ("relacy",)
+)
 
 
 def _pairs(
@@ -122,7 +128,9 @@ def test_real_code_holds_under_relacy(harness: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("harness", "mutant"), _pairs(RELACY, "relacy"))
+@pytest.mark.parametrize(
+    ("harness", "mutant"), [p for tool in SEEN_BY_RELACY for p in _pairs(RELACY, tool)]
+)
 def test_relacy_finds_mutant(
     harness: str, mutant: planted.Mutant, tmp_path: Path
 ) -> None:

@@ -104,9 +104,11 @@ struct aio_context {
     struct aio_source *sources;
     int n_sources;
     bool words, phases, looks; /* some source has peek, begin or end, look_ns */
-    int64_t looked_ns;         /* when the fds were looked at last */
-    int64_t cpus_ns;           /* when the usable CPUs were counted last */
-    int64_t shown_ns;          /* when its fds were seen to be its own */
+    int64_t
+        unwoken_ns; /* it blocks no longer: what it waits for wakes nobody; 0: all does */
+    int64_t looked_ns; /* when the fds were looked at last */
+    int64_t cpus_ns;   /* when the usable CPUs were counted last */
+    int64_t shown_ns;  /* when its fds were seen to be its own */
     struct fdmon fdmon;
     struct fd_table fds;
     struct timer_heap timers;

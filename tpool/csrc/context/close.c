@@ -3,6 +3,7 @@
  * The end of a context: close(), a collection, and the child of a fork.
  */
 #include "context/context.h"
+#include "context/watch.h"
 #include "py/work_object.h"
 #include "turn/dispatch.h"
 
@@ -27,6 +28,7 @@ void context_teardown(AioContextObject *c)
     signal_guard_cleanup(&c->signals);
     fds_cleanup(&c->aio.fds);
     timers_cleanup(&c->aio.timers);
+    watches_close(c);
     drop_list(&c->aio.batch_head);
     drop_list(&c->aio.idle_head);
     c->state->posters.gone(c->state, c->aio.core);
@@ -133,6 +135,7 @@ PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     fdmon_cleanup(&c->aio.fdmon);
     fds_abandon(&c->aio.fds);
     timers_abandon(&c->aio.timers);
+    c->words.first = NULL;
     notify_cleanup(&c->aio.core->notify);
     completion_list_init(&c->aio.core->list);
     c->aio.batch_head = c->aio.idle_head = NULL;

@@ -16,6 +16,7 @@
 #include "source/bare_notify.h"
 #include "source/fd_polls.h"
 #include "source/calls.h"
+#include "source/shared_words.h"
 
 typedef struct {
     PyObject_HEAD
@@ -37,6 +38,7 @@ typedef struct {
     struct aio_source io_poll, fds;
     struct fd_polls fd_polls;
     struct bare_notify bare_notify;
+    struct shared_words words;
 } AioContextObject;
 
 /* Context acquired and not closed: 0, or -1 with an exception and released. */

@@ -240,6 +240,38 @@ PyDoc_STRVAR(
     "Source: QEMU's aio_set_fd_poll().");
 
 PyDoc_STRVAR(
+    watch_doc,
+    "watch($self, /, buffer, offset, callback, *, value=None, interval=0.001)\n"
+    "--\n\n"
+    "Call back when a word of 32 bits changes, in memory that is shared with\n"
+    "other processes.\n"
+    "\n"
+    "The poll phase looks at it, without the GIL. Who writes it wakes nobody: so\n"
+    "an owner that sleeps looks each interval, and a poll() that blocks returns\n"
+    "then, False. Changes that come and go between two looks are not seen.\n"
+    "\n"
+    "Args:\n"
+    "    buffer: A SharedMemory's buf, an mmap, ...; held until it is closed.\n"
+    "    offset: Bytes from its begin to the word, which is aligned and in the\n"
+    "        byte order of the machine.\n"
+    "    callback: Called without arguments, in the owner.\n"
+    "    value: To be called when the word becomes this, once each time, and at\n"
+    "        once if it is; None: when it differs from what it was.\n"
+    "    interval: How long the owner may sleep, seconds; None: as long as there\n"
+    "        is nothing to do: who writes the word wakes it by other means, an\n"
+    "        EventNotifier say (see set_event_notifier()).\n"
+    "\n"
+    "Returns:\n"
+    "    A Watch, whose close() ends it. The context keeps it meanwhile.\n"
+    "\n"
+    "Raises:\n"
+    "    ValueError: There is no such word; an argument is out of range.\n"
+    "    TypeError: callback is not callable, or buffer none.\n"
+    "    RuntimeError: The context is closed.\n"
+    "\n"
+    "Context: Any thread; waits for the context.");
+
+PyDoc_STRVAR(
     fileno_doc,
     "fileno($self, /)\n--\n\n"
     "The fd that is readable when the context has work, for a\n"

@@ -6,6 +6,7 @@
 #include "py/args.h"
 #include "context/bottom_half.h"
 #include "context/timer.h"
+#include "context/watch.h"
 #include "context/context_doc.h"
 
 static PyObject *poll(AioContextObject *c, int64_t timeout_ns)
@@ -206,6 +207,7 @@ PyMethodDef context_methods[] = {
     METHOD("_watch_fd", context_watch_fd, METH_VARARGS, watch_fd_doc),
     METHOD("set_fd_poll", context_set_fd_poll, METH_VARARGS | METH_KEYWORDS,
            set_fd_poll_doc),
+    METHOD("watch", context_watch, METH_VARARGS | METH_KEYWORDS, watch_doc),
     METHOD("fileno", context_fileno, METH_NOARGS, fileno_doc),
     METHOD("_stats", context_stats, METH_NOARGS, stats_doc),
     METHOD("_poll_for", context_poll_for, METH_O, poll_for_doc),

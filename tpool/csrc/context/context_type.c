@@ -5,6 +5,7 @@
 #include "context/context.h"
 #include "context/fd_handlers.h"
 #include "context/timer.h"
+#include "context/watch.h"
 #include "py/args.h"
 #include "py/work_object.h"
 #include "source/calls.h"
@@ -159,7 +160,8 @@ static int context_traverse(AioContextObject *c, visitproc visit, void *arg)
         }
     }
     ret = ret ? ret : handlers_traverse(&c->aio.fds, visit, arg);
-    return ret ? ret : timers_traverse(&c->aio.timers, visit, arg);
+    ret = ret ? ret : timers_traverse(&c->aio.timers, visit, arg);
+    return ret ? ret : watches_traverse(c, visit, arg);
 }
 
 static int context_clear(AioContextObject *c)
