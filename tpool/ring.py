@@ -57,7 +57,7 @@ class Ring(_core.Ring):
     _map: mmap.mmap | None = None
     _fd: int = -1
     _name: str | None = None
-    _turns: tuple[asyncio.Lock, asyncio.Lock] | None = None
+    _turns: tuple[asyncio.AbstractEventLoop, asyncio.Lock, asyncio.Lock] | None = None
 
     @classmethod
     def create(
@@ -89,7 +89,9 @@ class Ring(_core.Ring):
         fd = _new_file() if name is None else _new_named_file(name)
         try:
             os.ftruncate(fd, length)
-            if name is None:
+            if name is not None:
+                os.posix_fallocate(fd, 0, length)  # else who writes gets SIGBUS
+            else:
                 fcntl.fcntl(fd, fcntl.F_ADD_SEALS, sum(_SEALS))
             self = cls._of_file(fd, readers)
             if name is not None:
@@ -189,9 +191,11 @@ class Ring(_core.Ring):
         """Whose turn it is among the coroutines of one side."""
         import asyncio
 
-        if self._turns is None:
-            self._turns = (asyncio.Lock(), asyncio.Lock())
-        return self._turns[writes]
+        loop = asyncio.get_running_loop()
+        turns = self._turns
+        if turns is None or turns[0] is not loop:
+            self._turns = turns = (loop, asyncio.Lock(), asyncio.Lock())
+        return turns[2] if writes else turns[1]
 
     async def _moved(self, writes: bool) -> None:
         """Wait until another side may have moved."""
@@ -222,13 +226,16 @@ class Ring(_core.Ring):
         Context: Any thread.
         """
         super().close()
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-        if self._map is not None:
+        memory = self.__dict__.pop("_map", None)  # of two threads one has it
+        if memory is not None:
             with contextlib.suppress(BufferError):  # a thread has yet to leave
-                self._map.close()
-            self._map = None
+                memory.close()
+        self._close_fd()
+
+    def _close_fd(self) -> None:
+        fd = self.__dict__.pop("_fd", -1)
+        if fd >= 0:
+            os.close(fd)
 
     def __enter__(self) -> Self:
         """Return self."""
@@ -240,8 +247,7 @@ class Ring(_core.Ring):
 
     def __del__(self) -> None:
         """Let go of the fd."""
-        if self._fd >= 0:
-            os.close(self._fd)
+        self._close_fd()
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         """Hand it to a process of multiprocessing."""

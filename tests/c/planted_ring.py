@@ -10,7 +10,7 @@ MUTANTS = {
         Mutant(
             "who moves rings for whoever it is",
             "shm/ring_end.c",
-            "if (wake_at - old < position - old) {",
+            "if (wake_at - old < position - old && !e->peers[n].gone) {",
             "if (wake_at != UINT64_MAX || old) {",
             ("unit",),
         ),

@@ -4,10 +4,16 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
+import mmap
 import multiprocessing
 import os
 import random
+import select
 import signal
+import socket
+import stat
 import struct
 import sys
 import time
@@ -91,6 +97,103 @@ def a_handler_that_forks_while_it_waits():
     if not done[0]:
         os._exit(0)
     assert wait_for(done[0]) == 0
+
+
+def a_dead_reader_wakes_the_writer_once_whoever_else_has_its_fds():
+    with tpool.Ring.create(readers=2, size=64) as ring:
+        reader = child(lambda: (ring.recv(), signal.pause()))
+        for _ in range(2):
+            ring.send(b"x" * ring.message_max, DEADLINE_S)
+        with contextlib.suppress(TimeoutError):
+            ring.send(b"x", 0.05)  # asleep: it watches the reader
+        other = child(signal.pause)
+        os.kill(reader, signal.SIGKILL)
+        wait_for(reader)
+        before = ring.sleeps
+        with contextlib.suppress(TimeoutError):
+            ring.send(b"x", 0.2)
+        os.kill(other, signal.SIGKILL)
+        wait_for(other)
+        assert ring.sleeps - before < 10
+
+
+def bell_of(memory, place):
+    return struct.unpack_from("=I", memory, 64 + 128 * place + 80)[0]
+
+
+def strangers_are_not_rung_by_numbers_of_the_gone():
+    for ends in (tpool.Ring.close, lambda _: os._exit(0)):
+        with tpool.Ring.create(readers=2, size=64) as ring:
+
+            def read(ring=ring, ends=ends):
+                ring.recv()  # now it has its doorbell
+                ring.recv()
+                ends(ring)
+
+            with mmap.mmap(ring.memory_fd, 0) as memory:
+                ring.send(b"x")
+                reader, number = child(read), 0
+                while not number:
+                    number = bell_of(memory, 1)
+                ring.send(b"x")
+                wait_for(reader)
+                for _ in range(2):
+                    with contextlib.suppress(TimeoutError):
+                        ring.send(b"x" * ring.message_max, 0.05)
+                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
+                    stranger.bind(b"\0%05x" % (number & 0xFFFFF))
+                    ring.close()
+                    assert not select.select([stranger], [], [], 0)[0]
+
+
+def sockets():
+    found = set()
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError):  # that of listdir() itself
+            if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                found.add(fd)
+    return found
+
+
+def a_number_used_again_is_left_alone():
+    """Its fds are closed behind its back, and a socket of the program's has theirs."""
+    with tpool.Ring.create() as ring, tpool.Ring.create() as other:
+        before = sockets()
+        ring.send(b"x")
+        (mine,) = sockets() - before
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            ours = socket.create_connection(server.getsockname())
+            theirs, _ = server.accept()
+        with ours, theirs:
+            reader = child(lambda: (ring.recv(), other.send(b"x"), ring.recv()))
+            other.recv(DEADLINE_S)
+            theirs.send(b"for us")
+            os.dup2(ours.fileno(), mine)
+            while ring.try_send(b"x" * 4096):
+                pass
+            with contextlib.suppress(OSError):
+                ring.send(b"x" * 4096, 0.01)
+            ring.close()
+            assert not select.select([theirs], [], [], 0)[0]
+            assert ours.recv(6) == b"for us"
+        os.kill(reader, signal.SIGKILL)  # nobody can ring for it any more
+        wait_for(reader)
+
+
+def a_full_dev_shm_is_an_error():
+    if os.getuid():
+        return  # to mount one takes root
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(0x00020000) or libc.mount(b"", b"/", None, 1 << 18 | 1 << 14, None):
+        return  # not allowed here
+    assert libc.mount(b"tmpfs", b"/dev/shm", b"tmpfs", 0, b"size=64k") == 0
+    try:
+        tpool.Ring.create("full", size=1 << 20)
+        raise AssertionError
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+    assert full
+    assert os.listdir("/dev/shm") == []
 
 
 def spawned(there, back):

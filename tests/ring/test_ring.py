@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import gc
 import mmap
+import os
 import random
 import select
 import signal
@@ -404,3 +405,28 @@ def test_a_process_ends_while_daemon_threads_wait():
     for poll_max_ns in ("0", "1000000000000"):
         said = run_code(code, env={"TPOOL_POLL_MAX_NS": poll_max_ns})
         assert said.stdout == "end\n"
+
+
+def test_of_threads_that_close_it_one_closes_its_fd(monkeypatch):
+    closed, close = [], os.close
+    ring = tpool.Ring.create()
+    fd = ring.memory_fd
+
+    def close_again(number):
+        closed.append(number)
+        ring.close()  # as another thread may, while this one is in the system
+        close(number)
+
+    monkeypatch.setattr(os, "close", close_again)
+    ring.close()
+    assert closed == [fd]
+    assert ring.memory_fd == -1
+
+
+def test_a_ring_that_is_dropped_while_it_is_held_lets_go_of_the_memory():
+    with mmap.mmap(-1, 4096) as memory:
+        ring = tpool.Ring(memory, readers=1)
+        ring._hold(False)
+        del ring
+        gc.collect()
+        memory.resize(8192)  # BufferError: there is still a view of it

@@ -123,3 +123,17 @@ def test_close_ends_what_is_awaited(run, rings):
             await asyncio.wait_for(waiting, DEADLINE_S)
 
     run(main())
+
+
+def test_coroutines_wait_one_by_one_on_one_loop_after_the_other(rings):
+    there, _ = rings
+
+    async def main():
+        waiting = [asyncio.ensure_future(there.recv_async()) for _ in range(3)]
+        await asyncio.sleep(0)
+        for _ in waiting:
+            there.send(b"x")
+        assert await asyncio.gather(*waiting) == [b"x"] * 3
+
+    for _ in range(2):
+        asyncio.run(main())

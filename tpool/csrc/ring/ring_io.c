@@ -128,6 +128,23 @@ static int act_once(RingObject *self, struct ring_side *s, ring_act *act,
     return ret;
 }
 
+/*
+ * As act_once().  Where it returns 0 the caller is a waiter, until end_waiter(): nobody can
+ * close it in between, and take the memory away.
+ */
+static int act_or_wait(RingObject *self, struct ring_side *s, ring_act *act,
+                       void *arg, struct ring_want *want)
+{
+    int ret;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    ret = open_and_act(self, s, act, arg, &s->want);
+    *want = s->want;
+    s->waiters += ret == 0;
+    Py_END_CRITICAL_SECTION();
+    return ret;
+}
+
 static int raise_gone(const struct ring_side *s, bool died)
 {
     PyObject *type = s->writes ? PyExc_BrokenPipeError : PyExc_EOFError;
@@ -199,14 +216,6 @@ static Py_buffer take_unused(RingObject *self)
     return unused;
 }
 
-static void add_waiter(RingObject *self, struct ring_side *s)
-{
-    (void)self; /* where there is a GIL */
-    Py_BEGIN_CRITICAL_SECTION(self);
-    s->waiters++;
-    Py_END_CRITICAL_SECTION();
-}
-
 static void end_waiter(RingObject *self, struct ring_side *s)
 {
     Py_buffer unused = {NULL};
@@ -218,42 +227,53 @@ static void end_waiter(RingObject *self, struct ring_side *s)
     PyBuffer_Release(&unused);
 }
 
-/*
- * It was tried once, and is to be waited for.  Returns as ring_send(), or -errno; *raised:
- * a signal handler has raised.
- */
+/* Tries until it is done.  Returns as ring_send(), or -errno; *raised: a handler has. */
 static int act_until(RingObject *self, struct ring_side *s, ring_act *act,
-                     void *arg, struct ring_wait *w, bool *raised)
+                     void *arg, int64_t timeout_ns, bool *raised)
 {
-    int ret = 0;
+    struct ring_wait w = {.deadline_ns = -1};
+    int ret = act_or_wait(self, s, act, arg, &w.want);
 
-    do {
-        add_waiter(self, s);
-        ret = ring_side_wait((PyObject *)self, s, w);
+    if (ret == 0) {
+        w.deadline_ns = deadline_in_ns(timeout_ns);
+    }
+    while (ret == 0) {
+        bool late;
+
+        ret = ring_side_wait((PyObject *)self, s, &w);
         end_waiter(self, s);
         *raised = PyErr_CheckSignals() < 0;
         if (*raised || ret < 0) {
             return ret;
         }
-        ret = act_once(self, s, act, arg, &w->want);
-    } while (ret == 0 && time_left_ns(w->deadline_ns) != 0);
+        late = time_left_ns(w.deadline_ns) == 0;
+        ret = late ? act_once(self, s, act, arg, &w.want)
+                   : act_or_wait(self, s, act, arg, &w.want);
+        if (late) {
+            return ret;
+        }
+    }
     return ret;
+}
+
+static int act_now(RingObject *self, struct ring_side *s, ring_act *act,
+                   void *arg)
+{
+    struct ring_want want;
+    int ret = act_once(self, s, act, arg, &want);
+
+    ret = ret ? ret : act_once(self, s, check, self, &want);
+    return ret ? ret : act_once(self, s, act, arg, &want);
 }
 
 static int run(RingObject *self, struct ring_side *s, ring_act *act, void *arg,
                int64_t timeout_ns)
 {
-    struct ring_wait w = {.deadline_ns = -1};
     bool raised = false;
-    int ret = act_once(self, s, act, arg, &w.want);
+    int ret = timeout_ns == 0
+                  ? act_now(self, s, act, arg)
+                  : act_until(self, s, act, arg, timeout_ns, &raised);
 
-    if (ret == 0 && timeout_ns == 0) {
-        ret = act_once(self, s, check, self, &w.want);
-        ret = ret ? ret : act_once(self, s, act, arg, &w.want);
-    } else if (ret == 0) {
-        w.deadline_ns = deadline_in_ns(timeout_ns);
-        ret = act_until(self, s, act, arg, &w, &raised);
-    }
     return raised ? -1 : ret < 0 ? raise_error(self, s, ret) : ret;
 }
 

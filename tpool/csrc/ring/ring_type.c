@@ -111,6 +111,7 @@ static void ring_dealloc(RingObject *self)
     ring_close(self);
     ring_side_cleanup(&self->writer);
     ring_side_cleanup(&self->reader);
+    PyBuffer_Release(&self->buffer); /* a loop that has gone never let go */
     type->tp_free(self);
     Py_DECREF(type);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -45,6 +46,20 @@ static int learn_number(struct doorbell *bell)
     return 0;
 }
 
+/* Which socket the fd is: all are of one device.  0: none. */
+static uint64_t socket_of(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? (uint64_t)st.st_ino
+                                                       : 0;
+}
+
+static bool is_ours(const struct doorbell *bell)
+{
+    return socket_of(bell->fd) == bell->ino;
+}
+
 int doorbell_open(struct doorbell *bell)
 {
     struct sockaddr_un none = {.sun_family = AF_UNIX};
@@ -55,6 +70,7 @@ int doorbell_open(struct doorbell *bell)
     if (bell->fd < 0) {
         return -errno;
     }
+    bell->ino = socket_of(bell->fd);
     ret = bind(bell->fd, (struct sockaddr *)&none, sizeof(none.sun_family)) < 0
               ? -errno
               : learn_number(bell);
@@ -66,7 +82,7 @@ int doorbell_open(struct doorbell *bell)
 
 void doorbell_close(struct doorbell *bell)
 {
-    if (bell->fd >= 0) {
+    if (bell->fd >= 0 && is_ours(bell)) {
         close(bell->fd);
     }
     *bell = DOORBELL_NONE;
@@ -78,6 +94,9 @@ void doorbell_ring(const struct doorbell *mine, uint32_t number)
     socklen_t size = name_of(number & ((1u << 4 * DIGITS) - 1), &name);
     char ring = 0;
 
+    if (!is_ours(mine)) {
+        return;
+    }
     /*
      * An error says that there is none of that name, or that it has been rung often
      * enough: it is readable.
@@ -90,7 +109,7 @@ void doorbell_drain(const struct doorbell *bell)
 {
     char ring;
 
-    for (int i = 0; i < DRAIN_MAX; i++) {
+    for (int i = 0; i < DRAIN_MAX && is_ours(bell); i++) {
         if (recv(bell->fd, &ring, 1, MSG_DONTWAIT) < 0) {
             return;
         }

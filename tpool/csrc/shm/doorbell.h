@@ -15,6 +15,7 @@
 struct doorbell {
     int fd;          /* -1: none */
     uint32_t number; /* never 0 */
+    uint64_t ino;    /* of the socket: the fd may be closed, and used again */
 };
 
 #define DOORBELL_NONE ((struct doorbell){.fd = -1})

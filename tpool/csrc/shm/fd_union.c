@@ -23,6 +23,12 @@ int fd_union_add(int all, int fd)
     return epoll_ctl(all, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
+void fd_union_remove(int all, int fd)
+{
+    /* An error says that it is not there, which is what was wanted. */
+    (void)!epoll_ctl(all, EPOLL_CTL_DEL, fd, NULL);
+}
+
 /* poll() of it counts in nanoseconds on each kernel, epoll_wait() in milliseconds. */
 int fd_union_wait(int all, int64_t timeout_ns)
 {
@@ -48,6 +54,12 @@ int fd_union_add(int all, int fd)
     (void)all;
     (void)fd;
     return -ENOSYS;
+}
+
+void fd_union_remove(int all, int fd)
+{
+    (void)all;
+    (void)fd;
 }
 
 int fd_union_wait(int all, int64_t timeout_ns)

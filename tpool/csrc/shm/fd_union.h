@@ -15,6 +15,12 @@ int fd_union_open(void);
 int fd_union_add(int all, int fd);
 
 /*
+ * Any thread.  One less.  close() alone does not do it while a process that was forked has
+ * the fd too.
+ */
+void fd_union_remove(int all, int fd);
+
+/*
  * Any thread.  Sleeps until one is readable, at most for timeout_ns (-1: for ever).  Returns
  * 1; 0: none was; -EINTR: a signal handler has run; or -errno.
  */

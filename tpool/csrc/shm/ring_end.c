@@ -41,7 +41,9 @@ static void ring(struct ring_end *e, struct ring_place *p)
 static void ring_all(struct ring_end *e)
 {
     for (uint32_t n = 0; n < e->n_peers; n++) {
-        ring(e, peer_place(e, n));
+        if (!e->peers[n].gone) { /* its number may be another one's by now */
+            ring(e, peer_place(e, n));
+        }
     }
 }
 
@@ -103,8 +105,11 @@ int ring_end_open(struct ring_end *e, const struct ring_memory *m, bool writes)
 
 void ring_end_close(struct ring_end *e)
 {
-    atomic_store_explicit(&place_of(e, e->place)->owner, RING_CLOSED,
-                          memory_order_seq_cst);
+    struct ring_place *mine = place_of(e, e->place);
+
+    /* Relaxed: who has yet to see it rings once for nobody. */
+    atomic_store_explicit(&mine->doorbell, 0, memory_order_relaxed);
+    atomic_store_explicit(&mine->owner, RING_CLOSED, memory_order_seq_cst);
     ring_all(e);
     doorbell_ring(&e->bell, e->bell.number);
 }
@@ -140,18 +145,19 @@ void ring_end_move(struct ring_end *e, uint64_t position)
         uint64_t wake_at = atomic_load_explicit(&p->wake_at,
                                                 memory_order_seq_cst);
 
-        if (wake_at - old < position - old) {
+        if (wake_at - old < position - old && !e->peers[n].gone) {
             ring(e, p);
         }
     }
 }
 
 /* It has gone, and what for. */
-static void lose(struct ring_peer *peer, bool died)
+static void lose(struct ring_end *e, struct ring_peer *peer, bool died)
 {
     peer->gone = true;
     peer->died = died;
     if (peer->pidfd >= 0) {
+        fd_union_remove(e->fd, peer->pidfd);
         close(peer->pidfd);
         peer->pidfd = -1;
     }
@@ -165,7 +171,7 @@ bool ring_end_peer_is_there(struct ring_end *e, uint32_t n)
     if (!peer->gone &&
         atomic_load_explicit(&peer_place(e, n)->owner, memory_order_acquire) ==
             RING_CLOSED) {
-        lose(peer, false);
+        lose(e, peer, false);
     }
     return !peer->gone;
 }
@@ -201,13 +207,13 @@ static int meet(struct ring_end *e, uint32_t n)
         return 0;
     }
     if (owner == RING_CLOSED || peer->owner != RING_FREE) {
-        lose(peer,
+        lose(e, peer,
              owner != RING_CLOSED); /* nobody changes from one to another */
         return 0;
     }
     ret = watch(e, peer, owner);
     if (ret == -ESRCH) {
-        lose(peer, true);
+        lose(e, peer, true);
         ret = 0;
     }
     return ret;
@@ -230,7 +236,7 @@ int ring_end_check(struct ring_end *e, bool rarely)
         }
         if (peer->pidfd >= 0 && process_is_dead(peer->pidfd)) {
             /* It may have closed before. */
-            lose(peer,
+            lose(e, peer,
                  atomic_load_explicit(&peer_place(e, n)->owner,
                                       memory_order_acquire) != RING_CLOSED);
         }
