@@ -38,13 +38,8 @@ struct posters_ops {
 /* The types of the module: NAME_type is made of NAME_spec. */
 #define CONTEXT_TYPES(X) X(context) X(notifier) X(bottom_half) X(timer) X(watch)
 #define POOL_TYPES(X)    X(request) X(pool) X(worker) X(simple_queue)
-<<<<<<< HEAD
-#define OTHER_TYPES(X)   X(future) X(executor) X(loop_ops)
+#define OTHER_TYPES(X)   X(future) X(executor) X(ring) X(ring_view) X(loop_ops)
 #define STATE_TYPES(X)   CONTEXT_TYPES(X) POOL_TYPES(X) OTHER_TYPES(X)
-=======
-#define STATE_TYPES(X)                                                         \
-    CONTEXT_TYPES(X) POOL_TYPES(X) X(loop_ops) X(ring) X(ring_view)
->>>>>>> origin/ring
 
 #define SPEC(name) extern PyType_Spec name##_spec;
 STATE_TYPES(SPEC)
