@@ -57,6 +57,7 @@ SIGNATURES = {
     "Ring": {
         "send": "vs", "try_send": "v", "recv": "s", "recv_view": "s", "try_recv": "", "close": "",
         "_hold": "b", "_let_go": "b", "_arm": "b", "_disarm": "b", "_check": "b", "_has_moved": "b",
+    },
     "Watch": {"close": ""},
     "Future": {
         "result": "s", "exception": "s", "done": "", "running": "", "cancelled": "",

@@ -62,8 +62,9 @@ class World:
             "ThreadPoolExecutor": [], "Future": [], "Ring": [], "Watch": [],
         }  # fmt: skip
         self.makers = [
-            self.new_context, self.new_pool, self.new_notifier, self.new_selector,
-            self.new_loop, self.new_queue, self.new_executor, self.new_ring,
+            self.new_context, self.new_pool, self.new_pool, self.new_notifier,
+            self.new_selector, self.new_loop, self.new_queue, self.new_executor,
+            self.new_ring,
         ]  # fmt: skip
         if main:  # or another thread would be without fds, too
             self.makers.append(self.new_without_fds)
