@@ -38,6 +38,7 @@ import _harness as h
 import tpool
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterator
 
     Call = Callable[[], object]
@@ -313,14 +314,19 @@ def means(table: list[Cell]) -> Iterator[str]:
         )
 
 
-def main() -> None:
-    made = h.parser(__doc__)
+def add_sample_ns(made: argparse.ArgumentParser) -> None:
+    """Add the option that says how many calls requests() is to return."""
     made.add_argument(
         "--sample-ns",
         type=int,
         default=SAMPLE_NS,
         help="of calls in a plain loop, for each peer in each round; default: %(default)s",
     )
+
+
+def main() -> None:
+    made = h.parser(__doc__)
+    add_sample_ns(made)
     options = h.parse(made, {"sample_ns": 1})
     table: list[Cell] = []
     with calls() as every:

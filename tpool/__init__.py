@@ -27,6 +27,7 @@ from tpool.stats import AioStats, PoolStats
 from tpool.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
+    from tpool.executor import ThreadPoolExecutor
     from tpool.loop import EventLoop, new_event_loop, run, to_thread
     from tpool.meter import CpuMeter, CpuUsage
 
@@ -45,6 +46,7 @@ __all__ = [
     "Ring",
     "SimpleQueue",
     "ThreadPool",
+    "ThreadPoolExecutor",
     "Timer",
     "Watch",
     "new_event_loop",
@@ -61,13 +63,17 @@ def __dir__() -> list[str]:
 if not TYPE_CHECKING:  # to a type checker it would hide a misspelt name
 
     def __getattr__(name: str) -> object:
-        """Load what needs asyncio, or psutil, when it is first used."""
+        """Load what needs asyncio, psutil and the like when it is first used."""
         if name not in __all__:
             raise AttributeError(f"module 'tpool' has no attribute {name!r}")
         if name.startswith("Cpu"):
             from tpool import meter
 
             value = getattr(meter, name)
+        elif name == "ThreadPoolExecutor":
+            from tpool import executor
+
+            value = executor.ThreadPoolExecutor
         else:
             from tpool import loop
 

@@ -18,11 +18,11 @@ from tpool.worker_thread import Workers, join_all, spawn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["ThreadPool", "after_shutdown"]
+__all__ = ["ThreadPool", "after_shutdown", "exiting"]
 
 _T = TypeVar("_T")
 
-_exiting = threading.Event()
+exiting = threading.Event()
 # Called at the exit of the interpreter when all calls have ended, or are dropped.
 after_shutdown: list[Callable[[], None]] = []
 _interrupted = threading.Event()  # the exit was, and something is dropped
@@ -96,7 +96,7 @@ class ThreadPool(_core.ThreadPool):
         on_full: Literal["raise", "block"] = "raise",
     ) -> Self:
         """Make a pool; see the class."""
-        if _exiting.is_set():
+        if exiting.is_set():
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
         owns_ctx = ctx is None
         if ctx is None:
@@ -221,7 +221,7 @@ def _shutdown_at_exit() -> None:
     if _interrupted.is_set():
         return  # multiprocessing ends the threads of a child, and Python then too
     try:
-        _exiting.set()
+        exiting.set()
         _core._close_pools()
         join_all()
     except BaseException as error:

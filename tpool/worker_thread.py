@@ -94,6 +94,10 @@ class Workers:
         self._threads.clear()
         self._lock = threading.RLock()
 
+    def __len__(self) -> int:
+        """Return how many there are now."""
+        return len(self._threads)
+
     def __iter__(self) -> Iterator[WorkerThread]:
         """Iterate over those that there were when it began."""
         return iter(list(self._threads))
@@ -121,9 +125,16 @@ class Workers:
             return self._ended_cpu_ns + sum(map(thread_cpu_ns, ids))
 
     def join(self) -> None:
-        """Wait until all have ended; in a worker, but for those that wait for it."""
+        """Wait until all have ended.
+
+        In a worker, but for those that wait for it; in a signal handler, but for one
+        whose start it has interrupted.
+        """
+        me = threading.get_ident()
         with waiting_for(self) as wait:
-            while others := set(self) - wait.waiters():
+            while others := {
+                thread for thread in set(self) - wait.waiters() if thread.starter != me
+            }:
                 for thread in others:
                     thread.join()
                     self._threads.discard(thread)
@@ -226,6 +237,8 @@ class WorkerThread(threading.Thread):
         name: Its name.
         sets: Sets that it is in from its start to its end.
         bare: Whether it starts without contextvars.
+        initialize: Called in it first; false: it is not to run the worker. None:
+            nothing is to be called.
     """
 
     def __init__(
@@ -234,16 +247,20 @@ class WorkerThread(threading.Thread):
         name: str,
         sets: tuple[Workers, ...],
         bare: bool,
+        initialize: Callable[[], bool] | None = None,
     ) -> None:
         """Make a thread; see the class."""
         super().__init__(name=name, daemon=False, **(_no_context() if bare else {}))
         self._worker: _core.Worker | None = worker
         self._sets = sets
+        self._initialize = initialize
         self._started = _Started()
         self._failed = False
+        self.starter: int | None = None  # the thread that is in start()
 
     def start(self) -> None:
         """Start it; join() waits for that too."""
+        self.starter = threading.get_ident()
         try:
             for threads in self._sets:
                 threads.add(self)
@@ -254,6 +271,8 @@ class WorkerThread(threading.Thread):
             self._worker = None  # whoever asked for it is told
             self._forget()
             raise
+        finally:
+            self.starter = None
 
     def _bootstrap(self) -> None:
         try:
@@ -272,23 +291,35 @@ class WorkerThread(threading.Thread):
             self._target = self._work
             super().run()
         finally:
-            self._forget()
+            self._lose()
 
     def _work(self) -> None:
+        initialize, self._initialize = self._initialize, None
+        is_ready = initialize is None or initialize()
+        del initialize
         worker, self._worker = self._worker, None
-        if worker is not None:
+        if worker is None:
+            return
+        if is_ready:
             worker.run()
+        else:
+            worker.broken()
 
     def _delete(self) -> None:
         # The end of every thread: also of one that a profile or trace hook has
-        # ended before run(), so that its worker is not waited for.
-        self._forget()
+        # ended before run(), so that its worker is not waited for. Who waits for all
+        # threads finds it here, or finds it in threading.enumerate() no more.
+        self._lose()
         super()._delete()  # type: ignore[misc]
+        self._forget()
 
-    def _forget(self) -> None:
+    def _lose(self) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.lost()
+
+    def _forget(self) -> None:
+        self._lose()
         for threads in self._sets:
             threads.discard(self)
 
@@ -300,8 +331,15 @@ class WorkerThread(threading.Thread):
 
 
 def spawn(
-    sets: tuple[Workers, ...], name_prefix: str, bare: bool, worker: _core.Worker
+    sets: tuple[Workers, ...],
+    name_prefix: str,
+    bare: bool,
+    worker: _core.Worker,
+    *,
+    numbers: Iterator[int] = _numbers,
+    initialize: Callable[[], bool] | None = None,
 ) -> None:
-    """Start a thread on worker."""
+    """Start a thread on worker, named after a prefix and the next number."""
     check_threads()
-    WorkerThread(worker, f"{name_prefix}_{next(_numbers)}", sets, bare).start()
+    name = f"{name_prefix}_{next(numbers)}"
+    WorkerThread(worker, name, sets, bare, initialize).start()

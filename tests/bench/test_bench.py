@@ -102,6 +102,39 @@ PROMISED = {
         ],
         set(),
     ),
+    "executor": (
+        LATENCY,
+        {40, 160, 400} | {2, 4, 16, 128},
+        [
+            (case, peer)
+            for case in (
+                "submit().result()",
+                "map() of ten times as many",
+                "as_completed()",
+                "wait()",
+                "four threads",
+                *(
+                    f"{loop}: run_in_executor()"
+                    for loop in ("uvloop", "asyncio")
+                    if importlib.util.find_spec(loop)
+                ),
+                *(
+                    f"{call}, {width} in flight"
+                    for call in (
+                        "read 4 KiB",
+                        "stat, read, SHA-256 of 16 KiB",
+                        "JSON, 2 kB there and back",
+                        "zlib.compress, 20 kB",
+                        "a line to a server and back",
+                        "time.sleep(0.0001)",
+                    )
+                    for width in (1, 2, 8, 64)
+                ),
+            )
+            for peer in ("tpool", STOCK)
+        ],
+        {"bytes_pending"},
+    ),
     "million": (
         {"case", "peer", "n"} | SCALE,
         {500, 1500, 5000},

@@ -242,9 +242,10 @@ static void test_reserve_and_cancel_oldest(void)
                                   &requests[0][i].work) ==
                (i ? QUEUE_SEEN : QUEUE_SPAWN));
     }
-    assert(request_queue_cancel_oldest(&pool.queue) == &requests[0][0].work);
+    assert(request_queue_cancel_oldest(&pool.queue, false) ==
+           &requests[0][0].work);
     assert(request_queue_cancel(&pool.queue, &requests[0][1].work));
-    assert(!request_queue_cancel_oldest(&pool.queue));
+    assert(!request_queue_cancel_oldest(&pool.queue, false));
     assert(request_queue_spawn_failed(&pool.queue, &left) == QUEUE_SEEN);
     assert(left == 0);
     pool_end(&pool);

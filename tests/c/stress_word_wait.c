@@ -63,6 +63,7 @@ static void test_places(void)
     struct word_waits other;
     struct word_wait w, second, third;
     _Atomic uint32_t a, b, c;
+    atomic_bool blocks;
 
     word_waits_init(&other, &pollers, POLL_MAX_NS_DEFAULT);
     other.window.poll_ns = POLL_MAX_NS_DEFAULT;
@@ -91,6 +92,17 @@ static void test_places(void)
     /* Who sleeps, or was about to, is to be woken. */
     begin(&waits, &w, &a, 1, false);
     assert(word_wait(&waits, &w) == 0 && word_set(&waits, &a, 0, 0));
+    /* Nobody is to poll for them now. */
+    atomic_init(&blocks, true);
+    waits.blocks = &blocks;
+    begin(&waits, &w, &a, 0, false);
+    assert(!w.polls && word_wait(&waits, &w) == 0);
+    atomic_store_explicit(&a, 0, memory_order_relaxed);
+    assert(!word_wait_begin_poll(&waits, &w, &a, 1) && places() == 0);
+    atomic_store_explicit(&blocks, false, memory_order_relaxed);
+    assert(word_wait_begin_poll(&waits, &w, &a, 1) && places() == 1);
+    assert(word_wait(&waits, &w) == 0 && places() == 0);
+    waits.blocks = NULL;
     /* No CPU to spare, or others want it. */
     fix_places(0);
     begin(&waits, &w, &a, 0, false);

@@ -26,6 +26,7 @@ ALLOWED = {
     ("pool/pool", "module"),
     ("pool/simple_queue_type", "module"),
     ("ring/ring_type", "module"),
+    ("executor/executor", "module"),
 }
 
 

@@ -53,7 +53,7 @@ def watch(fuzzes, stop):
                     owner.ctx.notify()
         if stuck > 5 or lasts:
             for fuzz in fuzzes:
-                for request in list(fuzz.kinds["Request"]):
+                for request in fuzz.kinds["Request"] + fuzz.kinds["Future"]:
                     with contextlib.suppress(BaseException):
                         request.cancel()
                 for worker in list(fuzz.kinds["Worker"]):
@@ -135,7 +135,8 @@ def end_of(first, fuzzes, others, stop, helper):
     stop.set()
     helper.join()
     Context.fuzz = Pool.fuzz = None
-    for kind in ("Worker", "ThreadPool", "EventLoop", "AioSelector"):
+    kinds = "Worker ThreadPool ThreadPoolExecutor EventLoop AioSelector"
+    for kind in kinds.split():
         for thing in list(first.kinds[kind]):
             for name, args in (
                 ("lost", ()), ("_close", (0, True)), ("close", ()),

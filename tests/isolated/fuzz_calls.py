@@ -167,6 +167,8 @@ class Fuzz(World):
         for kind in ("Request", "BottomHalf", "Timer", "Watch"):
             if type(result) is getattr(_core, kind):
                 self.keep(kind, result, 12)
+        if isinstance(result, _core.Future):
+            self.keep("Future", result, 12)
 
     def look(self, kind, thing):
         """Read, set or delete an attribute."""
@@ -331,7 +333,7 @@ class Fuzz(World):
         inherited = [
             (kind, thing)
             for kind in ("AioContext", "ThreadPool", "Request", "BottomHalf", "Timer",
-                         "Worker", "EventNotifier")
+                         "Worker", "EventNotifier", "ThreadPoolExecutor", "Future")
             for thing in self.kinds[kind]
         ]  # fmt: skip
         for _ in range(calls):

@@ -59,7 +59,17 @@ SIGNATURES = {
         "_hold": "b", "_let_go": "b", "_arm": "b", "_disarm": "b", "_check": "b", "_has_moved": "b",
     },
     "Watch": {"close": ""},
-    "Worker": {"run": "", "lost": ""},
+    "Future": {
+        "result": "s", "exception": "s", "done": "", "running": "", "cancelled": "",
+        "cancel": "", "add_done_callback": "c", "set_result": "v",
+        "set_exception": "v", "set_running_or_notify_cancel": "", "_get_snapshot": "",
+        "__class_getitem__": "v",
+    },
+    "ThreadPoolExecutor": {
+        "submit": "cvv", "_close": "ib", "_stats": "", "stats": "", "shutdown": "b",
+        "__enter__": "", "__exit__": "vvv",
+    },
+    "Worker": {"run": "", "lost": "", "broken": ""},
     "AioSelector": {
         "register": "fiv", "unregister": "f", "modify": "fiv", "select": "s",
         "get_key": "f", "get_map": "", "close": "", "_watch": "v", "_open": "n",
@@ -101,6 +111,7 @@ ENDS = {
     "__exit__",
     "_join",
     "lost",
+    "broken",
     "stop",
 }
 # What may wait for ever, and how not: watch() gets the main thread alone out of it.

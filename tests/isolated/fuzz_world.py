@@ -58,12 +58,13 @@ class World:
         self.kinds = {
             "AioContext": [], "ThreadPool": [], "Request": [], "BottomHalf": [],
             "Timer": [], "EventNotifier": [], "Worker": [], "AioSelector": [],
-            "Workers": [], "EventLoop": [], "SimpleQueue": [], "Ring": [], "Watch": [],
-            "module": [_core],
+            "Workers": [], "EventLoop": [], "SimpleQueue": [], "module": [_core],
+            "ThreadPoolExecutor": [], "Future": [], "Ring": [], "Watch": [],
         }  # fmt: skip
         self.makers = [
             self.new_context, self.new_pool, self.new_pool, self.new_notifier,
-            self.new_selector, self.new_loop, self.new_queue, self.new_ring,
+            self.new_selector, self.new_loop, self.new_queue, self.new_executor,
+            self.new_ring,
         ]  # fmt: skip
         if main:  # or another thread would be without fds, too
             self.makers.append(self.new_without_fds)
@@ -280,6 +281,19 @@ class World:
             kwargs["thread_name_prefix"] = self.strange()[1]
         cls = r.choice([tpool.ThreadPool, Pool])
         return self.keep("ThreadPool", cls(ctx, **kwargs), 4)
+
+    def new_executor(self):
+        r = self.random
+        some = {
+            "max_workers": self.argument("t")[1],
+            "max_pending": self.argument("i")[1],
+            "idle_timeout": self.argument("s")[1],
+            "poll_max_ns": r.choice([0, 1000, self.strange()[1]]),
+            "initializer": self.argument("c")[1],
+        }
+        kwargs = {name: value for name, value in some.items() if r.random() < 0.3}
+        made = tpool.ThreadPoolExecutor(**{"max_workers": 2} | kwargs)
+        return self.keep("ThreadPoolExecutor", made, 3)
 
     def spawn_thread(self, worker):
         threading.Thread(target=worker.run, daemon=True).start()

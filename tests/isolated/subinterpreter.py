@@ -21,6 +21,9 @@ with tpool.AioContext() as ctx, tpool.ThreadPool(ctx, max_threads=2) as pool:
     assert ctx.poll() and ran == [1]
     ctx.new_timer(lambda: ran.append(2)).mod_ns(0)
     assert ctx.poll() and ran == [1, 2]
+with tpool.ThreadPoolExecutor(2) as executor:
+    assert list(executor.map(int, range(300))) == list(range(300))
+    assert executor.submit(int, 3).result() == 3
 """
 
 

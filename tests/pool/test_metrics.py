@@ -188,12 +188,15 @@ def test_open_telemetry_reads_the_same_without_the_buckets(ctx, pool):
     assert monotonic[f"{pool_of}queue.length"] == (False, "{work_item}")
 
 
-def test_executors_are_known_by_what_their_stats_are(prometheus, pool):
-    class Executor:
-        def stats(self):
-            return pool.stats()
-
-    registry = prometheus.CollectorRegistry()
-    registry.register(metrics.PrometheusCollector({"mine": Executor()}))
-    name = "tpool_thread_pool_queue_length"
-    assert registry.get_sample_value(name, {"name": "mine"}) == 0
+def test_executors_are_shown_as_pools_are(scraped):
+    with tpool.ThreadPoolExecutor(2) as executor:
+        for number in range(20):
+            executor.submit(abs, number)
+    found, stats = scraped(mine=executor), executor.stats()  # all have ended
+    of = "tpool_thread_pool_"
+    assert (
+        found[key(f"{of}work_item_count_total", name="mine", state="completed")] == 20
+    )
+    assert found[key(f"{of}queue_length", name="mine")] == 0
+    duration = key(f"{of}work_item_duration_seconds_count", name="mine")
+    assert found[duration] == sum(stats.run_counts) == 20

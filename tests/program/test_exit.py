@@ -26,7 +26,7 @@ def test_interrupt_at_the_exit_of_the_interpreter_says_what_is_dropped(pool, gon
         f"pool = {pool}\n"
         "pool.set_threads(0, 1)\n"
         "def call():\n"
-        "    tpool.thread_pool._exiting.wait()\n"
+        "    tpool.thread_pool.exiting.wait()\n"
         "    time.sleep(0.05)\n"  # until it joins the threads
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    threading.Event().wait()\n"
@@ -59,7 +59,7 @@ def test_whatever_a_signal_handler_raises_at_the_exit_interrupts_it(pool, what):
         f"pool = {pool}\n"
         "pool.set_threads(0, 1)\n"
         "def call():\n"
-        "    tpool.thread_pool._exiting.wait()\n"
+        "    tpool.thread_pool.exiting.wait()\n"
         "    time.sleep(0.05)\n"  # until it joins the threads
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    threading.Event().wait()\n"

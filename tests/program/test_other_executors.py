@@ -21,3 +21,9 @@ def test_calls_of_a_dask_cluster_arrive_also_where_a_worker_is_killed(isolated):
     if importlib.util.find_spec("distributed") is None:
         pytest.skip("distributed is not installed: pip install '.[dask]'")
     isolated("dask_cluster.py", "cluster")
+
+
+def test_dask_s_local_threads_may_be_those_of_an_executor(isolated):
+    if importlib.util.find_spec("dask") is None:
+        pytest.skip("dask is not installed: pip install '.[dask]'")
+    isolated("dask_threads.py", "graph")

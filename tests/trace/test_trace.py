@@ -311,7 +311,7 @@ def test_a_thread_records_until_it_ends_and_a_ctrl_c_loses_nothing(tmp_path):
         "        threading.main_thread().join()\n"
         "        work(ctx)\n"
         "def interrupt():\n"
-        "    tpool.thread_pool._exiting.wait()\n"
+        "    tpool.thread_pool.exiting.wait()\n"
         "    time.sleep(0.05)\n"  # until it joins the threads
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "if sys.argv[2] == 'thread':\n"

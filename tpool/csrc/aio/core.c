@@ -28,9 +28,9 @@ int aio_core_new(struct aio_core **out, struct trace *trace)
     atomic_init(&core->posted, 0);
     atomic_init(&core->posts_run, 0);
     atomic_init(&core->in_flight, 0);
+    atomic_init(&core->done, 0);
     atomic_init(&core->flight_ns, 0);
     call_table_init(&core->calls);
-    core->done = 0;
     core->slow_batches = 0;
     atomic_init(&core->refs, 1);
     atomic_init(&core->posters, 0);

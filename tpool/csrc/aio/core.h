@@ -26,13 +26,13 @@ struct aio_core {
     /* Posters: bottom halves scheduled, ever.  The owner: those it has run. */
     _Alignas(CACHE_LINE) _Atomic uint64_t posted;
     counter64 posts_run;
-    /* Submitters and the owner. */
+    /* Submitters, and who ends calls: the owner, or an executor's workers. */
     _Alignas(CACHE_LINE) _Atomic uint32_t in_flight; /* not dispatched */
+    _Atomic int64_t done;                            /* those that were, ever */
     _Atomic int64_t flight_ns; /* when the first of these was submitted */
     /* See call_table.h: of what, how long these take. */
     struct call_table calls;
     /* Owner only. */
-    int64_t done;          /* calls dispatched, ever */
     uint32_t slow_batches; /* batches at the last wait for one that was vain */
     /* Any thread. */
     _Alignas(CACHE_LINE) _Atomic uint32_t refs;
@@ -125,6 +125,13 @@ static inline void aio_core_add_calls(struct aio_core *core, uint32_t n,
         0) {
         atomic_store_explicit(&core->flight_ns, now_ns, memory_order_relaxed);
     }
+}
+
+/* One of them is in flight no more. */
+static inline void aio_core_end_call(struct aio_core *core)
+{
+    atomic_fetch_sub_explicit(&core->in_flight, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&core->done, 1, memory_order_relaxed);
 }
 
 /* Owner.  Whether a poll phase would end at once. */

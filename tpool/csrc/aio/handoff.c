@@ -68,8 +68,7 @@ bool aio_handoff_from_owner(struct aio_core *core)
     uint32_t in_flight, seen;
     int64_t now_ns, end_ns;
 
-    if (atomic_load_explicit(&core->cpus.owner_waits, memory_order_relaxed) ||
-        cpu_pair_is_shared(&core->cpus)) {
+    if (aio_owner_waits(core) || cpu_pair_is_shared(&core->cpus)) {
         return false;
     }
     now_ns = clock_now_ns();
@@ -92,14 +91,12 @@ bool aio_handoff_from_owner(struct aio_core *core)
 
 bool aio_owner_polls(struct aio_core *core)
 {
-    return atomic_load_explicit(&core->cpus.owner_waits,
-                                memory_order_relaxed) &&
+    return aio_owner_waits(core) &&
            !(atomic_load_explicit(&core->notify.state, memory_order_relaxed) &
              NOTIFY_BLOCKED);
 }
 
-/* Whether it pays to wait for the owner, as far as the last times tell. */
-static bool expects_owner(struct aio_core *core)
+bool aio_handoff_is_due(struct aio_core *core)
 {
     uint32_t skips = atomic_load_explicit(&core->back_skips,
                                           memory_order_relaxed);
@@ -111,12 +108,12 @@ static bool expects_owner(struct aio_core *core)
     return !skips;
 }
 
-static void learn_back(struct aio_core *core, bool is_back)
+void aio_handoff_learn(struct aio_core *core, bool came)
 {
     uint32_t vain = atomic_load_explicit(&core->backs_vain,
                                          memory_order_relaxed);
 
-    vain = is_back ? 0 : vain < VAIN_MAX ? vain + 1 : vain;
+    vain = came ? 0 : vain < VAIN_MAX ? vain + 1 : vain;
     atomic_store_explicit(&core->backs_vain, vain, memory_order_relaxed);
     atomic_store_explicit(&core->back_skips, (1u << vain) - 1,
                           memory_order_relaxed);
@@ -129,10 +126,10 @@ void aio_handoff_to_owner(struct aio_core *core)
 
     if (spin_until(waits, OWNER_WAITS | OWNER_YIELDS, false,
                    now_ns + HANDOFF_TAKE_NS) &&
-        expects_owner(core)) {
+        aio_handoff_is_due(core)) {
         /* Not one that only lets go for a moment: it would have to sleep. */
-        learn_back(core, spin_until(waits, OWNER_WAITS, true,
-                                    now_ns + HANDOFF_BACK_NS));
+        aio_handoff_learn(core, spin_until(waits, OWNER_WAITS, true,
+                                           now_ns + HANDOFF_BACK_NS));
     }
 }
 

@@ -34,6 +34,13 @@ void aio_batch_end(struct aio_core *core);
  */
 bool aio_handoff_from_owner(struct aio_core *core);
 
+/* Any thread; a hint.  Whether the owner is without the GIL. */
+static inline bool aio_owner_waits(struct aio_core *core)
+{
+    return atomic_load_explicit(&core->cpus.owner_waits,
+                                memory_order_relaxed) != 0;
+}
+
 /* Any thread; a hint.  Whether the owner busy-waits, and does not sleep. */
 bool aio_owner_polls(struct aio_core *core);
 
@@ -43,6 +50,13 @@ bool aio_owner_polls(struct aio_core *core);
  * to sleep.  An owner that has more to do is waited for ever less often.
  */
 void aio_handoff_to_owner(struct aio_core *core);
+
+/*
+ * Any thread that may wait for the other side for a moment.  Whether it pays, as far as
+ * the last times tell, and how this one went: who waits in vain does so ever less often.
+ */
+bool aio_handoff_is_due(struct aio_core *core);
+void aio_handoff_learn(struct aio_core *core, bool came);
 
 /*
  * Any thread, after it has posted a bottom half.  Whether so many wait for the

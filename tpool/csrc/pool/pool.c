@@ -6,7 +6,6 @@
 #include "pool/worker.h"
 #include "py/args.h"
 #include "py/stats.h"
-#include "pool/pools.h"
 
 #include <structmember.h>
 
@@ -135,45 +134,9 @@ static PyObject *pool_set_threads_args(PoolObject *self, PyObject *args,
 
 static WITH_OWN_KEYWORDS(pool_set_threads, PoolObject)
 
-    PyDoc_STRVAR(
-        close_doc,
-        "_close($self, why, cancel, /)\n--\n\n"
-        "Accept no more requests, for the reason given; cancel those that\n"
-        "are queued; have the workers leave when the queue is empty.\n"
-        "\n"
-        "Returns:\n"
-        "    False in the child of a fork, where there is nothing to wait for.\n"
-        "\n"
-        "Context: Any thread.");
-
-static PyObject *pool_close_method(PoolObject *self, PyObject *args)
-{
-    int why, cancel;
-
-    if (!PyArg_ParseTuple(args, "ip:_close", &why, &cancel)) {
-        return NULL;
-    }
-    if (why < 0 || why >= POOL_DOWN_MAX) {
-        PyErr_Format(PyExc_ValueError, "why must be 0 or 1, not %d", why);
-        return NULL;
-    }
-    if (pool_is_forked(self->pool)) {
-        Py_RETURN_FALSE;
-    }
-    pool_close(self->pool, (enum pool_down)why, cancel);
-    Py_RETURN_TRUE;
-}
-
-/* What submit() took back was never submitted. */
-static void get_stats(struct pool_core *pool, struct queue_stats *s)
-{
-    request_queue_get_stats(&pool->queue, s);
-    s->submitted -= atomic_load_explicit(&pool->taken_back,
-                                         memory_order_relaxed);
-}
-
-PyDoc_STRVAR(outstanding_doc, "_outstanding($self, /)\n--\n\n"
-                              "Requests that the owner has not dispatched.");
+    PyDoc_STRVAR(outstanding_doc,
+                 "_outstanding($self, /)\n--\n\n"
+                 "Requests that the owner has not dispatched.");
 
 static PyObject *pool_outstanding(PoolObject *self,
                                   PyObject *Py_UNUSED(ignored))
@@ -184,60 +147,16 @@ static PyObject *pool_outstanding(PoolObject *self,
     if (pool_check_here(pool) < 0) {
         return NULL;
     }
-    get_stats(pool, &s);
+    pool_get_stats(pool, &s);
     return PyLong_FromUnsignedLongLong(
         s.submitted -
         atomic_load_explicit(&pool->dispatched, memory_order_relaxed));
 }
 
-PyDoc_STRVAR(stats_doc, "_stats($self, /)\n--\n\n"
-                        "The fields of PoolStats, by name.");
-
-static PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))
+/* Posts it to the context. */
+static void deliver(struct pool_core *pool, struct completion_node *node)
 {
-    struct pool_core *pool = self->pool;
-    struct queue_stats s;
-    PyObject *stats;
-
-    if (pool_check_here(pool) < 0) {
-        return NULL;
-    }
-    get_stats(pool, &s);
-#define ITEM(name) {#name, s.name},
-    stats = stats_dict((struct stat_item[]){
-        QUEUE_COUNTERS(ITEM){"cancelled", counter_get(&pool->cancelled)},
-        {"spawn_failures", counter_get(&pool->spawn_failures)},
-        {"wakeups_saved",
-         s.submitted > s.wakeups ? s.submitted - s.wakeups : 0},
-        {NULL, 0},
-    });
-#undef ITEM
-    stats = stats_add_counts(stats, "wait_counts", s.waits.counts,
-                             HISTOGRAM_BUCKETS);
-    return stats_add_counts(stats, "run_counts", s.runs.counts,
-                            HISTOGRAM_BUCKETS);
-}
-
-static PyObject *pool_get_down(PoolObject *self, void *Py_UNUSED(closure))
-{
-    /* Relaxed: as who submits, who asks beside shutdown() may come before it. */
-    return PyBool_FromLong(
-        atomic_load_explicit(&self->pool->down, memory_order_relaxed) != NULL);
-}
-
-/* "raise" or "block".  Returns 0, or -1 with an exception. */
-static int parse_on_full(PyObject *on_full, bool *block)
-{
-    bool is_str = PyUnicode_Check(on_full);
-
-    *block = is_str && PyUnicode_CompareWithASCIIString(on_full, "block") == 0;
-    if (*block ||
-        (is_str && PyUnicode_CompareWithASCIIString(on_full, "raise") == 0)) {
-        return 0;
-    }
-    PyErr_Format(PyExc_ValueError, "on_full must be 'raise' or 'block', not %R",
-                 on_full);
-    return -1;
+    aio_core_post(pool->core, node);
 }
 
 /* The context's, which must be open.  Returns 0, or -1 with an exception. */
@@ -267,12 +186,10 @@ static PyObject *pool_new_args(PyTypeObject *type, PyObject *args,
     PyObject *module = PyType_GetModuleByDef(type, &tpool_core_module);
     struct module_state *state;
     PyObject *ctx, *min, *max, *idle, *prefix, *pending, *on_full, *spawn;
-    AioContextObject *c;
-    int64_t idle_ns, max_pending = QUEUE_UNBOUNDED;
     uint32_t min_threads, max_threads;
     int block_signals;
-    bool block;
-    struct pool_core *pool = NULL;
+    struct pool_config config;
+    struct pool_core *pool;
     PoolObject *self;
 
     if (!module) {
@@ -288,22 +205,13 @@ static PyObject *pool_new_args(PyTypeObject *type, PyObject *args,
         PyErr_Format(PyExc_TypeError, "ctx must be an AioContext, not %R", ctx);
         return NULL;
     }
-    c = (AioContextObject *)ctx;
-    if (!PyUnicode_Check(prefix)) {
-        PyErr_Format(PyExc_TypeError,
-                     "thread_name_prefix must be a str, not %R", prefix);
-        return NULL;
-    }
     if (parse_limits(min, max, &min_threads, &max_threads) < 0 ||
-        arg_seconds(idle, "idle_timeout", &idle_ns) < 0 ||
-        (pending != Py_None &&
-         arg_int(pending, "max_pending", 1, QUEUE_UNBOUNDED - 1, &max_pending) <
-             0) ||
-        parse_on_full(on_full, &block) < 0) {
+        pool_parse_config(idle, prefix, pending, on_full, &config) < 0) {
         return NULL;
     }
-    pool = pool_core_new(c, spawn, prefix, idle_ns, (uint32_t)max_pending,
-                         block_signals);
+    config.spawn = spawn;
+    config.block_signals = block_signals;
+    pool = pool_core_new(state, (AioContextObject *)ctx, &config, deliver);
     if (!pool) {
         return NULL;
     }
@@ -316,7 +224,6 @@ static PyObject *pool_new_args(PyTypeObject *type, PyObject *args,
     }
     self->pool = pool;
     self->context = (AioContextObject *)Py_NewRef(ctx);
-    self->block = block;
     if (take_params(self) < 0 || start_min_threads(pool) < 0) {
         Py_DECREF(self);
         return NULL;
@@ -334,39 +241,20 @@ static WITH_OWN_KEYWORDS(pool_new, PyTypeObject)
     return 0;
 }
 
-/* Dropped: what was submitted still runs, then the workers leave. */
-static void pool_dealloc(PoolObject *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-
-    PyObject_GC_UnTrack(self);
-    if (self->weakrefs) {
-        PyObject_ClearWeakRefs((PyObject *)self);
-    }
-    if (!pool_is_forked(self->pool)) {
-        request_queue_shutdown(&self->pool->queue);
-        pool_core_unref(self->pool);
-    }
-    Py_DECREF(self->context);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
 static PyMethodDef pool_methods[] = {
     METHOD("submit", pool_submit, METH_FASTCALL | METH_KEYWORDS, submit_doc),
     METHOD("_submit_for", pool_submit_for, METH_FASTCALL, submit_for_doc),
     METHOD("submit_many", pool_submit_many, METH_VARARGS, submit_many_doc),
     METHOD("set_threads", pool_set_threads, METH_VARARGS | METH_KEYWORDS,
            set_threads_doc),
-    METHOD("_close", pool_close_method, METH_VARARGS, close_doc),
+    METHOD("_close", pool_close_method, METH_VARARGS, POOL_CLOSE_DOC),
     METHOD("_outstanding", pool_outstanding, METH_NOARGS, outstanding_doc),
-    METHOD("_stats", pool_stats, METH_NOARGS, stats_doc),
+    METHOD("_stats", pool_stats, METH_NOARGS, POOL_STATS_DOC),
     {NULL},
 };
 
 static PyGetSetDef pool_getset[] = {
-    {"_down", (getter)pool_get_down, NULL,
-     "Whether it takes no more requests: it was shut down.", NULL},
+    {"_down", (getter)pool_get_down, NULL, POOL_DOWN_DOC, NULL},
     {NULL},
 };
 

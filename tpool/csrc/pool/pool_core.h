@@ -6,11 +6,20 @@
 #define TPOOL_POOL_POOL_CORE_H
 
 #include "context/context.h"
-#include "aio/core.h"
+#include "aio/call_trial.h"
 #include "queue/request_queue.h"
+#include "queue/word_wait.h"
 
 /* Bound of every count of threads and of a hand-over: far above any need. */
 #define THREADS_MAX INT32_MAX
+
+/* Why nothing can be submitted any more: _close()'s why. */
+enum pool_down {
+    POOL_SHUTDOWN,
+    POOL_EXIT,
+    POOL_BROKEN, /* the initializer of a thread has failed */
+    POOL_UP,
+};
 
 struct pool_core {
     struct request_queue queue;
@@ -22,14 +31,22 @@ struct pool_core {
     /* Immutable after init. */
     _Alignas(CACHE_LINE) struct aio_core *core;
     struct module_state *state; /* alive while any of its types is */
-    PyObject *context_ref;      /* a weak reference to the AioContext */
+    /* A weak reference to the AioContext; NULL: an executor's, which has none. */
+    PyObject *context_ref;
     PyObject *spawn; /* spawn(worker) starts a thread on it; NULL: none does */
     PyObject *name_prefix; /* NULL: the same */
+    /* Worker: hands over what an op run() has returned, with the GIL or without. */
+    void (*deliver)(struct pool_core *pool, struct completion_node *node);
     uint32_t max_pending;
+    bool block;         /* who submits to a full pool, instead of raising */
     bool block_signals; /* in the workers */
     uint32_t forks;     /* of the module, when it was made */
-    /* Any thread.  Why nothing can be submitted any more, or NULL. */
-    _Atomic(const char *) down;
+    /* An executor's.  Any thread: the waits for its futures. */
+    struct word_waits waits;
+    /* Any thread that sets judging. */
+    atomic_bool judging;
+    struct call_trial trial;
+    _Atomic uint8_t down; /* any thread: enum pool_down */
     /* Protected by the module's pools_lock. */
     struct pool_core *next, **link;
     /* Any thread. */
@@ -56,16 +73,29 @@ static inline bool pool_wraps(const struct pool_core *pool)
     return !pool->spawn;
 }
 
-/* GIL held.  spawn and name_prefix NULL: one that wraps.  NULL with an exception. */
-struct pool_core *pool_core_new(AioContextObject *context, PyObject *spawn,
-                                PyObject *name_prefix, int64_t idle_timeout_ns,
-                                uint32_t max_pending, bool block_signals);
+/* How a pool is to be. */
+struct pool_config {
+    PyObject *spawn, *name_prefix; /* NULL, both: one that wraps */
+    int64_t idle_timeout_ns;
+    uint32_t max_pending;
+    bool block, block_signals;
+};
+
+/*
+ * GIL held.  Posts to context, or, where that is NULL, to nobody: what its calls return
+ * is delivered by deliver().  NULL with an exception.
+ */
+struct pool_core *pool_core_new(struct module_state *state,
+                                AioContextObject *context,
+                                const struct pool_config *config,
+                                void (*deliver)(struct pool_core *pool,
+                                                struct completion_node *node));
 struct pool_core *pool_core_ref(struct pool_core *pool);
 
 /* GIL held. */
 void pool_core_unref(struct pool_core *pool);
 
-/* GIL held.  A new reference to the AioContext, or NULL without an exception. */
+/* GIL held, a context's.  A new reference to that, or NULL without an exception. */
 PyObject *pool_core_context(struct pool_core *pool);
 
 /*
@@ -79,6 +109,21 @@ void pool_wake_owner(struct pool_core *pool);
 
 /* Any thread.  A request has left the queue: somebody may wait for its place. */
 void pool_room(struct pool_core *pool);
+
+/* Any thread; relaxed: who asks beside shutdown() may come before it, or after. */
+static inline enum pool_down pool_down(struct pool_core *pool)
+{
+    return atomic_load_explicit(&pool->down, memory_order_relaxed);
+}
+
+/* Any thread, GIL held.  From now on it takes no more. */
+void pool_set_down(struct pool_core *pool, enum pool_down why);
+
+/* Any thread, GIL held.  An initializer has failed: so does all that is queued. */
+void pool_break(struct pool_core *pool);
+
+/* GIL held.  Sets an exception that says why it is down. */
+void pool_raise_down(struct pool_core *pool);
 
 /* Any thread, GIL held: 0, or -1 with an exception in the child of a fork. */
 int pool_check_here(struct pool_core *pool);

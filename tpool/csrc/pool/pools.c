@@ -3,12 +3,6 @@
  * See pools.h.
  */
 #include "pool/pools.h"
-#include "pool/request.h"
-
-static const char *const why_down[] = {
-    [POOL_SHUTDOWN] = "cannot schedule new futures after shutdown",
-    [POOL_EXIT] = "cannot schedule new futures after interpreter shutdown",
-};
 
 /* List locked.  False: it is just going, and waits for the lock. */
 static bool ref_if_alive(struct pool_core *pool)
@@ -45,18 +39,26 @@ static struct pool_core *next_pool(struct module_state *state,
     return pool;
 }
 
+/* An executor's threads start as those of concurrent.futures: with a call. */
+static bool has_thread_without_call(struct pool_core *pool)
+{
+    struct queue_stats stats;
+
+    if (pool->context_ref) {
+        return false;
+    }
+    request_queue_get_stats(&pool->queue, &stats);
+    return stats.idle > 0;
+}
+
 void pool_close(struct pool_core *pool, enum pool_down why, bool cancel)
 {
     struct work *w;
 
-    atomic_store_explicit(&pool->down, why_down[why], memory_order_relaxed);
-    while (cancel && (w = request_queue_cancel_oldest(&pool->queue))) {
-        RequestObject *r = request_of(w);
-
-        Py_BEGIN_CRITICAL_SECTION(r);
-        request_set_cancelled(r);
-        Py_END_CRITICAL_SECTION();
-        request_deliver(r);
+    pool_set_down(pool, why);
+    while (cancel && (w = request_queue_cancel_oldest(
+                          &pool->queue, has_thread_without_call(pool)))) {
+        w->ops->cancel(w);
     }
     request_queue_shutdown(&pool->queue);
 }
@@ -89,7 +91,11 @@ struct pool_core *pools_wrapping(AioContextObject *c)
         pool = next_pool(c->state, c->aio.core, pool);
     } while (pool && !pool_wraps(pool));
     return pool ? pool
-                : pool_core_new(c, NULL, NULL, -1, QUEUE_UNBOUNDED, false);
+                : pool_core_new(
+                      c->state, c,
+                      &(struct pool_config){.idle_timeout_ns = -1,
+                                            .max_pending = QUEUE_UNBOUNDED},
+                      NULL);
 }
 
 static void set_params_of(struct module_state *state, struct aio_core *core,

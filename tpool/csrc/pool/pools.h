@@ -9,13 +9,6 @@
 
 #include "pool/pool_core.h"
 
-/* Why nothing can be submitted any more: _close()'s why. */
-enum pool_down {
-    POOL_SHUTDOWN,
-    POOL_EXIT,
-    POOL_DOWN_MAX,
-};
-
 /*
  * Any thread, GIL held, not in the child of a fork.  Accepts no more requests, for
  * that reason; cancels those that are queued; has the workers leave when there are

@@ -108,7 +108,8 @@ static void call(RequestObject *r)
 }
 
 /* Calls, keeps the outcome and drops the call. */
-static void request_run(struct work *w, struct call_times *times)
+static struct completion_node *request_run(struct work *w,
+                                           struct call_times *times)
 {
     RequestObject *r = request_of(w);
     int64_t begin_ns = clock_now_ns();
@@ -121,7 +122,7 @@ static void request_run(struct work *w, struct call_times *times)
         Py_BEGIN_CRITICAL_SECTION(r);
         request_set_cancelled(r);
         Py_END_CRITICAL_SECTION();
-        return;
+        return &w->link;
     }
     trace_emit_at(&r->pool->state->trace, TRACE_THREAD_POOL_START, r, 0,
                   begin_ns);
@@ -136,6 +137,7 @@ static void request_run(struct work *w, struct call_times *times)
     trace_emit_at(&r->pool->state->trace, TRACE_THREAD_POOL_COMPLETE, r, 0,
                   begin_ns + times->run_ns);
     request_set_finished(r);
+    return &w->link;
 }
 
 void request_deliver(RequestObject *r)
@@ -168,10 +170,19 @@ static void request_fail(struct work *w)
 {
     RequestObject *r = request_of(w);
 
-    PyErr_SetString(PyExc_RuntimeError,
-                    "no thread could be started for this request");
+    pool_raise_down(r->pool);
     request_set_raised(r);
     request_set_finished(r);
+    request_deliver(r);
+}
+
+void request_cancel_queued(struct work *w)
+{
+    RequestObject *r = request_of(w);
+
+    Py_BEGIN_CRITICAL_SECTION(r);
+    request_set_cancelled(r);
+    Py_END_CRITICAL_SECTION();
     request_deliver(r);
 }
 
@@ -230,9 +241,7 @@ int request_dispatch(struct work *w, bool *progress)
 
     *progress = true;
     if (request_state(r) != WORK_DONE) { /* else: it comes back, see below */
-        atomic_fetch_sub_explicit(&r->pool->core->in_flight, 1,
-                                  memory_order_relaxed);
-        r->pool->core->done++;
+        aio_core_end_call(r->pool->core);
         atomic_fetch_add_explicit(&r->pool->dispatched, 1,
                                   memory_order_relaxed);
         call_place_done(r->place, r->took_ns);
@@ -258,6 +267,7 @@ int request_dispatch(struct work *w, bool *progress)
 static const struct work_ops request_ops = {
     .run = request_run,
     .fail = request_fail,
+    .cancel = request_cancel_queued,
     .dispatch = request_dispatch,
     .drop = work_object_drop,
     .place = request_place,

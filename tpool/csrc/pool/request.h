@@ -83,6 +83,8 @@ void request_set_raised(RequestObject *r);
 /* The same: the outcome is set. */
 void request_set_finished(RequestObject *r);
 
+/* Any thread, GIL held, off the queue: the op cancel.  It will not run. */
+void request_cancel_queued(struct work *w);
 /* Owner, off every list: the op dispatch.  It is done, and its callbacks run. */
 int request_dispatch(struct work *w, bool *progress);
 /* The op place. */

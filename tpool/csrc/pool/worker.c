@@ -237,34 +237,34 @@ static void begin_batch(WorkerObject *w)
 }
 
 /*
- * Runs it and what is queued behind it; returns the last, not delivered yet.  NULL:
+ * Runs it and what is queued behind it; *end is of the last, not delivered yet.  False:
  * it has forked, and this is the child, where nothing is its own.
  */
-static struct work *run_batch(WorkerObject *w, struct work *work)
+static bool run_batch(WorkerObject *w, struct work *work,
+                      struct completion_node **end)
 {
     struct pool_core *pool = w->pool;
-    struct aio_core *core = pool->core;
     int64_t spent_ns = 0;
-    int64_t batch_ns = cpu_pair_is_serial(&core->cpus) ? SERIAL_BATCH_NS
-                                                       : BATCH_NS;
+    int64_t batch_ns = cpu_pair_is_serial(&pool->core->cpus) ? SERIAL_BATCH_NS
+                                                             : BATCH_NS;
 
     for (;;) {
         struct work *next;
         struct call_times times;
 
-        work->ops->run(work, &times);
+        *end = work->ops->run(work, &times);
         if (pool_is_forked(pool)) {
-            return NULL;
+            return false;
         }
         spent_ns += times.run_ns >= 0 ? times.run_ns : SKIP_NS;
         next = request_queue_end_call(&pool->queue, &w->queue_worker, &times,
                                       spent_ns < batch_ns);
         if (!next) {
-            return work;
+            return true;
         }
         begin_batch(w);
         /* Delivered with the GIL held: the next call may last. */
-        aio_core_post(core, &work->link);
+        pool->deliver(pool, *end);
         took(w, next);
         work = next;
     }
@@ -293,7 +293,7 @@ static void trace_wait(WorkerObject *w)
 }
 
 /* GIL released, so that the owner finds it free.  False: nobody will take it. */
-static bool deliver(WorkerObject *w, struct work *work)
+static bool deliver(WorkerObject *w, struct completion_node *end)
 {
     struct aio_core *core = w->pool->core;
 
@@ -301,9 +301,31 @@ static bool deliver(WorkerObject *w, struct work *work)
         aio_batch_end(core);
         w->batching = false;
     }
-    aio_core_post(core, &work->link);
-    return !aio_core_is_detached(w->pool->core);
+    w->pool->deliver(w->pool, end);
+    return !aio_core_is_detached(core);
 }
+
+#ifndef Py_GIL_DISABLED
+/*
+ * GIL released, a request is taken.  As aio_handoff_from_owner(); an executor's submitter
+ * may be an event loop, which does not wait for results: it is not waited for in vain.
+ */
+static bool handoff_from_submitter(struct pool_core *pool)
+{
+    struct aio_core *core = pool->core;
+    bool yields;
+
+    if (pool->context_ref) {
+        return aio_handoff_from_owner(core);
+    }
+    if (!aio_handoff_is_due(core)) {
+        return false;
+    }
+    yields = aio_handoff_from_owner(core);
+    aio_handoff_learn(core, aio_owner_waits(core));
+    return yields;
+}
+#endif
 
 /* GIL released.  Waits for some; NULL: none will come. */
 static struct work *get(WorkerObject *w)
@@ -317,7 +339,7 @@ static struct work *get(WorkerObject *w)
     took(w, work);
     trace_wait(w);
 #ifndef Py_GIL_DISABLED
-    if (aio_handoff_from_owner(pool->core)) {
+    if (handoff_from_submitter(pool)) {
         begin_batch(w);
     }
 #endif
@@ -326,6 +348,7 @@ static struct work *get(WorkerObject *w)
 
 static void loop(WorkerObject *w)
 {
+    struct completion_node *end = NULL;
     struct work *work = NULL;
 
     for (;;) {
@@ -333,7 +356,7 @@ static void loop(WorkerObject *w)
 
         Py_BEGIN_ALLOW_THREADS
         if (work) {
-            delivered = deliver(w, work);
+            delivered = deliver(w, end);
         }
         work = delivered ? get(w) : NULL;
         Py_END_ALLOW_THREADS
@@ -349,8 +372,7 @@ static void loop(WorkerObject *w)
             pool_spawn_helper(w->pool) < 0) {
             PyErr_WriteUnraisable(NULL); /* no signal handler runs here */
         }
-        work = run_batch(w, work);
-        if (!work) {
+        if (!run_batch(w, work, &end)) {
             return;
         }
     }
@@ -389,6 +411,20 @@ static PyObject *worker_lost(WorkerObject *w, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(broken_doc,
+             "broken($self, /)\n--\n\n"
+             "Its initializer has failed: the pool is broken, and it is lost.\n"
+             "\n"
+             "Context: The worker's own thread, instead of run().");
+
+static PyObject *worker_broken(WorkerObject *w, PyObject *ignored)
+{
+    if (!pool_is_forked(w->pool)) {
+        pool_break(w->pool);
+    }
+    return worker_lost(w, ignored);
+}
+
 static void worker_dealloc(WorkerObject *w)
 {
     PyTypeObject *type = Py_TYPE(w);
@@ -412,6 +448,7 @@ static void worker_dealloc(WorkerObject *w)
 static PyMethodDef worker_methods[] = {
     {"run", (PyCFunction)worker_run, METH_NOARGS, run_doc},
     {"lost", (PyCFunction)worker_lost, METH_NOARGS, lost_doc},
+    {"broken", (PyCFunction)worker_broken, METH_NOARGS, broken_doc},
     {NULL},
 };
 

@@ -7,6 +7,7 @@
 
 /* Nobody runs it. */
 const struct work_ops wrapped_ops = {
+    .cancel = request_cancel_queued,
     .dispatch = request_dispatch,
     .drop = work_object_drop,
     .place = request_place,
@@ -140,10 +141,7 @@ static int begin(struct pool_core *pool, RequestObject *r, PyObject *future)
                                     callback);
     Py_DECREF(callback);
     if (!ret && request_queue_cancel(&pool->queue, &r->base.work)) {
-        Py_BEGIN_CRITICAL_SECTION(r);
-        request_set_cancelled(r);
-        Py_END_CRITICAL_SECTION();
-        request_deliver(r);
+        request_cancel_queued(&r->base.work);
     }
     Py_XDECREF(ret);
     return ret ? 0 : -1;

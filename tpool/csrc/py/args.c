@@ -65,14 +65,11 @@ int arg_poll_params(PyObject *const given[3], char *const names[3],
     return 0;
 }
 
-int arg_seconds(PyObject *value, const char *name, int64_t *out_ns)
+/* A number of them that is no NaN.  Returns 0, or -1 with an exception. */
+static int parse_seconds(PyObject *value, const char *name, double *out)
 {
     double seconds;
 
-    if (value == Py_None) {
-        *out_ns = -1;
-        return 0;
-    }
     if (!PyFloat_Check(value) && !PyIndex_Check(value)) {
         PyErr_Format(PyExc_TypeError,
                      "%s must be a number of seconds or None, not %R", name,
@@ -97,12 +94,39 @@ int arg_seconds(PyObject *value, const char *name, int64_t *out_ns)
         PyErr_Format(PyExc_ValueError, "%s must not be NaN: %R", name, value);
         return -1;
     }
+    *out = seconds;
+    return 0;
+}
+
+/* Rounded up: a wait is never shorter than was asked for. */
+static int64_t ns_from_seconds(double seconds)
+{
+    seconds *= (double)NS_PER_SECOND;
+    return seconds < (double)(INT64_MAX / 2) ? (int64_t)ceil(seconds) : -1;
+}
+
+int arg_seconds(PyObject *value, const char *name, int64_t *out_ns)
+{
+    double seconds = (double)INFINITY;
+
+    if (value != Py_None && parse_seconds(value, name, &seconds) < 0) {
+        return -1;
+    }
     if (seconds < 0) {
         return raise_bound(PyExc_ValueError, name, "at least", 0, value);
     }
-    seconds *= (double)NS_PER_SECOND;
-    /* Rounded up: a wait is never shorter than was asked for. */
-    *out_ns = seconds < (double)(INT64_MAX / 2) ? (int64_t)ceil(seconds) : -1;
+    *out_ns = ns_from_seconds(seconds);
+    return 0;
+}
+
+int arg_timeout(PyObject *value, const char *name, int64_t *out_ns)
+{
+    double seconds = (double)INFINITY;
+
+    if (value != Py_None && parse_seconds(value, name, &seconds) < 0) {
+        return -1;
+    }
+    *out_ns = seconds < 0 ? 0 : ns_from_seconds(seconds);
     return 0;
 }
 

@@ -22,6 +22,9 @@ int arg_poll_params(PyObject *const given[3], char *const names[3],
  */
 int arg_seconds(PyObject *value, const char *name, int64_t *out_ns);
 
+/* The same; what is negative has passed (0), as threads' locks have it. */
+int arg_timeout(PyObject *value, const char *name, int64_t *out_ns);
+
 /* A callable, or None where none is allowed (*out is borrowed, or NULL). */
 int arg_callable(PyObject *value, const char *name, bool none_ok,
                  PyObject **out);

@@ -38,8 +38,10 @@ struct posters_ops {
 /* The types of the module: NAME_type is made of NAME_spec. */
 #define CONTEXT_TYPES(X) X(context) X(notifier) X(bottom_half) X(timer) X(watch)
 #define POOL_TYPES(X)    X(request) X(pool) X(worker) X(simple_queue)
+#define RING_TYPES(X)    X(ring) X(ring_view)
+#define OTHER_TYPES(X)   X(future) X(executor) X(loop_ops)
 #define STATE_TYPES(X)                                                         \
-    CONTEXT_TYPES(X) POOL_TYPES(X) X(loop_ops) X(ring) X(ring_view)
+    CONTEXT_TYPES(X) POOL_TYPES(X) OTHER_TYPES(X) RING_TYPES(X)
 
 #define SPEC(name) extern PyType_Spec name##_spec;
 STATE_TYPES(SPEC)
@@ -49,8 +51,13 @@ STATE_TYPES(SPEC)
 #define CALL_NAMES(X) X(func) X(args) X(cancelled) X(decimal) X(copy)
 #define FUTURE_NAMES(X)                                                        \
     X(cancel) X(running) X(exception) X(result) X(add_done_callback)
-#define LOOP_NAMES(X)  X(get_loop) X(done) X(set_result)
-#define STATE_NAMES(X) CALL_NAMES(X) FUTURE_NAMES(X) LOOP_NAMES(X)
+#define WAIT_NAMES(X)                                                          \
+    X(acquire) X(release) X(notify_all) X(asyncio) X(_get_running_loop)
+#define WAITER_NAMES(X) X(add_result) X(add_exception) X(add_cancelled)
+#define LOOP_NAMES(X)   X(get_loop) X(done) X(set_result)
+#define STATE_NAMES(X)                                                         \
+    CALL_NAMES(X)                                                              \
+    FUTURE_NAMES(X) WAIT_NAMES(X) WAITER_NAMES(X) LOOP_NAMES(X)
 
 struct module_state {
     /* Immutable after init. */

@@ -349,6 +349,9 @@ static void count_call(struct request_queue *q, struct queue_worker *w,
     w->run_ns = times->run_ns;
     learn_call(q, times->run_ns);
     q->stats.completed++;
+    if (!atomic_load_explicit(&q->warm, memory_order_relaxed)) {
+        atomic_store_explicit(&q->warm, true, memory_order_relaxed);
+    }
     q->stats.wait_ns += (uint64_t)times->wait_ns;
     q->stats.run_ns += (uint64_t)times->run_ns;
     histogram_add(&q->stats.waits, times->wait_ns);

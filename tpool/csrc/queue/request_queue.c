@@ -21,6 +21,7 @@ int request_queue_init(struct request_queue *q, struct cpu_pair *cpus,
     atomic_init(&q->taken, 0);
     atomic_init(&q->backlog, false);
     atomic_init(&q->interrupt, false);
+    atomic_init(&q->warm, false);
     q->cpus = cpus;
     q->idle_timeout_ns = idle_timeout_ns;
     q->max_threads = 1;
@@ -116,6 +117,27 @@ enum queue_need request_queue_find_another(struct request_queue *q)
     return need;
 }
 
+enum queue_need request_queue_fan_out(struct request_queue *q)
+{
+    enum queue_need need = QUEUE_SEEN;
+    struct queue_worker *wake = NULL;
+
+    /* Relaxed: one more or less than there might be. */
+    if (atomic_load_explicit(&q->warm, memory_order_relaxed)) {
+        return need;
+    }
+    pthread_mutex_lock(&q->lock);
+    if (queue_look(q) &&
+        q->threads - q->active <
+            queued(q,
+                   atomic_load_explicit(&q->reserved, memory_order_relaxed))) {
+        need = queue_find_looker(q, &wake);
+    }
+    pthread_mutex_unlock(&q->lock);
+    queue_wake_worker(wake);
+    return need;
+}
+
 enum queue_need request_queue_spawn_failed(struct request_queue *q,
                                            uint32_t *left)
 {
@@ -165,13 +187,19 @@ bool request_queue_cancel(struct request_queue *q, struct work *work)
     return queued;
 }
 
-struct work *request_queue_cancel_oldest(struct request_queue *q)
+struct work *request_queue_cancel_oldest(struct request_queue *q, bool spare)
 {
     struct work *work;
+    uint32_t n;
 
     pthread_mutex_lock(&q->lock);
     queue_splice(q);
     work = q->head;
+    /* Relaxed: under the lock only the workers there are stop being lookers. */
+    n = spare ? atomic_load_explicit(&q->lookers, memory_order_relaxed) : 0;
+    for (; work && n; n--) {
+        work = work_of(work->link.next);
+    }
     if (work) {
         queue_unlink(q, work);
     }

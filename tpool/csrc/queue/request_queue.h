@@ -136,9 +136,10 @@ struct request_queue {
     struct queue_worker *newest; /* parked */
     struct queue_worker *sentry; /* the last that has run a call */
     struct queue_worker
-        *runner;  /* the last that has taken one; NULL: it left */
-    bool polling; /* somebody busy-waits */
-    bool stale;   /* by parameters that hold no more */
+        *runner;      /* the last that has taken one; NULL: it left */
+    bool polling;     /* somebody busy-waits */
+    atomic_bool warm; /* a call has ended; written under the lock, a hint */
+    bool stale;       /* by parameters that hold no more */
     bool shutdown;
     uint64_t pops;
     uint32_t threads, min_threads, max_threads;
@@ -197,6 +198,12 @@ enum queue_need request_queue_push(struct request_queue *q, struct work *newest,
 enum queue_need request_queue_find_another(struct request_queue *q);
 
 /*
+ * Any thread, after a push.  While no call has ended yet nothing is known of how long
+ * they take: finds one for each that is queued, whoever looks already.
+ */
+enum queue_need request_queue_fan_out(struct request_queue *q);
+
+/*
  * Any thread.  The worker that was asked for did not start.  QUEUE_SPAWN: requests
  * that came after it was asked for rely on it, and deserve one of their own.  *left is
  * how many workers there are without that.
@@ -213,8 +220,11 @@ struct work *request_queue_cancel_deserted(struct request_queue *q);
 /* Any thread.  Takes it out of the queue; false: it is in no queue (any more). */
 bool request_queue_cancel(struct request_queue *q, struct work *work);
 
-/* Any thread.  The oldest queued request, as if cancelled, or NULL. */
-struct work *request_queue_cancel_oldest(struct request_queue *q);
+/*
+ * Any thread.  The oldest queued request, as if cancelled, or NULL.  spare: of those that
+ * no looker is about to take.
+ */
+struct work *request_queue_cancel_oldest(struct request_queue *q, bool spare);
 
 /*
  * Any thread.  Workers leave when the queue is empty; for what is in it they are

@@ -14,10 +14,12 @@ void word_waits_init(struct word_waits *ws, struct word_pollers *p,
 {
     ws->pollers = p;
     ws->params = (struct poll_params){.max_ns = poll_max_ns};
+    ws->blocks = NULL;
     atomic_init(&ws->busy, false);
     poll_window_init(&ws->window, 0);
     ws->wake_ns = ws->waited_ns = 0;
     ws->unmeasured = 0;
+    atomic_init(&ws->polled_ns, 0);
     cpu_parting_init(&ws->parting);
     atomic_init(&ws->setter, -1);
     atomic_init(&ws->woken_ns, 0);
@@ -42,6 +44,14 @@ static void end_busy(struct word_waits *ws)
     atomic_store_explicit(&ws->busy, false, memory_order_release);
 }
 
+/* Relaxed: who misreads it polls once more, or once less. */
+static bool may_poll(const struct word_waits *ws)
+{
+    return ws->params.max_ns > 0 &&
+           !(ws->blocks &&
+             atomic_load_explicit(ws->blocks, memory_order_relaxed));
+}
+
 /* Busy.  How long the poll phase may last, 0: there is none. */
 static int64_t next_window_ns(struct word_waits *ws)
 {
@@ -54,6 +64,21 @@ static int64_t next_window_ns(struct word_waits *ws)
                : window_ns;
 }
 
+/* Busy.  Takes a place for a poll phase of w->window_ns, if there is one. */
+static void take_place(struct word_waits *ws, struct word_wait *w)
+{
+    if (!w->window_ns || !word_pollers_take(ws->pollers, w->begin_ns)) {
+        end_busy(ws);
+        return;
+    }
+    w->polls = true;
+    if (atomic_fetch_or_explicit(w->word, WORD_POLLS, memory_order_relaxed) &
+        WORD_SET) {
+        /* Who set it has not seen that it is taken. */
+        word_pollers_give(ws->pollers);
+    }
+}
+
 void word_wait_begin(struct word_waits *ws, struct word_wait *w,
                      _Atomic uint32_t *word, int64_t deadline_ns, bool signals)
 {
@@ -61,23 +86,26 @@ void word_wait_begin(struct word_waits *ws, struct word_wait *w,
                             .begin_ns = clock_now_ns(),
                             .deadline_ns = deadline_ns,
                             .signals = signals};
-    if (ws->params.max_ns <= 0 || !get_busy(ws)) {
+    if (!may_poll(ws) || !get_busy(ws)) {
         return;
     }
     w->window_ns = next_window_ns(ws);
     if (signals && w->window_ns > SIGNALS_NS) {
         w->window_ns = SIGNALS_NS;
     }
-    if (!w->window_ns || !word_pollers_take(ws->pollers, w->begin_ns)) {
-        end_busy(ws);
-        return;
+    take_place(ws, w);
+}
+
+bool word_wait_begin_poll(struct word_waits *ws, struct word_wait *w,
+                          _Atomic uint32_t *word, int64_t window_ns)
+{
+    *w = (struct word_wait){
+        .word = word, .begin_ns = clock_now_ns(), .window_ns = window_ns};
+    w->deadline_ns = w->begin_ns + window_ns;
+    if (may_poll(ws) && get_busy(ws)) {
+        take_place(ws, w);
     }
-    w->polls = true;
-    if (atomic_fetch_or_explicit(word, WORD_POLLS, memory_order_relaxed) &
-        WORD_SET) {
-        /* Who set it has not seen that it is taken. */
-        word_pollers_give(ws->pollers);
-    }
+    return w->polls;
 }
 
 bool word_waits_are_shared(const struct word_waits *ws)
@@ -163,7 +191,7 @@ static void learn_from_sleep(struct word_waits *ws, struct word_wait *w)
             ws->wake_ns = poll_tuner_wake_ns(ws->wake_ns, lag_ns);
             ws->unmeasured = 0;
         }
-        if (set) {
+        if (set && may_poll(ws)) {
             part(ws);
         }
         learn(ws, w, now_ns - lag_ns, lag_ns);
@@ -177,11 +205,13 @@ int word_wait(struct word_waits *ws, struct word_wait *w)
 
     if (w->polls) {
         bool hit = poll_phase(ws, w);
+        int64_t now_ns = clock_now_ns();
 
         w->polls = false;
+        counter_add(&ws->polled_ns, (uint64_t)(now_ns - w->begin_ns));
         if (hit) {
             part(ws);
-            learn(ws, w, clock_now_ns(), 0);
+            learn(ws, w, now_ns, 0);
         }
         end_busy(ws);
         if (hit || w->signals) {

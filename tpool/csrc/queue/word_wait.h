@@ -47,12 +47,14 @@ struct word_waits {
     /* Immutable after init. */
     struct word_pollers *pollers;
     struct poll_params params;
+    const atomic_bool *blocks; /* while set nobody polls; NULL: it never is */
     /* Any thread.  Somebody polls, or learns; what follows is its own. */
     atomic_bool busy;
     struct poll_window window;
     int64_t wake_ns;     /* what a wake-up costs, 0: none was seen */
     int64_t waited_ns;   /* how long the last wait was */
     uint32_t unmeasured; /* long poll phases since the last was seen */
+    counter64 polled_ns; /* in all poll phases; any thread may look */
     struct cpu_parting parting;
     /* Any thread, relaxed: figures.  When one was last woken, and its waker's lag. */
     _Atomic int64_t woken_ns;
@@ -82,6 +84,13 @@ void word_waits_cleanup(struct word_waits *ws);
  */
 void word_wait_begin(struct word_waits *ws, struct word_wait *w,
                      _Atomic uint32_t *word, int64_t deadline_ns, bool signals);
+
+/*
+ * The same for one that does not sleep, and polls for window_ns whatever was learned.
+ * False: it may not, and word_wait() need not follow.
+ */
+bool word_wait_begin_poll(struct word_waits *ws, struct word_wait *w,
+                          _Atomic uint32_t *word, int64_t window_ns);
 
 /*
  * The same thread, in C alone: it polls, then sleeps.  1: the word is set, acquired;

@@ -24,10 +24,15 @@ enum work_state {
 
 /* The language of the work is there: under Python its lock is held. */
 struct work_ops {
-    /* Worker, which has set it RUNNING.  From here on nothing can fail. */
-    void (*run)(struct work *w, struct call_times *times);
+    /*
+     * Worker, which has set it RUNNING.  From here on nothing can fail.  Returns what
+     * is to be delivered, by what the pool has for that; NULL: nothing.
+     */
+    struct completion_node *(*run)(struct work *w, struct call_times *times);
     /* Any thread, off the queue.  There is no thread for it: delivers that. */
     void (*fail)(struct work *w);
+    /* The same: it was cancelled, and will not run. */
+    void (*cancel)(struct work *w);
     /*
      * Owner, off every list.  Takes its reference, and sets *progress if there was
      * any.  Returns 0, or AIO_RAISED: an exception that must leave poll().
