@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import mmap
+import operator
 import os
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -84,7 +85,7 @@ class Ring(_core.Ring):
             raise ValueError(f"size must be from 64 to {1 << 31}, not {size}")
         if not 1 <= readers <= 64:
             raise ValueError(f"readers must be from 1 to 64, not {readers}")
-        size = 1 << (size - 1).bit_length()
+        size = 1 << (operator.index(size) - 1).bit_length()
         length = _HEAD + _PLACE * (1 + readers) + size
         fd = _new_file() if name is None else _new_named_file(name)
         try:

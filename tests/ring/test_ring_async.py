@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 from conftest import DEADLINE_S
@@ -137,3 +138,36 @@ def test_coroutines_wait_one_by_one_on_one_loop_after_the_other(rings):
 
     for _ in range(2):
         asyncio.run(main())
+
+
+def test_a_thread_and_a_loop_do_not_both_wait_at_one_side(run, rings, background):
+    there, _ = rings
+    refused = []
+
+    def receive():
+        while True:
+            try:
+                return there.recv()
+            except RuntimeError as error:
+                refused.append(error)
+
+    async def receive_here():
+        while True:  # until the thread waits
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(there.recv_async(), 0.001)
+
+    async def main():
+        waiting = asyncio.ensure_future(there.recv_async())
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="somebody else waits"):
+            there.recv(DEADLINE_S)
+        assert there.try_recv() is None
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        thread = background(receive)
+        with pytest.raises(RuntimeError, match="somebody else waits"):
+            await receive_here()
+        there.send(b"x")
+        thread.finish()
+
+    run(main())

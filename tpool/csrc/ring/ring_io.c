@@ -139,6 +139,9 @@ static int act_or_wait(RingObject *self, struct ring_side *s, ring_act *act,
 
     Py_BEGIN_CRITICAL_SECTION(self);
     ret = open_and_act(self, s, act, arg, &s->want);
+    if (ret == 0 && s->holds) {
+        ret = -EDEADLK;
+    }
     *want = s->want;
     s->waiters += ret == 0;
     Py_END_CRITICAL_SECTION();
@@ -190,6 +193,11 @@ static int raise_error(RingObject *self, struct ring_side *s, int err)
     case -EALREADY:
         PyErr_SetString(PyExc_BufferError,
                         "the last message of recv_view() is not released");
+        return -1;
+    case -EDEADLK:
+        PyErr_SetString(PyExc_RuntimeError,
+                        "somebody else waits at this side of the Ring: threads "
+                        "and loops cannot both");
         return -1;
     case -EBADMSG:
         return raise_with_errno(err, "the memory of the Ring holds garbage");
@@ -343,7 +351,12 @@ static struct ring_side *side_of(RingObject *self, bool writes)
 static int hold(struct ring_end *e, void *arg,
                 struct ring_want *Py_UNUSED(want))
 {
-    side_of_end(e)->holds++;
+    struct ring_side *s = side_of_end(e);
+
+    if (s->waiters || s->holds) {
+        return -EDEADLK;
+    }
+    s->holds++;
     *(int *)arg = e->fd;
     return 0;
 }

@@ -21,9 +21,10 @@ struct ring_side {
     bool writes;             /* immutable */
     bool open;               /* it has its place */
     bool closed;             /* and never will again */
-    uint32_t waiters;        /* threads */
-    uint32_t holds;          /* loops that have the fd */
-    uint64_t viewed;         /* which view has the oldest message, 0: none */
+    /* One index tells of one sleeper: threads, who take turns, or a loop. */
+    uint32_t waiters; /* threads */
+    uint32_t holds;   /* loops that have the fd */
+    uint64_t viewed;  /* which view has the oldest message, 0: none */
     uint64_t views;
     struct ring_want want;   /* what the last act has missed */
     struct ring_end end;     /* if open */
