@@ -19,7 +19,7 @@ static uint32_t in_flight(struct aio_core *core)
 
 static int64_t done(struct aio_core *core)
 {
-    return atomic_load_explicit(&core->done, memory_order_relaxed);
+    return (int64_t)counter_get(&core->done);
 }
 
 static void begin_epoch(struct call_trial *t, int64_t now_ns, int64_t polled_ns)

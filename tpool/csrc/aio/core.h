@@ -28,7 +28,7 @@ struct aio_core {
     counter64 posts_run;
     /* Submitters, and who ends calls: the owner, or an executor's workers. */
     _Alignas(CACHE_LINE) _Atomic uint32_t in_flight; /* not dispatched */
-    _Atomic int64_t done;                            /* those that were, ever */
+    counter64 done;                                  /* those that were, ever */
     _Atomic int64_t flight_ns; /* when the first of these was submitted */
     /* See call_table.h: of what, how long these take. */
     struct call_table calls;
@@ -127,11 +127,18 @@ static inline void aio_core_add_calls(struct aio_core *core, uint32_t n,
     }
 }
 
-/* One of them is in flight no more. */
+/* One of them is in flight no more; others may end some, too. */
 static inline void aio_core_end_call(struct aio_core *core)
 {
     atomic_fetch_sub_explicit(&core->in_flight, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&core->done, 1, memory_order_relaxed);
+}
+
+/* The same by an owner, who alone does: that takes less. */
+static inline void aio_core_end_own_call(struct aio_core *core)
+{
+    atomic_fetch_sub_explicit(&core->in_flight, 1, memory_order_relaxed);
+    counter_add(&core->done, 1);
 }
 
 /* Owner.  Whether a poll phase would end at once. */

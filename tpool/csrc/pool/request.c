@@ -241,7 +241,7 @@ int request_dispatch(struct work *w, bool *progress)
 
     *progress = true;
     if (request_state(r) != WORK_DONE) { /* else: it comes back, see below */
-        aio_core_end_call(r->pool->core);
+        aio_core_end_own_call(r->pool->core);
         atomic_fetch_add_explicit(&r->pool->dispatched, 1,
                                   memory_order_relaxed);
         call_place_done(r->place, r->took_ns);
