@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from typing_extensions import Buffer
+
 __all__ = ["Ring", "RingHandler"]
 
 _NAMES = "/dev/shm"
@@ -54,6 +56,11 @@ class Ring(_core.Ring):
         may be another side; the parent's stays the parent's. Linux alone.
     Source: virtio's event index, VIRTIO_F_EVENT_IDX.
     """
+
+    if TYPE_CHECKING:
+
+        def __new__(cls, buffer: Buffer, readers: int | None = None) -> Self:
+            """Use what is in a buffer, or make it; see the class."""
 
     _map: mmap.mmap | None = None
     _fd: int = -1

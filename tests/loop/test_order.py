@@ -205,11 +205,7 @@ def test_nested_run_of_the_loop_still_dispatches_what_waits():
         future = loop.create_future()
 
         def nested():
-            asyncio._set_running_loop(None)
-            try:
-                wait_until(future.done, turn=loop._run_once)
-            finally:
-                asyncio._set_running_loop(loop)
+            wait_until(future.done, turn=loop._run_once)
 
         def work():
             loop.call_soon_threadsafe(nested)
