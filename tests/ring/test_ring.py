@@ -429,4 +429,4 @@ def test_a_ring_that_is_dropped_while_it_is_held_lets_go_of_the_memory():
         ring._hold(False)
         del ring
         gc.collect()
-        memory.resize(8192)  # BufferError: there is still a view of it
+        memory.close()  # BufferError: there is still a view of it
