@@ -174,6 +174,13 @@ def pool(ctx):
 
 
 @pytest.fixture
+def one():
+    """Return an executor of one thread."""
+    with tpool.ThreadPoolExecutor(1) as made:
+        yield made
+
+
+@pytest.fixture
 def single(ctx):
     """Return a pool of one worker at most."""
     with tpool.ThreadPool(ctx, max_threads=1) as threads:

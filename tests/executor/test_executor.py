@@ -26,13 +26,6 @@ def executor():
 
 
 @pytest.fixture
-def one():
-    """Return an executor of one thread."""
-    with tpool.ThreadPoolExecutor(1) as made:
-        yield made
-
-
-@pytest.fixture
 def busy(one, gate):
     """Return it while its thread is in a call."""
     started = threading.Event()

@@ -17,13 +17,6 @@ import tpool
 pytestmark = pytest.mark.timeout(90)
 
 
-@pytest.fixture
-def one():
-    """Return an executor of one thread."""
-    with tpool.ThreadPoolExecutor(1) as made:
-        yield made
-
-
 @pytest.mark.parametrize("case", cases_of("executor_faults.py"))
 def test_f06_to_f21_in_a_process_of_its_own(isolated, case):
     isolated("executor_faults.py", case)

@@ -21,13 +21,6 @@ InvalidStateError = concurrent.futures.InvalidStateError
 
 
 @pytest.fixture
-def one():
-    """Return an executor of one thread."""
-    with tpool.ThreadPoolExecutor(1) as made:
-        yield made
-
-
-@pytest.fixture
 def running(one, gate):
     """Return a future that runs until the gate is open."""
     started = threading.Event()
