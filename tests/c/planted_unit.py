@@ -294,6 +294,13 @@ MUTANTS = {
     ),
     "stress_turn": (
         Mutant(
+            "less work is told of than before",
+            "aio/context.h",
+            "return told_ns;",
+            "return worked_ns;",
+            ("unit",),
+        ),
+        Mutant(
             "the block is not announced",
             "turn/turn.c",
             "notify_raise(notify, NOTIFY_STEP);",

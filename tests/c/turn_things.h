@@ -307,18 +307,29 @@ static void drop_ticker(struct timer *t)
 
 static const struct timer_ops ticker_ops = {.fire = tick, .drop = drop_ticker};
 
+/* What is told of the owner's work never grows less. */
+static bool still_works(uint64_t *worked_ns)
+{
+    uint64_t before_ns = *worked_ns;
+
+    *worked_ns = aio_worked_ns(&ctx);
+    assert(*worked_ns >= before_ns);
+    return true;
+}
+
 static void *post_often(void *arg)
 {
     struct item *item = arg;
     struct rng r;
-    uint64_t i;
+    uint64_t i, worked_ns = 0;
 
     rng_init(&r, (uint64_t)(item - items));
     for (i = 0;
          !atomic_load_explicit(&closing, memory_order_relaxed) || i < rounds;
          i++) {
         WAIT_UNTIL(atomic_load_explicit(&item->back, memory_order_acquire) ==
-                   2);
+                       2 ||
+                   !still_works(&worked_ns));
         atomic_store_explicit(&item->back, 0, memory_order_relaxed);
         item->number = i;
         for (int k = 0; k < 2; k++) {

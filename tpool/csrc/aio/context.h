@@ -129,6 +129,8 @@ struct aio_context {
      */
     counter64 wait_word;
     int64_t made_ns; /* immutable after init */
+    counter64
+        told_work_ns; /* any thread: the most that aio_worked_ns() has told */
 };
 
 /* Owner, at the begin of a wait; false: it is in one already. */
@@ -150,10 +152,13 @@ static inline void aio_end_to_wait(struct aio_context *c, int64_t now_ns)
                 counter_get(&c->wait_word) + 2 * (uint64_t)now_ns - 1);
 }
 
-/* Any thread.  Of the time since it was made, that in which it did not wait. */
-static inline uint64_t aio_worked_ns(const struct aio_context *c)
+/*
+ * Any thread.  Of the time since it was made, that in which it did not wait.  Never less
+ * than was told before: a wait begins at a time that has passed when it is written down.
+ */
+static inline uint64_t aio_worked_ns(struct aio_context *c)
 {
-    uint64_t word;
+    uint64_t word, worked_ns, told_ns = counter_get(&c->told_work_ns);
     int64_t now_ns;
 
     do { /* or a wait that began or ended meanwhile would be told wrong */
@@ -163,7 +168,15 @@ static inline uint64_t aio_worked_ns(const struct aio_context *c)
     if (word & 1) {
         word += 2 * (uint64_t)now_ns - 1;
     }
-    return (uint64_t)(now_ns - c->made_ns) - word / 2;
+    worked_ns = (uint64_t)(now_ns - c->made_ns) - word / 2;
+    while (told_ns < worked_ns) {
+        if (atomic_compare_exchange_weak_explicit(
+                &c->told_work_ns, &told_ns, worked_ns, memory_order_relaxed,
+                memory_order_relaxed)) {
+            return worked_ns;
+        }
+    }
+    return told_ns;
 }
 
 #endif
