@@ -39,7 +39,10 @@ SHARED_RING = (
 )
 PROGRAMS = {
     "hostile_ring": SHARED_RING,
-    "stress_aio_poll": ("aio/core", "aio/handoff", "base/cpu", *CALLS, *NOTIFY),
+    "stress_aio_poll": (
+        *("aio/core", "aio/handoff", "base/cpu", "base/trace_ring", *CALLS, *NOTIFY),
+        *("aio/call_trial", "tune/poll_trial"),
+    ),
     "stress_call_table": CALLS,
     "stress_clock_cpu": ("base/cpu",),
     "stress_completion_list": ("queue/completion_list",),

@@ -61,7 +61,23 @@ MUTANTS = {
             ("unit",),
         ),
     ),
+    "stress_aio_poll": (
+        Mutant(
+            "what was vain while nobody polled is vain for ever",
+            "aio/call_trial.c",
+            "aio_handoff_forget(core);",
+            "",
+            ("unit",),
+        ),
+    ),
     "stress_word_wait": (
+        Mutant(
+            "who is polled for on its own CPU stays there",
+            "queue/word_wait.c",
+            "if (cpu_parting_is_due(&ws->parting, true)) {",
+            "if (false) {",
+            ("unit",),
+        ),
         Mutant(
             "who sets the word is not told that somebody sleeps",
             "queue/word_wait.c",

@@ -4,6 +4,7 @@
  * against three posters; and the bounds of the waits that have one.
  */
 #include "stress.h"
+#include "aio/call_trial.h"
 #include "aio/handoff.h"
 
 #define POSTERS 3
@@ -119,6 +120,31 @@ static void test_back(void)
     atomic_store_explicit(&core->cpus.owner_waits, 0, memory_order_relaxed);
 }
 
+/* Another way of making calls: how long who hands over waited in vain is forgotten. */
+static void test_forget(void)
+{
+    struct call_trial trial;
+    bool blocks = false;
+    int64_t now_ns = clock_now_ns();
+
+    call_trial_init(&trial, core, "calls");
+    for (int changes = 0; changes < 3;) {
+        aio_handoff_learn(core, false);
+        call_trial_look_back(&trial, now_ns, TRIAL_BY_WORKER);
+        /* Some were in flight all the time, and many are done. */
+        now_ns += NS_PER_MS;
+        counter_add(&core->done, 1000);
+        call_trial_judge(&trial, now_ns, TRIAL_BY_WORKER);
+        if (cpu_pair_blocks(&core->cpus) != blocks) {
+            blocks = !blocks;
+            changes++;
+            assert(!backs_vain() && aio_handoff_is_due(core));
+        }
+    }
+    call_trial_reset(&trial);
+    aio_handoff_forget(core);
+}
+
 static void test_bounds(void)
 {
     int64_t begin_ns = clock_now_ns();
@@ -187,6 +213,7 @@ int main(int argc, char **argv)
     assert(aio_core_new(&core, &trace) == 0 && fdmon_init(&monitor) == 0);
     assert(fdmon_set(&monitor, core->notify.notifier.rfd, 0, FDMON_READ) == 0);
     test_bounds();
+    test_forget();
     for (int i = 0; i < POSTERS; i++) {
         atomic_init(&items[i].free, true);
         threads[i] = thread_start(post_often, (void *)(intptr_t)i);

@@ -124,6 +124,27 @@ static void test_places(void)
     word_waits_cleanup(&other);
 }
 
+/* Who is polled for on its own CPU leaves it: ever less often, if somebody polls. */
+static void test_parting(void)
+{
+    struct word_waits ws;
+    atomic_bool blocks = true;
+
+    word_waits_init(&ws, &pollers, NS_PER_MS);
+    ws.blocks = &blocks;
+    word_waits_part(&ws);
+    assert(ws.parting.refused == 0);
+    atomic_store_explicit(&blocks, false, memory_order_relaxed);
+    word_waits_part(&ws);
+    assert(ws.parting.refused == 1 && !ws.parting.leave.tid);
+    word_waits_part(&ws);
+    assert(ws.parting.refused == 0 && ws.parting.refused_max == 4);
+#ifdef __linux__
+    assert(ws.parting.leave.tid);
+#endif
+    word_waits_cleanup(&ws);
+}
+
 /* Never early; with signals that may have come, before it sleeps. */
 static void test_deadlines(void)
 {
@@ -295,6 +316,7 @@ int main(int argc, char **argv)
     word_pollers_init(&pollers);
     word_waits_init(&waits, &pollers, POLL_MAX_NS_DEFAULT);
     test_places();
+    test_parting();
     test_deadlines();
     test_vain();
     test_lag();

@@ -3,6 +3,7 @@
  * See call_trial.h.
  */
 #include "aio/call_trial.h"
+#include "aio/handoff.h"
 
 /* Who waits has a life of its own where calls are in flight this part of the time. */
 #define SPARSE 4
@@ -79,6 +80,7 @@ static void take_way(const struct call_trial *ct, enum trial_verdict verdict)
 
     if (t->bit == BIT_BLOCK) {
         cpu_pair_set_blocks(&core->cpus, set);
+        aio_handoff_forget(core);
     } else {
         cpu_pair_set_serial(&core->cpus, set);
     }

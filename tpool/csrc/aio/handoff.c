@@ -108,15 +108,24 @@ bool aio_handoff_is_due(struct aio_core *core)
     return !skips;
 }
 
+static void set_vain(struct aio_core *core, uint32_t vain)
+{
+    atomic_store_explicit(&core->backs_vain, vain, memory_order_relaxed);
+    atomic_store_explicit(&core->back_skips, (1u << vain) - 1,
+                          memory_order_relaxed);
+}
+
 void aio_handoff_learn(struct aio_core *core, bool came)
 {
     uint32_t vain = atomic_load_explicit(&core->backs_vain,
                                          memory_order_relaxed);
 
-    vain = came ? 0 : vain < VAIN_MAX ? vain + 1 : vain;
-    atomic_store_explicit(&core->backs_vain, vain, memory_order_relaxed);
-    atomic_store_explicit(&core->back_skips, (1u << vain) - 1,
-                          memory_order_relaxed);
+    set_vain(core, came ? 0 : vain < VAIN_MAX ? vain + 1 : vain);
+}
+
+void aio_handoff_forget(struct aio_core *core)
+{
+    set_vain(core, 0);
 }
 
 void aio_handoff_to_owner(struct aio_core *core)

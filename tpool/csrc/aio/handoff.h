@@ -58,6 +58,9 @@ void aio_handoff_to_owner(struct aio_core *core);
 bool aio_handoff_is_due(struct aio_core *core);
 void aio_handoff_learn(struct aio_core *core, bool came);
 
+/* Any thread: the other side polls from now on, or does not.  The last times tell nothing. */
+void aio_handoff_forget(struct aio_core *core);
+
 /*
  * Any thread, after it has posted a bottom half.  Whether so many wait for the
  * owner that who is not the owner should let it catch up.

@@ -101,11 +101,16 @@ void future_let_end(FutureObject *f)
     struct word_wait wait;
     int ret = 0;
 
-    if (!in_event_loop(pool->state) || !aio_handoff_is_due(pool->core) ||
-        !future_enlist(f, &w)) {
+    if (!in_event_loop(pool->state)) {
         return;
     }
     cpu_publish(&pool->core->cpus.owner);
+    if (cpu_pair_is_shared(&pool->core->cpus)) {
+        word_waits_part(&pool->waits); /* the worker would not poll */
+    }
+    if (!aio_handoff_is_due(pool->core) || !future_enlist(f, &w)) {
+        return;
+    }
     if (word_wait_begin_poll(&pool->waits, &wait, &w.word, SHORT_CALL_NS)) {
         ret = wait_for_word(pool, &wait, false);
         /* Relaxed, a hint: of one that no thread has begun it says nothing. */

@@ -162,6 +162,16 @@ static void part(struct word_waits *ws)
     }
 }
 
+void word_waits_part(struct word_waits *ws)
+{
+    if (may_poll(ws) && get_busy(ws)) {
+        if (cpu_parting_is_due(&ws->parting, true)) {
+            cpu_leave(&ws->parting.leave, cpu_current());
+        }
+        end_busy(ws);
+    }
+}
+
 /*
  * The same.  Two that do not poll are better off on one CPU: once it is so the waiter joins
  * the setter, and when they poll again it leaves.

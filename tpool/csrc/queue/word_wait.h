@@ -106,6 +106,12 @@ int word_wait(struct word_waits *ws, struct word_wait *w);
 bool word_waits_are_shared(const struct word_waits *ws);
 
 /*
+ * Any thread that polls for no word, and is polled for on the CPU that it is on: has it
+ * move to another, ever less often where that is vain.
+ */
+void word_waits_part(struct word_waits *ws);
+
+/*
  * Any thread, once for each word: sets it, and bits of the user's with it.  Release:
  * pairs with the acquire in word_wait().  lag_ns: how long the caller took to wake for
  * what made it do so, 1: it was polling for that; 0: it does not wait for anything that
