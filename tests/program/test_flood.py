@@ -10,7 +10,9 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from conftest import DEADLINE_S, FACTORIES, Background, wait_until
+from conftest import DEADLINE_S, Background, wait_until
+
+import tpool
 
 pytestmark = pytest.mark.timeout(120)
 POSTERS = 3
@@ -41,8 +43,7 @@ def flood(post):
             thread.finish()
 
 
-@pytest.mark.parametrize("kind", FACTORIES)
-def test_loop_goes_on_while_threads_post_without_end(kind):
+def test_loop_goes_on_while_threads_post_without_end():
     async def main():
         loop, ticks, most = asyncio.get_running_loop(), [], 0
         read, write = os.pipe()
@@ -62,10 +63,7 @@ def test_loop_goes_on_while_threads_post_without_end(kind):
         os.close(write)
         return most
 
-    with asyncio.Runner(loop_factory=FACTORIES[kind]) as runner:
-        most = runner.run(main())
-    if kind == "tpool":
-        assert most < BACKLOG_MAX
+    assert tpool.run(main()) < BACKLOG_MAX
 
 
 def test_context_goes_on_while_threads_post_without_end(ctx):
