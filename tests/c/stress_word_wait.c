@@ -201,7 +201,9 @@ static void test_vain(void)
 /* What the setter took to wake is not what it would take if it polled. */
 static void test_lag(void)
 {
+    assert(!word_pollers_ask(&pollers));
     word_pollers_take_lag(&pollers); /* of the waits before */
+    assert(word_pollers_ask(&pollers));
     word_pollers_set_lag(&pollers, 7);
     assert(word_pollers_take_lag(&pollers) == 7);
     assert(word_pollers_take_lag(&pollers) == 0);

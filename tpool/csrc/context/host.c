@@ -23,10 +23,12 @@ static void enter(struct aio_context *a, bool blocked)
     if (blocked) {
         owner_acquire_again(&c->owner, c->hold);
     }
-    /* Who waits for what it puts into a queue may poll, as the owner does. */
-    word_pollers_set_lag(&c->state->pollers,
-                         atomic_load_explicit(&a->core->cpus.owner_lag_ns,
-                                              memory_order_relaxed));
+    if (word_pollers_ask(&c->state->pollers)) {
+        /* Who waits for what it puts into a queue may poll, as the owner does. */
+        word_pollers_set_lag(&c->state->pollers,
+                             atomic_load_explicit(&a->core->cpus.owner_lag_ns,
+                                                  memory_order_relaxed));
+    }
 }
 
 static int guard(struct aio_context *a)

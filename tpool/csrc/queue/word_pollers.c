@@ -17,6 +17,7 @@ void word_pollers_init(struct word_pollers *p)
     atomic_init(&p->crowded_ns, 0);
     atomic_init(&p->waiter, 0);
     atomic_init(&p->waiter_lag_ns, 0);
+    atomic_init(&p->asked, false);
 }
 
 bool word_pollers_take(struct word_pollers *p, int64_t now_ns)
@@ -68,6 +69,9 @@ int64_t word_pollers_take_lag(struct word_pollers *p)
 {
     uintptr_t me = (uintptr_t)pthread_self();
 
+    if (!word_pollers_ask(p)) {
+        atomic_store_explicit(&p->asked, true, memory_order_relaxed);
+    }
     if (atomic_load_explicit(&p->waiter, memory_order_relaxed) != me) {
         return 0;
     }

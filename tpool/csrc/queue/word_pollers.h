@@ -19,6 +19,7 @@ struct word_pollers {
      * wake, 1: it was polling.  0: it has said so since. */
     _Atomic uintptr_t waiter;
     _Atomic int64_t waiter_lag_ns;
+    atomic_bool asked; /* somebody has set a word, and asked for that */
 };
 
 /* Nobody polls: at the start, and in the child of a fork. */
@@ -32,6 +33,12 @@ void word_pollers_give(struct word_pollers *p);
 
 /* Any thread that may poll, after a wait: how long it took to wake, 0: it has polled. */
 void word_pollers_set_lag(struct word_pollers *p, int64_t lag_ns);
+
+/* Any thread.  Whether anybody may ask for that: where no word is ever set, nobody does. */
+static inline bool word_pollers_ask(const struct word_pollers *p)
+{
+    return atomic_load_explicit(&p->asked, memory_order_relaxed);
+}
 
 /*
  * Any thread that sets a word.  How long it took to wake, 1: it has polled, if its wait
