@@ -67,7 +67,8 @@ PROGRAMS = {
     "stress_timer_heap": ("aio/timer_heap",),
     "stress_trace_ring": ("base/trace_ring",),
     "stress_word_wait": (
-        *("queue/word_wait", "queue/word_pollers", "base/futex", "base/cpu"),
+        *("queue/word_wait", "queue/word_pollers", "queue/wait_tuning"),
+        *("base/futex", "base/cpu"),
         *TUNER,
     ),
     "stress_turn": (

@@ -74,7 +74,7 @@ MUTANTS = {
         Mutant(
             "who is polled for on its own CPU stays there",
             "queue/word_wait.c",
-            "if (cpu_parting_is_due(&ws->parting, true)) {",
+            "if (cpu_parting_is_due(parting, true)) {",
             "if (false) {",
             ("unit",),
         ),
@@ -124,14 +124,14 @@ MUTANTS = {
         Mutant(
             "a wait that was cut short teaches how long waits are",
             "queue/word_wait.c",
-            "!set && now_ns - w->begin_ns <= ws->params.max_ns",
+            "!set && now_ns - w->begin_ns <= ws->tuning.params.max_ns",
             "false",
             ("unit",),
         ),
         Mutant(
             "waits that are long teach nothing",
             "queue/word_wait.c",
-            "!set && now_ns - w->begin_ns <= ws->params.max_ns",
+            "!set && now_ns - w->begin_ns <= ws->tuning.params.max_ns",
             "!set",
             ("unit",),
         ),

@@ -66,7 +66,7 @@ static void test_places(void)
     atomic_bool blocks;
 
     word_waits_init(&other, &pollers, POLL_MAX_NS_DEFAULT);
-    other.window.poll_ns = POLL_MAX_NS_DEFAULT;
+    other.tuning.window.poll_ns = POLL_MAX_NS_DEFAULT;
     fix_places(2);
     learn_to_poll();
     begin(&waits, &w, &a, -1, false);
@@ -103,7 +103,7 @@ static void test_places(void)
     begin(&waits, &w, &a, -1, false);
     word_set(&waits, &a, 0, 0);
     assert(!w.polls && word_wait(&waits, &w) == 1);
-    assert(waits.blocked && !waits.parting.meets);
+    assert(waits.blocked && !waits.tuning.parting.meets);
     atomic_store_explicit(&a, 0, memory_order_relaxed);
     atomic_store_explicit(&blocks, false, memory_order_relaxed);
     assert(word_wait_begin_poll(&waits, &w, &a, 1) && places() == 1);
@@ -133,14 +133,15 @@ static void test_parting(void)
     word_waits_init(&ws, &pollers, NS_PER_MS);
     ws.blocks = &blocks;
     word_waits_part(&ws);
-    assert(ws.parting.refused == 0);
+    assert(ws.tuning.parting.refused == 0);
     atomic_store_explicit(&blocks, false, memory_order_relaxed);
     word_waits_part(&ws);
-    assert(ws.parting.refused == 1 && !ws.parting.leave.tid);
+    assert(ws.tuning.parting.refused == 1 && !ws.tuning.parting.leave.tid);
     word_waits_part(&ws);
-    assert(ws.parting.refused == 0 && ws.parting.refused_max == 4);
+    assert(ws.tuning.parting.refused == 0 &&
+           ws.tuning.parting.refused_max == 4);
 #ifdef __linux__
-    assert(ws.parting.leave.tid);
+    assert(ws.tuning.parting.leave.tid);
 #endif
     word_waits_cleanup(&ws);
 }
@@ -167,7 +168,7 @@ static void test_deadlines(void)
     assert(!w.polls && word_wait(&waits, &w) == 0 && places() == 0);
     /* Nor do they wait for the end of a long poll phase. */
     word_waits_init(&longer, &pollers, INT64_MAX);
-    longer.window.poll_ns = INT64_MAX;
+    longer.tuning.window.poll_ns = INT64_MAX;
     begin(&longer, &w, &word, -1, true);
     assert(w.polls && w.window_ns <= NS_PER_MS);
     assert(word_wait(&longer, &w) == -EINTR);
@@ -190,9 +191,9 @@ static void test_vain(void)
         assert(word_wait(&waits, &w) == 0);
         begin(&waits, &w, &word, 0, false);
         assert(word_wait(&waits, &w) == 0);
-    } while (waits.window.poll_ns);
+    } while (waits.tuning.window.poll_ns);
     word_waits_init(&never, &pollers, 0);
-    never.window.poll_ns = POLL_MAX_NS_DEFAULT;
+    never.tuning.window.poll_ns = POLL_MAX_NS_DEFAULT;
     begin(&never, &w, &word, 0, false);
     assert(!w.polls && word_wait(&never, &w) == 0);
     word_waits_cleanup(&never);

@@ -99,7 +99,7 @@ static int executor_init_args(ExecutorObject *self, PyObject *args,
     if (!pool) {
         return -1;
     }
-    pool->waits.params = params;
+    pool->waits.tuning.params = params;
     request_queue_set_params(&pool->queue, &params);
     request_queue_set_limits(&pool->queue, 0, (uint32_t)max_workers);
     self->future_type = (PyTypeObject *)Py_NewRef(future_type);

@@ -16,7 +16,7 @@ void future_trial_feed(struct pool_core *pool, bool waited)
 {
     int64_t now_ns, polled_ns = TRIAL_BY_WORKER;
 
-    if (!pool->waits.params.max_ns || cpu_pair_is_single(&pool->core->cpus) ||
+    if (!pool->waits.tuning.params.max_ns || cpu_pair_is_single(&pool->core->cpus) ||
         !begin(pool)) {
         return;
     }

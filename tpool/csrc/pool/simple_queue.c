@@ -64,7 +64,7 @@ static void forget_dead(SimpleQueueObject *self)
         self->forks = forks;
         self->first = self->last = NULL;
         word_waits_init(&self->waits, &self->state->pollers,
-                        self->waits.params.max_ns);
+                        self->waits.tuning.params.max_ns);
     } else if (Py_IsFinalizing()) {
         self->first = self->last = NULL;
     }

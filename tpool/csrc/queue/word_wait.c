@@ -13,15 +13,11 @@ void word_waits_init(struct word_waits *ws, struct word_pollers *p,
                      int64_t poll_max_ns)
 {
     ws->pollers = p;
-    ws->params = (struct poll_params){.max_ns = poll_max_ns};
+    wait_tuning_init(&ws->tuning, poll_max_ns);
     ws->blocks = NULL;
     atomic_init(&ws->busy, false);
-    poll_window_init(&ws->window, 0);
-    ws->wake_ns = ws->waited_ns = 0;
-    ws->unmeasured = 0;
     atomic_init(&ws->polled_ns, 0);
     ws->blocked = false;
-    cpu_parting_init(&ws->parting);
     atomic_init(&ws->setter, -1);
     atomic_init(&ws->woken_ns, 0);
     atomic_init(&ws->lag_ns, 0);
@@ -48,21 +44,9 @@ static void end_busy(struct word_waits *ws)
 /* Relaxed: who misreads it polls once more, or once less. */
 static bool may_poll(const struct word_waits *ws)
 {
-    return ws->params.max_ns > 0 &&
+    return ws->tuning.params.max_ns > 0 &&
            !(ws->blocks &&
              atomic_load_explicit(ws->blocks, memory_order_relaxed));
-}
-
-/* Busy.  How long the poll phase may last, 0: there is none. */
-static int64_t next_window_ns(struct word_waits *ws)
-{
-    int64_t window_ns = poll_window_next_ns(&ws->window, &ws->params,
-                                            ws->wake_ns);
-
-    return window_ns && poll_window_is_to_measure(&ws->params, ws->waited_ns,
-                                                  &ws->unmeasured)
-               ? 0
-               : window_ns;
 }
 
 /* Busy.  Takes a place for a poll phase of w->window_ns, if there is one. */
@@ -90,7 +74,7 @@ void word_wait_begin(struct word_waits *ws, struct word_wait *w,
     if (!may_poll(ws) || !get_busy(ws)) {
         return;
     }
-    w->window_ns = next_window_ns(ws);
+    w->window_ns = wait_tuning_window_ns(&ws->tuning);
     if (signals && w->window_ns > SIGNALS_NS) {
         w->window_ns = SIGNALS_NS;
     }
@@ -144,53 +128,40 @@ static bool poll_phase(struct word_waits *ws, struct word_wait *w)
     return false;
 }
 
-/*
- * Busy, awake.  Setter and waiter on one CPU: a wake-up is cheap there, and polling in
- * vain.  Where it would pay if they were on two, the waiter moves; not if the setter
- * never polls: it has to be woken, and is better off beside the waiter.
- */
-static void part(struct word_waits *ws)
-{
-    if (!word_waits_are_shared(ws)) {
-        cpu_parting_done(&ws->parting);
-    } else if (cpu_parting_is_due(
-                   &ws->parting,
-                   atomic_load_explicit(&ws->lag_ns, memory_order_relaxed) &&
-                       poll_history_window_ns(&ws->window.history,
-                                              ws->params.max_ns, 0) > 0)) {
-        cpu_leave(&ws->parting.leave, cpu_current());
-    }
-}
-
 void word_waits_part(struct word_waits *ws)
 {
     if (may_poll(ws) && get_busy(ws)) {
-        if (cpu_parting_is_due(&ws->parting, true)) {
-            cpu_leave(&ws->parting.leave, cpu_current());
+        struct cpu_parting *parting = &ws->tuning.parting;
+
+        if (cpu_parting_is_due(parting, true)) {
+            cpu_leave(&parting->leave, cpu_current());
         }
         end_busy(ws);
     }
 }
 
 /*
- * The same.  Two that do not poll are better off on one CPU: once it is so the waiter joins
- * the setter, and when they poll again it leaves.
+ * Busy, awake.  Two that do not poll are better off on one CPU: once it is so the waiter
+ * joins the setter, and when they poll again it leaves.
  */
 static void meet_or_part(struct word_waits *ws)
 {
+    struct cpu_parting *parting = &ws->tuning.parting;
     bool blocks = !may_poll(ws);
     int cpu = atomic_load_explicit(&ws->setter, memory_order_relaxed);
 
     if (blocks != ws->blocked) {
         ws->blocked = blocks;
-        cpu_parting_expect(&ws->parting, blocks);
+        cpu_parting_expect(parting, blocks);
     }
     if (!blocks) {
-        part(ws);
-    } else if (ws->parting.meets) {
-        ws->parting.meets = false;
+        wait_tuning_part(
+            &ws->tuning, word_waits_are_shared(ws),
+            atomic_load_explicit(&ws->lag_ns, memory_order_relaxed));
+    } else if (parting->meets) {
+        parting->meets = false;
         if (cpu >= 0 && cpu != cpu_current()) {
-            cpu_join(&ws->parting.leave, cpu);
+            cpu_join(&parting->leave, cpu);
         }
     }
 }
@@ -199,13 +170,9 @@ static void meet_or_part(struct word_waits *ws)
 static void learn(struct word_waits *ws, struct word_wait *w, int64_t end_ns,
                   int64_t lag_ns)
 {
-    int64_t wait_ns = end_ns - w->begin_ns;
-    int64_t setter_ns = atomic_load_explicit(&ws->lag_ns, memory_order_relaxed);
-
-    ws->waited_ns = wait_ns;
     word_pollers_set_lag(ws->pollers, lag_ns);
-    poll_window_tune(&ws->window, &ws->params,
-                     poll_tuner_wait_ns(wait_ns, setter_ns, ws->wake_ns));
+    wait_tuning_learn(&ws->tuning, end_ns - w->begin_ns, lag_ns,
+                      atomic_load_explicit(&ws->lag_ns, memory_order_relaxed));
 }
 
 /* Awake: the word is set, or it is too late. */
@@ -216,14 +183,12 @@ static void learn_from_sleep(struct word_waits *ws, struct word_wait *w)
     int64_t now_ns = clock_now_ns(), lag_ns = 0;
     bool set = is_set(w->word);
 
-    if (!set && now_ns - w->begin_ns <= ws->params.max_ns) {
+    if (!set && now_ns - w->begin_ns <= ws->tuning.params.max_ns) {
         return; /* how long it would have been cannot be told */
     }
-    if (ws->params.max_ns > 0 && get_busy(ws)) {
+    if (ws->tuning.params.max_ns > 0 && get_busy(ws)) {
         if (set && woken_ns >= w->begin_ns) {
             lag_ns = now_ns - woken_ns;
-            ws->wake_ns = poll_tuner_wake_ns(ws->wake_ns, lag_ns);
-            ws->unmeasured = 0;
         }
         if (set) {
             meet_or_part(ws);

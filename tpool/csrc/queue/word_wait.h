@@ -31,10 +31,9 @@
 #ifndef TPOOL_QUEUE_WORD_WAIT_H
 #define TPOOL_QUEUE_WORD_WAIT_H
 
-#include "base/cpu.h"
 #include "base/futex.h"
+#include "queue/wait_tuning.h"
 #include "queue/word_pollers.h"
-#include "tune/poll_window.h"
 
 #define WORD_SET    1u /* what is waited for */
 #define WORD_POLLS  2u /* a waiter has a place among the pollers */
@@ -46,17 +45,12 @@
 struct word_waits {
     /* Immutable after init. */
     struct word_pollers *pollers;
-    struct poll_params params;
     const atomic_bool *blocks; /* while set nobody polls; NULL: it never is */
     /* Any thread.  Somebody polls, or learns; what follows is its own. */
     atomic_bool busy;
-    struct poll_window window;
-    int64_t wake_ns;     /* what a wake-up costs, 0: none was seen */
-    int64_t waited_ns;   /* how long the last wait was */
-    uint32_t unmeasured; /* long poll phases since the last was seen */
+    struct wait_tuning tuning;
     counter64 polled_ns; /* in all poll phases; any thread may look */
     bool blocked;        /* as of the last wait; the CPU goes by that */
-    struct cpu_parting parting;
     /* Any thread, relaxed: figures.  When one was last woken, and its waker's lag. */
     _Atomic int64_t woken_ns;
     _Atomic int64_t lag_ns;

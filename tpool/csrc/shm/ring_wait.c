@@ -11,10 +11,9 @@
 void ring_waits_init(struct ring_waits *ws, struct word_pollers *p,
                      int64_t poll_max_ns)
 {
-    *ws = (struct ring_waits){.pollers = p, .params = {.max_ns = poll_max_ns}};
+    ws->pollers = p;
+    wait_tuning_init(&ws->tuning, poll_max_ns);
     atomic_init(&ws->lag_ns, 0);
-    poll_window_init(&ws->window, 0);
-    cpu_parting_init(&ws->parting);
 }
 
 void ring_wait_publish(const struct ring_waits *ws, struct ring_end *e)
@@ -42,20 +41,6 @@ static bool is_shared(const struct ring_end *e, const struct ring_wait *w)
            cpu_current();
 }
 
-/* How long the poll phase may last, 0: there is none. */
-static int64_t next_window_ns(struct ring_waits *ws)
-{
-    int64_t window_ns = 0;
-
-    if (ws->params.max_ns > 0) {
-        window_ns = poll_window_next_ns(&ws->window, &ws->params, ws->wake_ns);
-    }
-    return window_ns && poll_window_is_to_measure(&ws->params, ws->waited_ns,
-                                                  &ws->unmeasured)
-               ? 0
-               : window_ns;
-}
-
 bool ring_wait_poll(struct ring_waits *ws, const struct ring_end *e,
                     struct ring_wait *w, int64_t most_ns)
 {
@@ -64,7 +49,7 @@ bool ring_wait_poll(struct ring_waits *ws, const struct ring_end *e,
 
     w->begun = true;
     w->begin_ns = clock_now_ns();
-    window_ns = soonest_timeout_ns(next_window_ns(ws), most_ns);
+    window_ns = soonest_timeout_ns(wait_tuning_window_ns(&ws->tuning), most_ns);
     if (!window_ns || !word_pollers_take(ws->pollers, w->begin_ns)) {
         return false;
     }
@@ -87,25 +72,6 @@ int ring_wait_sleep(struct ring_wait *w, int fd)
     return fd_union_wait(fd, time_left_ns(w->deadline_ns));
 }
 
-/*
- * Both sides on one CPU: a wake-up is cheap there, and polling in vain.  Where it would pay
- * if they were on two, the waiter moves; not if the partner never polls.
- */
-static void part(struct ring_waits *ws, const struct ring_end *e,
-                 const struct ring_wait *w)
-{
-    if (!is_shared(e, w)) {
-        cpu_parting_done(&ws->parting);
-    } else if (cpu_parting_is_due(
-                   &ws->parting,
-                   atomic_load_explicit(&partner(e, w)->lag_ns,
-                                        memory_order_relaxed) &&
-                       poll_history_window_ns(&ws->window.history,
-                                              ws->params.max_ns, 0) > 0)) {
-        cpu_leave(&ws->parting.leave, cpu_current());
-    }
-}
-
 /* What it took to wake: what others write there is no more than a hint. */
 static int64_t wake_lag_ns(const struct ring_end *e, const struct ring_wait *w,
                            int64_t now_ns)
@@ -121,27 +87,20 @@ static int64_t wake_lag_ns(const struct ring_end *e, const struct ring_wait *w,
 void ring_wait_learn(struct ring_waits *ws, const struct ring_end *e,
                      const struct ring_wait *w, bool hit)
 {
-    int64_t now_ns = clock_now_ns(), lag_ns = 0, partner_ns;
+    int64_t now_ns = clock_now_ns(), own_lag_ns = 0;
+    int64_t lag_ns = atomic_load_explicit(&partner(e, w)->lag_ns,
+                                          memory_order_relaxed);
+    int64_t max_ns = ws->tuning.params.max_ns;
 
-    if (!w->begun || ws->params.max_ns <= 0 ||
-        (!hit && now_ns - w->begin_ns <= ws->params.max_ns)) {
+    if (!w->begun || max_ns <= 0 || (!hit && now_ns - w->begin_ns <= max_ns)) {
         return; /* how long it would have been cannot be told */
     }
     if (hit) {
-        lag_ns = wake_lag_ns(e, w, now_ns);
-        part(ws, e, w);
+        own_lag_ns = wake_lag_ns(e, w, now_ns);
+        wait_tuning_part(&ws->tuning, is_shared(e, w), lag_ns);
     }
-    if (lag_ns) {
-        ws->wake_ns = poll_tuner_wake_ns(ws->wake_ns, lag_ns);
-        ws->unmeasured = 0;
-    }
-    partner_ns = atomic_load_explicit(&partner(e, w)->lag_ns,
-                                      memory_order_relaxed);
-    ws->waited_ns = now_ns - lag_ns - w->begin_ns;
-    cpu_publish_lag(&ws->lag_ns, lag_ns ? lag_ns : 1);
-    word_pollers_set_lag(ws->pollers, lag_ns);
-    poll_window_tune(&ws->window, &ws->params,
-                     poll_tuner_wait_ns(ws->waited_ns,
-                                        partner_ns > 0 ? partner_ns : 0,
-                                        ws->wake_ns));
+    cpu_publish_lag(&ws->lag_ns, own_lag_ns ? own_lag_ns : 1);
+    word_pollers_set_lag(ws->pollers, own_lag_ns);
+    wait_tuning_learn(&ws->tuning, now_ns - own_lag_ns - w->begin_ns,
+                      own_lag_ns, lag_ns > 0 ? lag_ns : 0);
 }

@@ -7,22 +7,16 @@
 #ifndef TPOOL_SHM_RING_WAIT_H
 #define TPOOL_SHM_RING_WAIT_H
 
-#include "base/cpu.h"
+#include "queue/wait_tuning.h"
 #include "queue/word_pollers.h"
 #include "shm/ring_end.h"
-#include "tune/poll_window.h"
 
 /* What the waits of one side have in common.  One thread at a time, but for lag_ns. */
 struct ring_waits {
     struct word_pollers *pollers; /* immutable */
-    struct poll_params params;    /* immutable */
-    struct poll_window window;
-    int64_t wake_ns;   /* what a wake-up costs, 0: none was seen */
-    int64_t waited_ns; /* how long the last wait was */
+    struct wait_tuning tuning;
     /* Any thread, relaxed: what it took to wake then, 1: it polled; 0: no wait yet. */
     _Atomic int64_t lag_ns;
-    uint32_t unmeasured; /* long poll phases since the last was seen */
-    struct cpu_parting parting;
 };
 
 /* One wait.  Its thread only. */
