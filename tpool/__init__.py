@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING
 from tpool import trace
 from tpool._core import BottomHalf, EventNotifier, PoolFull, Request, SimpleQueue, Timer
 from tpool.aio_context import AioContext
+from tpool.aio_files import AioFiles
 from tpool.iothread import IOThread
 from tpool.stats import AioStats, PoolStats
 from tpool.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
     from tpool.executor import ThreadPoolExecutor
-    from tpool.loop import EventLoop, new_event_loop, run, to_thread
+    from tpool.loop import EventLoop, new_event_loop, open, run, to_thread
     from tpool.meter import CpuMeter, CpuUsage
 
 __all__ = [
     "AioContext",
+    "AioFiles",
     "AioStats",
     "BottomHalf",
     "CpuMeter",
@@ -39,6 +41,7 @@ __all__ = [
     "ThreadPoolExecutor",
     "Timer",
     "new_event_loop",
+    "open",
     "run",
     "to_thread",
     "trace",

@@ -15,6 +15,8 @@ import pytest
 import tuner_traces
 from conftest import ROOT
 
+import tpool
+
 BENCH = ROOT / "bench"
 TIMEOUT_S = 300
 
@@ -38,7 +40,20 @@ HAS_REDIS = importlib.util.find_spec("redis") and shutil.which("redis-server")
 HAS_POSTGRESQL = importlib.util.find_spec("asyncpg") and any(
     Path("/usr/lib/postgresql").glob("*/bin")
 )
+AIOFILES = (
+    ["aiofiles, tpool's loop", "aiofiles, stock loop"]
+    if importlib.util.find_spec("aiofiles")
+    else []
+)
+THREADS = ["threads, tpool's loop", "threads, stock loop"]
 GAPS_US = [0, 5, 10, 20, 30, 45, 60, 100, 500]
+
+
+def backends():
+    """Return the backends of AioFiles that this system has."""
+    with tpool.AioContext() as ctx, tpool.AioFiles(ctx) as files:
+        return dict.fromkeys(["threads", files.backend])
+
 
 # What each benchmark promises: columns, requests of a row, (case, peer) of each row,
 # entries beside the common ones.
@@ -113,6 +128,42 @@ PROMISED = {
             for peer in ("tpool", STOCK)
         ],
         {"bytes_pending"},
+    ),
+    "files": (
+        LATENCY,
+        {64, 6, 16},
+        [
+            *(
+                (f"cached, {size} KiB", peer)
+                for size in (4, 64)
+                for peer in (
+                    "tpool.AioFiles",
+                    *THREADS,
+                    "os.pread(), which blocks",
+                    *AIOFILES,
+                )
+            ),
+            *(
+                (case, peer)
+                for case in (
+                    "direct, 1 in flight",
+                    "direct, 32 in flight",
+                    "append, 1 task",
+                    "append, 16 tasks",
+                )
+                for peer in (*THREADS, *(f"tpool.AioFiles, {b}" for b in backends()))
+            ),
+            *(
+                ("open", peer)
+                for peer in (
+                    "tpool.open(), tpool's loop",
+                    "tpool.open(), stock loop",
+                    *THREADS,
+                    *AIOFILES,
+                )
+            ),
+        ],
+        set(),
     ),
     "million": (
         {"case", "peer", "n"} | SCALE,

@@ -164,6 +164,7 @@ def test_public_names_of_the_design_are_all_there():
             __enter__ __exit__""",
         tpool.Request: """result exception done cancel cancelled running
             add_done_callback""",
+        tpool.AioFiles: "pread pwrite fsync fdatasync backend close closed",
         tpool.SimpleQueue: "put put_nowait get get_nowait empty qsize",
         tpool.IOThread: "stop join __enter__ __exit__",
         tpool.trace: "enable disable enabled read lost",
@@ -212,6 +213,7 @@ def test_text_signatures_of_c_methods_can_be_read():
         tpool.BottomHalf,
         tpool.EventNotifier,
         tpool.SimpleQueue,
+        tpool.AioFiles,
     ):
         for name in dir(owner):
             member = inspect.getattr_static(owner, name)

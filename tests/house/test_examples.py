@@ -21,6 +21,7 @@ NEEDS = {
     "qt_loop": ("PySide6", []),
     "scale": ("concurrent", ["threads"]),
     "trio_loop": ("trio", []),
+    "write_ahead_log": ("asyncio", []),
 }
 
 

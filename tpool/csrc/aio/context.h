@@ -103,10 +103,11 @@ struct aio_context {
     struct poll_params params;
     struct aio_source *sources;
     int n_sources;
-    bool words, phases, looks; /* some source has peek, begin or end, look_ns */
-    int64_t looked_ns;         /* when the fds were looked at last */
-    int64_t cpus_ns;           /* when the usable CPUs were counted last */
-    int64_t shown_ns;          /* when its fds were seen to be its own */
+    /* Some source has peek, begin or end, look_ns, reap. */
+    bool words, phases, looks, reaps;
+    int64_t looked_ns; /* when the fds were looked at last */
+    int64_t cpus_ns;   /* when the usable CPUs were counted last */
+    int64_t shown_ns;  /* when its fds were seen to be its own */
     struct fdmon fdmon;
     struct fd_table fds;
     struct timer_heap timers;

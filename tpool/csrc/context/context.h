@@ -16,6 +16,7 @@
 #include "source/bare_notify.h"
 #include "source/fd_polls.h"
 #include "source/calls.h"
+#include "source/uring.h"
 
 typedef struct {
     PyObject_HEAD
@@ -37,6 +38,7 @@ typedef struct {
     struct aio_source io_poll, fds;
     struct fd_polls fd_polls;
     struct bare_notify bare_notify;
+    struct uring_source uring;
 } AioContextObject;
 
 /* Context acquired and not closed: 0, or -1 with an exception and released. */
@@ -124,6 +126,12 @@ static inline int context_check_open(AioContextObject *c)
 PyObject *context_after_fork(AioContextObject *c, PyObject *ignored);
 
 extern PyMethodDef context_methods[];
+/*
+ * Context acquired; dispatches nothing.  Waits for what the kernel does for it, all of
+ * which is in its batch then.  Returns 0, or -1 with an exception of a signal handler.
+ */
+int context_settle(AioContextObject *c);
+
 /* Methods: see close() and _check_idle(). */
 PyObject *context_close(AioContextObject *c, PyObject *ignored);
 PyObject *context_check_idle(AioContextObject *c, PyObject *ignored);
