@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import threading
 import time
 
 import file_world
@@ -236,3 +237,42 @@ def test_child_of_a_fork_has_no_ring(ctx, file):
     make_files(ctx, "io_uring").close()
     said = run_python("-W", "ignore", "-c", code, file.name)
     assert said.stdout == "ok\n", said.stderr
+
+
+def test_child_of_a_fork_leaves_alone_what_lies_where_the_ring_was(ctx):
+    make_files(ctx, "io_uring").close()
+    said = run_python(
+        "-c",
+        "import os\n"
+        "held = []\n"
+        "sizes = [3 << 20, 2 << 20, 1 << 20, 1 << 19]\n"
+        "os.register_at_fork(  # before tpool does: it is called first\n"
+        "    after_in_child=lambda: held.extend(map(bytearray, sizes)))\n"
+        "import tpool\n"
+        "files = tpool.AioFiles(tpool.AioContext(), 32768, 'io_uring')\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    for one in held:\n"
+        "        one[:] = b'x' * len(one)\n"
+        "    os._exit(0)\n"
+        "print(os.waitpid(pid, 0)[1])",
+    )
+    assert said.stdout == "0\n", said.stderr
+
+
+def test_thread_that_ends_leaves_its_requests_to_be_made(ctx, file):
+    with make_files(ctx, "io_uring", entries=256) as files:
+        made = []
+
+        def begin():
+            for i in range(100):
+                made.append(files.pwrite(file, bytes([i]) * 200_000, i * 200_000))
+                made.append(files.fsync(file))
+            ctx.poll(False)
+
+        thread = threading.Thread(target=begin)
+        thread.start()
+        thread.join()
+        ctx.close()
+    assert [r.exception() for r in made] == [None] * 200
+    assert [r.result() for r in made] == [200_000, None] * 100

@@ -106,6 +106,12 @@ void uring_cleanup(struct uring *u)
     *u = URING_NONE;
 }
 
+void uring_abandon(struct uring *u)
+{
+    u->rings = u->sqes = NULL;
+    uring_cleanup(u);
+}
+
 static struct io_uring_sqe *sqe_at(const struct uring *u, uint32_t index)
 {
     return (struct io_uring_sqe *)u->sqes + (index & u->sq_mask);
@@ -229,6 +235,11 @@ int uring_init(struct uring *u, uint32_t entries)
 }
 
 void uring_cleanup(struct uring *u)
+{
+    (void)u;
+}
+
+void uring_abandon(struct uring *u)
 {
     (void)u;
 }

@@ -37,8 +37,11 @@ struct uring {
  */
 int uring_init(struct uring *u, uint32_t entries);
 
-/* Nothing is in flight, or this is the child of a fork.  May be called twice. */
+/* Nothing is in flight.  May be called twice. */
 void uring_cleanup(struct uring *u);
+
+/* Child of a fork: the same, but for the mappings, whose places are others' by now. */
+void uring_abandon(struct uring *u);
 
 /*
  * One more request, known by tag; elsewhere: a thread of the kernel's is to make it,

@@ -87,13 +87,26 @@ static void submit(struct uring_source *u, struct chain *ended)
     u->source.owes = u->ring.unshown != 0;
 }
 
+/* The thread that gave it to the kernel ended before it was begun: this one does. */
+static void again(struct uring_source *u, struct uring_entry *e)
+{
+    list_remove(e);
+    u->n_flying--;
+    e->again = true;
+    fly(u, e);
+}
+
 static void collect(struct uring_source *u, struct chain *ended)
 {
     struct uring_entry *e;
     int64_t ret;
 
     while ((e = uring_take(&u->ring, &ret))) {
-        land(u, e, ret, ended);
+        if (ret == -ECANCELED && !e->again) {
+            again(u, e);
+        } else {
+            land(u, e, ret, ended);
+        }
     }
     /* Relaxed: this thread alone writes it. */
     u->source.peek.idle = atomic_load_explicit(u->ring.cq_head,
@@ -227,12 +240,12 @@ int uring_source_wait(struct uring_source *u)
 }
 
 /* The number of its fd may be another's: somebody has closed what he does not know. */
-static void cleanup(struct uring_source *u)
+static void let_go(struct uring_source *u, void (*cleanup)(struct uring *))
 {
     if (u->ring.fd >= 0 && !event_notifier_is_ours(&u->bell, u->ring.fd)) {
         u->ring.fd = -1;
     }
-    uring_cleanup(&u->ring);
+    cleanup(&u->ring);
     u->source.peek.word = NULL;
     u->source.owes = false;
 }
@@ -254,12 +267,12 @@ void uring_source_close(struct uring_source *u)
         ret = uring_source_wait(u);
     }
     drop(ended.head);
-    cleanup(u);
+    let_go(u, uring_cleanup);
 }
 
 void uring_source_abandon(struct uring_source *u)
 {
     u->flying = u->waiting = NULL;
     u->n_flying = u->n_waiting = 0;
-    cleanup(u);
+    let_go(u, uring_abandon);
 }

@@ -28,6 +28,7 @@ struct uring_entry {
     const struct file_io *io;         /* what it is to do */
     bool elsewhere;                   /* see uring_add() */
     bool waiting;                     /* for room */
+    bool again;                       /* it was given to the kernel twice */
     int64_t ret;                      /* what became of it: bytes or -errno */
     struct uring_entry *next, **link; /* in one of the lists below */
 };
