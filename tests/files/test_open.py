@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import inspect
 import io
@@ -16,10 +17,8 @@ from conftest import FACTORIES
 
 import tpool
 
-TEXT = "".join(
-    random.Random(5).choice(["a", "é", "漢", "𝄞", " ", "\n", "\r\n", "\r", "line\n"])
-    for _ in range(9000)
-)
+ITEMS = ["a", "é", "漢", "𝄞", " ", "\n", "\r\n", "\r", "line\n"]
+TEXT = "".join(random.Random(5).choices(ITEMS, k=9000))
 
 
 @pytest.fixture(params=FACTORIES)
@@ -308,5 +307,85 @@ def test_file_of_proc_is_read_to_its_end(run):
     async def main():
         async with tpool.open("/proc/self/maps", "rb") as file:
             assert (await file.read()).count(b"\n") > 50
+
+    run(main())
+
+
+@pytest.mark.parametrize("newline", [None, "", "\n"])
+@pytest.mark.parametrize(
+    ("encoding", "mark"),
+    [
+        *((name, b"") for name in ("utf-8", "utf-8-sig", "utf-16", "iso2022_jp")),
+        ("utf-16", codecs.BOM_UTF16_BE),
+    ],
+)
+def test_what_tell_returns_is_where_seek_goes(run, tmp_path, encoding, mark, newline):
+    text = TEXT.replace("𝄞", "あ").replace("é", "い").replace("漢", "\r")
+    path = tmp_path / "file"
+    path.write_bytes(mark + text.encode("utf-16-be" if mark else encoding))
+
+    async def main():
+        r = random.Random(6)
+        with path.open(encoding=encoding, newline=newline) as known:
+            whole = known.read()
+        async with tpool.open(path, encoding=encoding, newline=newline) as file:
+            told, at = [], 0
+            while part := await (
+                file.readline() if r.random() < 0.7 else file.read(r.randrange(1, 60))
+            ):
+                at += len(part)
+                if r.random() < 0.02:
+                    told.append((at, await file.tell()))
+            for at, place in r.choices(told, k=20):
+                assert await file.seek(place) == place
+                assert await file.tell() == place
+                assert await file.read(40) == whole[at : at + 40]
+            assert await file.seek(0) == 0
+            assert await file.read() == whole
+
+    run(main())
+
+
+def test_text_is_not_lost_by_a_read_that_is_cancelled(run, tmp_path):
+    path = tmp_path / "file"
+    path.write_text("one\ntwo\nthree\n")
+
+    async def main():
+        async with tpool.open(path) as file:
+            assert await file.readline() == "one\n"
+            await file.buffer._lock.acquire()
+            task = asyncio.ensure_future(file.read())
+            await asyncio.sleep(0)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            file.buffer._lock.release()
+            assert await file.read() == "two\nthree\n"
+
+    run(main())
+
+
+@pytest.mark.parametrize("data", [5, [1, 2], "text", None])
+def test_only_buffers_are_written(run, tmp_path, data):
+    async def main():
+        async with tpool.open(tmp_path / "file", "wb") as file:
+            with pytest.raises(TypeError):
+                await file.write(data)
+
+    run(main())
+    assert (tmp_path / "file").read_bytes() == b""
+
+
+def test_file_that_nobody_closes_is_closed_with_a_warning(run, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"data")
+
+    async def main():
+        file = await tpool.open(path, "rb")
+        fd = file.fileno()
+        with pytest.warns(ResourceWarning, match="unclosed file"):
+            del file  # of no cycle
+        with pytest.raises(OSError, match=r"Bad file"):
+            os.fstat(fd)
 
     run(main())

@@ -7,6 +7,7 @@ import asyncio
 import errno
 import io
 import os
+import warnings
 from typing import TYPE_CHECKING, NoReturn, Self
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class BinaryFile:
 
     Context: Coroutines of the loop that it was opened in.
     """
+
+    _fd = -1
 
     def __init__(
         self, files: AioFiles, fd: int, size: int, path: object, mode: str
@@ -203,7 +206,7 @@ class BinaryFile:
         """
         async with self._lock:
             self._check_write()
-            return await self._write(bytes(data))
+            return await self._write(bytes(memoryview(data)))
 
     async def writelines(self, lines: Iterable[Buffer], /) -> None:
         """Write one buffer after the other.
@@ -289,6 +292,16 @@ class BinaryFile:
             finally:
                 fd, self._fd = self._fd, -1
                 await self._close(fd)
+
+    def __del__(self) -> None:
+        """Close what nobody has closed; what is buffered is lost."""
+        if self._fd >= 0:
+            warnings.warn(f"unclosed file {self!r}", ResourceWarning, 2, source=self)
+            fd, self._fd = self._fd, -1
+            if self._writing is None or self._writing.done():
+                os.close(fd)
+            else:
+                self._writing.add_done_callback(lambda _: os.close(fd))
 
     async def _close(self, fd: int) -> None:
         if self._writing is not None and not self._writing.done():
@@ -407,7 +420,7 @@ class BinaryFile:
         if whence == os.SEEK_CUR:
             offset += self._pos
         elif whence == os.SEEK_END:
-            offset += os.fstat(self._fd).st_size
+            offset += os.lseek(self._fd, 0, os.SEEK_END)  # a device's, too
         elif whence != os.SEEK_SET:
             raise ValueError(f"whence must be 0, 1 or 2, not {whence!r}")
         if offset < 0:

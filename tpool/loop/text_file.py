@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 __all__ = ["TextFile"]
 
 _CHUNK = 8192  # bytes decoded at once
+_POS_MAX = (1 << 64) - 1
+
+
+def _cookie(pos: int, skip: int, flags: int) -> int:
+    """Return a place: of a byte, and so many characters after it.
+
+    flags is the decoder's state there: 0 is that of most, and makes it a plain number.
+    """
+    return pos | skip << 64 | flags << 128
 
 
 class TextFile:
@@ -96,10 +105,11 @@ class TextFile:
             ValueError, io.UnsupportedOperation, OSError: See BinaryFile.read().
         """
         if size is None or size < 0:
-            text = self._take(len(self._text))
-            rest: str = self._decoder.decode(await self._binary.read(), True)
+            data = await self._binary.read()  # a task cancelled here has lost nothing
+            rest: str = self._decoder.decode(data, True)
+            text = self._take(len(self._text)) + rest
             self._forget()
-            return text + rest
+            return text
         parts = [self._take(size)]
         left = size - len(parts[0])
         while left > 0 and await self._decode_more():
@@ -165,7 +175,7 @@ class TextFile:
             raise TypeError(f"text must be a str, not {text!r}")
         self._binary._check_write()
         if self._at < len(self._text):  # the user is not where the file is
-            await self.seek(await self.tell())
+            await self.seek(await self._begin())
         count = len(text)
         if self._written_end and self._written_end != "\n":
             text = text.replace("\n", self._written_end)
@@ -193,19 +203,16 @@ class TextFile:
         """Return the place where it is, for seek().
 
         Raises:
-            OSError: It is in the middle of something that the encoding cannot begin at.
+            ValueError: See BinaryFile.tell().
         """
         pos = await self._binary.tell()
-        if self._at == len(self._text) and self._decoder.getstate() in (
-            (b"", 0),
-            ("", 0),
-        ):
-            return pos
-        if not self._chunk:
-            return pos
+        if not self._text and not self._chunk:
+            return _cookie(pos, 0, self._chunk_state[1])
         here = self._decoder.getstate()
+        if self._at == len(self._text) and not here[0]:
+            return _cookie(pos, 0, here[1])
         try:
-            return self._chunk_pos + self._bytes_of(self._at)
+            return self._cookie_of(self._at)
         finally:
             self._decoder.setstate(here)
 
@@ -225,14 +232,22 @@ class TextFile:
             cookie, whence = await self.tell(), os.SEEK_SET
         if whence == os.SEEK_SET and cookie < 0:
             raise ValueError(f"negative seek position {cookie!r}")
-        pos = await self._binary.seek(cookie, whence)
+        skip, flags = cookie >> 64 & _POS_MAX, cookie >> 128
+        pos = await self._binary.seek(cookie & _POS_MAX, whence)
         self._forget()
+        if cookie:
+            self._chunk_state = (b"", flags)
+            self._decoder.setstate(self._chunk_state)
         self._encoder.setstate(0) if pos else self._encoder.reset()
-        return pos
+        while skip and await self._decode_more():
+            skip -= len(self._take(skip))
+        return cookie or pos
 
     async def truncate(self, size: int | None = None, /) -> int:
         """Have the file end at a size, or here; see BinaryFile."""
-        return await self._binary.truncate(await self.tell() if size is None else size)
+        if size is None:
+            size = await self._begin() & _POS_MAX
+        return await self._binary.truncate(size)
 
     async def close(self) -> None:
         """Write what is left, and close the file; see BinaryFile."""
@@ -267,7 +282,8 @@ class TextFile:
 
     def _forget(self) -> None:
         """Nothing is decoded: the file is where the user is."""
-        self._text, self._at, self._chunk = "", 0, b""
+        self._text, self._at = "", 0
+        self._chunk, self._chunk_state = b"", (b"", 0)
         self._decoder.reset()
 
     async def _decode_more(self) -> bool:
@@ -294,19 +310,31 @@ class TextFile:
         at, size = min(found)
         return at - size - self._at, True
 
-    def _bytes_of(self, count: int) -> int:
-        """Return how many bytes of the chunk are so many characters.
+    def _cookie_of(self, count: int) -> int:
+        """Return the place of the chunk that so many characters of it are before.
+
+        It is told by the last place before, at which it can be begun to decode.
+        """
+        decoder = self._decoder
+        decoder.setstate(self._chunk_state)
+        place, before, state = 0, 0, self._chunk_state[1]
+        done = 0
+        for size in range(1, len(self._chunk) + 1):
+            done += len(decoder.decode(self._chunk[size - 1 : size]))
+            if done > count:
+                break
+            kept, flags = decoder.getstate()
+            if not kept and (done > before or not flags):
+                place, before, state = size, done, flags
+        return _cookie(self._chunk_pos + place, count - before, state)
+
+    async def _begin(self) -> int:
+        """Return where the user is, to write or cut there.
 
         Raises:
             OSError: The encoding cannot begin there.
         """
-        decoder = self._decoder
-        decoder.setstate(self._chunk_state)
-        done = 0
-        for size in range(len(self._chunk) + 1):
-            if size:
-                done += len(decoder.decode(self._chunk[size - 1 : size]))
-            kept, flags = decoder.getstate()
-            if done == count and not kept and not flags:
-                return size
-        raise OSError("the place cannot be told: the encoding cannot begin there")
+        cookie = await self.tell()
+        if cookie >> 64 & _POS_MAX:
+            raise OSError("not to be written here: the encoding cannot begin here")
+        return cookie
