@@ -389,3 +389,18 @@ def test_file_that_nobody_closes_is_closed_with_a_warning(run, tmp_path):
             os.fstat(fd)
 
     run(main())
+
+
+def test_file_that_outlives_its_loop_is_closed_all_the_same(tmp_path):
+    async def main():
+        file = await tpool.open(tmp_path / "file", "wb")
+        await file.write(b"data")
+        return file
+
+    file = tpool.run(main())
+    fd = file.fileno()
+    with pytest.raises(RuntimeError, match="closed"):
+        asyncio.run(file.close())
+    assert file.closed
+    with pytest.raises(OSError, match=r"Bad file"):
+        os.fstat(fd)

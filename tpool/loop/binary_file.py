@@ -310,7 +310,12 @@ class BinaryFile:
         elif not self._can_write:
             os.close(fd)
         else:  # the system may write what it has of it, over a network say
-            await self._files._threads.submit(os.close, fd)
+            try:
+                request = self._files._threads.submit(os.close, fd)
+            except BaseException:  # its loop is closed
+                os.close(fd)
+                raise
+            await request
 
     async def __aenter__(self) -> Self:
         """Return self."""
