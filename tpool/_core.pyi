@@ -2,18 +2,21 @@
 import asyncio
 import concurrent.futures
 import contextvars
-from collections.abc import Callable, Generator, Iterable
+import os
+from collections.abc import Callable, Generator, Iterable, Sequence
 from types import GenericAlias
 from typing import (
     Any,
     Final,
     Generic,
+    Literal,
     NoReturn,
     ParamSpec,
     Protocol,
     Self,
     TypeVar,
     final,
+    overload,
 )
 
 from typing_extensions import Buffer, disjoint_base
@@ -39,6 +42,9 @@ def _count_calls() -> tuple[int, int]: ...
 def _wrap_future(
     ctx: AioContext, future: concurrent.futures.Future[_T], /
 ) -> Request[_T]: ...
+def _open_cached(
+    path: str | bytes | os.PathLike[str] | os.PathLike[bytes], flags: int, /
+) -> tuple[int, int] | None: ...
 def cpus_usable() -> int: ...
 def _default_poll_max_ns(otherwise: int, /) -> int: ...
 def _trace_enable(on: object, /) -> None: ...
@@ -297,6 +303,51 @@ class LoopOps:
     ) -> asyncio.Handle: ...
     def run_handle(self, handle: asyncio.Handle, /) -> bool: ...
     def settle(self, request: Request[_T], future: asyncio.Future[_T], /) -> None: ...
+
+@final
+class FileOp:
+    def __call__(self, *args: object, **kwargs: object) -> object: ...
+
+@final
+class Ready:
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> NoReturn: ...
+
+@disjoint_base
+class AioFiles:
+    def __new__(
+        cls,
+        threads: ThreadPool,
+        entries: int,
+        backend: Literal["io_uring", "threads"] | None,
+    ) -> Self: ...
+    def __init__(self, *args: object, **kwargs: object) -> None: ...
+    @property
+    def ctx(self) -> AioContext: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def backend(self) -> Literal["io_uring", "threads"]: ...
+    @property
+    def _threads(self) -> ThreadPool: ...
+    @overload
+    def pread(
+        self, fd: int | _HasFileno, length_or_buffer: int, offset: int
+    ) -> Request[bytes]: ...
+    @overload
+    def pread(
+        self,
+        fd: int | _HasFileno,
+        length_or_buffer: Buffer | Sequence[Buffer],
+        offset: int,
+    ) -> Request[int]: ...
+    def pwrite(
+        self, fd: int | _HasFileno, data: Buffer | Sequence[Buffer], offset: int
+    ) -> Request[int]: ...
+    def fsync(self, fd: int | _HasFileno) -> Request[None]: ...
+    def fdatasync(self, fd: int | _HasFileno) -> Request[None]: ...
+    def _close(self) -> None: ...
+    def _settle(self) -> None: ...
 
 @disjoint_base
 class SimpleQueue(Generic[_T]):

@@ -52,6 +52,29 @@ MUTANTS = {
             ("unit",),
         ),
     ),
+    "stress_uring": (
+        Mutant(
+            "what the ring has had no room for is not asked for",
+            "base/uring.c",
+            "enter(u, 0, 0, IORING_ENTER_GETEVENTS);",
+            "",
+            ("unit",),
+        ),
+        Mutant(
+            "a vector of which nothing is left is moved again",
+            "base/file_io.c",
+            "n >= io->iov->iov_len",
+            "n > io->iov->iov_len",
+            ("unit",),
+        ),
+        Mutant(
+            "the offset stays where it was",
+            "base/uring.c",
+            "sqe->off = (uint64_t)io->offset;",
+            "sqe->off = 0;",
+            ("unit",),
+        ),
+    ),
     "stress_ring": (
         Mutant(
             "what stands at the beginning of the ring is left there",
@@ -345,7 +368,7 @@ MUTANTS = {
         Mutant(
             "a word that was set while nobody was to be told is not looked at",
             "aio/source.c",
-            "if (s->peek.word && aio_peek(&s->peek)) {",
+            "if (s->owes || (s->peek.word && aio_peek(&s->peek))) {",
             "if (false) {",
             ("unit",),
         ),

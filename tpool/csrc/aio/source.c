@@ -13,6 +13,7 @@ void aio_source_add(struct aio_context *c, struct aio_source *s)
     c->words |= s->peek.word != NULL;
     c->phases |= s->ops->begin || s->ops->end;
     c->looks |= s->ops->look_ns != NULL;
+    c->reaps |= s->ops->reap != NULL;
     s->context = c;
     s->next = c->sources;
     c->sources = s;
@@ -22,7 +23,7 @@ bool aio_sources_peek(const struct aio_context *c)
 {
     for (const struct aio_source *s = c->words ? c->sources : NULL; s;
          s = s->next) {
-        if (s->peek.word && aio_peek(&s->peek)) {
+        if (s->owes || (s->peek.word && aio_peek(&s->peek))) {
             return true;
         }
     }

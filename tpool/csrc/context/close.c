@@ -19,7 +19,8 @@ static void drop_list(struct completion_node **head)
 
 void context_teardown(AioContextObject *c)
 {
-    fdmon_cleanup(&c->aio.fdmon); /* before what shows that it is ours */
+    uring_source_close(&c->uring); /* what is in flight has ended */
+    fdmon_cleanup(&c->aio.fdmon);  /* before what shows that it is ours */
     /* Who is no poster looks whether it is closed, and writes, in one. */
     Py_BEGIN_CRITICAL_SECTION(c);
     atomic_store_explicit(&c->aio.closed, true, memory_order_relaxed);
@@ -33,6 +34,22 @@ void context_teardown(AioContextObject *c)
     drop_list(&c->aio.idle_head);
     c->state->posters.gone(c->state, c->aio.core);
     aio_core_detach(c->aio.core);
+}
+
+int context_settle(AioContextObject *c)
+{
+    int ret;
+
+    do {
+        aio_absorb(&c->aio);
+        Py_BEGIN_ALLOW_THREADS
+        ret = uring_source_wait(&c->uring);
+        Py_END_ALLOW_THREADS
+        if (ret == -EINTR) {
+            ret = PyErr_CheckSignals() < 0 ? -1 : 1;
+        }
+    } while (ret > 0);
+    return PyErr_Occurred() ? -1 : 0;
 }
 
 static int polled_by_nobody(AioContextObject *c)
@@ -54,7 +71,7 @@ static int close_acquired(AioContextObject *c)
         return -1;
     }
     before = owner_seize(&c->owner);
-    if (context_raised(aio_drain(&c->aio)) < 0) {
+    if (context_settle(c) < 0 || context_raised(aio_drain(&c->aio)) < 0) {
         owner_give_back(&c->owner, &before);
         return -1;
     }
@@ -128,6 +145,7 @@ PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     if (owner_after_fork(&c->owner) < 0) {
         return PyErr_NoMemory();
     }
+    uring_source_abandon(&c->uring);
     hand_over_posts(c);
     c->aio.closed = c->forked = true;
     c->aio.polls++; /* a poll() that a callback has forked in does not wait */

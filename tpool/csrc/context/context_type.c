@@ -37,6 +37,7 @@ static AioContextObject *context_alloc(PyTypeObject *type,
     c->aio.name = c;
     c->aio.signal_pipe = &c->signals.pipe;
     signal_guard_init(&c->signals, state);
+    uring_source_init(&c->uring);
     return c;
 }
 
@@ -139,6 +140,17 @@ static WITH_OWN_KEYWORDS(context_new, PyTypeObject)
                            : visit(work, arg);
 }
 
+static int visit_entries(const struct uring_entry *e, visitproc visit,
+                         void *arg)
+{
+    int ret = 0;
+
+    for (; e && !ret; e = e->next) {
+        ret = visit(work_object(e->work), arg);
+    }
+    return ret;
+}
+
 static int context_traverse(AioContextObject *c, visitproc visit, void *arg)
 {
     struct completion_node *lists[] = {c->aio.batch_head, c->aio.idle_head,
@@ -159,6 +171,8 @@ static int context_traverse(AioContextObject *c, visitproc visit, void *arg)
             ret = visit_work(work_of(n), visit, arg);
         }
     }
+    ret = ret ? ret : visit_entries(c->uring.flying, visit, arg);
+    ret = ret ? ret : visit_entries(c->uring.waiting, visit, arg);
     ret = ret ? ret : handlers_traverse(&c->aio.fds, visit, arg);
     ret = ret ? ret : timers_traverse(&c->aio.timers, visit, arg);
     return ret ? ret : watches_traverse(c, visit, arg);
