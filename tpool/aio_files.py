@@ -26,9 +26,9 @@ class AioFiles(_core.AioFiles):
     Args:
         ctx: The context whose owner makes the requests and gets the results.
         entries: Requests that the kernel has at once, at most; the others wait. Its
-            io_uring is the context's: the first AioFiles says how large it is.
-        backend: Who makes what the page cache does not answer: "io_uring", "threads",
-            or None: the first of these that the system has.
+            queue is the context's: the first AioFiles says how large it is.
+        backend: Who makes what the page cache does not answer: "io_uring", "linux-aio",
+            "threads", or None: the first of these that the system has.
         max_pending: Requests that may wait for somebody to make them; None: any number.
 
     Raises:
@@ -53,7 +53,7 @@ class AioFiles(_core.AioFiles):
         cls,
         ctx: AioContext,
         entries: int = 128,
-        backend: Literal["io_uring", "threads"] | None = None,
+        backend: Literal["io_uring", "linux-aio", "threads"] | None = None,
         *,
         max_pending: int | None = None,
     ) -> Self:

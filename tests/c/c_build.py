@@ -63,7 +63,9 @@ PROGRAMS = {
     ),
     "stress_timer_heap": ("aio/timer_heap",),
     "stress_trace_ring": ("base/trace_ring",),
-    "stress_uring": ("base/uring", "base/file_io"),
+    "stress_io_queue": (
+        *("base/uring", "base/linux_aio", "base/event_notifier", "base/file_io"),
+    ),
     "stress_word_wait": (
         *("queue/word_wait", "queue/word_pollers", "base/futex", "base/cpu"),
         *TUNER,

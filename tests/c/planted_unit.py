@@ -52,11 +52,11 @@ MUTANTS = {
             ("unit",),
         ),
     ),
-    "stress_uring": (
+    "stress_io_queue": (
         Mutant(
             "what the ring has had no room for is not asked for",
             "base/uring.c",
-            "enter(u, 0, 0, IORING_ENTER_GETEVENTS);",
+            "enter(q, 0, 0, IORING_ENTER_GETEVENTS);",
             "",
             ("unit",),
         ),
@@ -72,6 +72,20 @@ MUTANTS = {
             "base/uring.c",
             "sqe->off = (uint64_t)io->offset;",
             "sqe->off = 0;",
+            ("unit",),
+        ),
+        Mutant(
+            "the bell rings on",
+            "base/linux_aio.c",
+            "q->unheard++;",
+            "",
+            ("unit",),
+        ),
+        Mutant(
+            "what the kernel has not taken is handed over twice",
+            "base/linux_aio.c",
+            "memmove(iocb_at(q, 0), iocb_at(q, n),",
+            "memmove(iocb_at(q, 0), iocb_at(q, 0),",
             ("unit",),
         ),
     ),

@@ -6,13 +6,16 @@ Each of them takes these by importing them.
 
 from __future__ import annotations
 
+import mmap
 import os
 
 import pytest
 
 import tpool
 
-BACKENDS = ["io_uring", "threads"]
+KERNEL = ["io_uring", "linux-aio"]
+BACKENDS = [*KERNEL, "threads"]
+PAGE = 4096
 SIZE = 300_000
 DATA = bytes(i * i % 251 for i in range(SIZE))
 
@@ -25,18 +28,55 @@ def file(tmp_path):
         yield file
 
 
+class Direct:
+    """A file that is opened with O_DIRECT."""
+
+    def __init__(self, path):
+        self.path = path
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_DIRECT)
+        except OSError as error:
+            pytest.skip(f"no O_DIRECT: {error}")
+
+    def fileno(self):
+        return self._fd
+
+
+@pytest.fixture
+def direct(tmp_path):
+    """What is read and written without the page cache."""
+    path = tmp_path / "direct"
+    path.write_bytes(DATA)
+    file = Direct(path)
+    yield file
+    os.close(file.fileno())
+
+
+@pytest.fixture(params=KERNEL)
+def kernel(request):
+    """The backends by which no thread of ours makes a request."""
+    return request.param
+
+
 @pytest.fixture(params=BACKENDS)
 def files(ctx, request):
     with make_files(ctx, request.param) as files:
         yield files
 
 
-def make_files(ctx, backend, **options):
+def make_files(ctx, backend, entries=128, **options):
     """Return an AioFiles by a backend, or skip where the system refuses it."""
     try:
-        return tpool.AioFiles(ctx, backend=backend, **options)
+        return tpool.AioFiles(ctx, entries, backend, **options)
     except OSError as error:
         pytest.skip(f"no {backend}: {error}")
+
+
+def page(data=b""):
+    """Return a page of memory, which begins where O_DIRECT has it begin."""
+    memory = mmap.mmap(-1, PAGE)
+    memory.write(data)
+    return memory
 
 
 def need_cache(file):

@@ -12,11 +12,12 @@ import weakref
 import file_world
 import pytest
 from conftest import Background, run_python
-from file_world import BACKENDS, DATA, exhaust, make_files
+from file_world import BACKENDS, DATA, KERNEL, PAGE, exhaust, make_files, page
 
 import tpool
 
 file, files = file_world.file, file_world.files
+direct, kernel = file_world.direct, file_world.kernel
 
 
 class Buffer(bytearray):
@@ -39,14 +40,26 @@ class File:
 def hold(files):
     """Have requests stay in flight until the event that is returned is set.
 
-    A thread has no other work before; the kernel gets them in the next turn only.
+    A thread has no other work before; the kernel gets them in the next turn only. (Of
+    a file that Linux AIO is not for threads make them.)
     """
     go, begun = threading.Event(), threading.Event()
-    if files.backend == "threads":
+    if files.backend != "io_uring":
         files._threads.set_threads(0, 1)
         files._threads.submit(lambda: (begun.set(), go.wait(30)))
         assert begun.wait(30)
     return go
+
+
+def write_pages(files, file, count):
+    """Write so many numbered pages, and wait for none of them."""
+    return [files.pwrite(file, page(b"%5d" % i), i * PAGE) for i in range(count)]
+
+
+def head_of(file, index, length=5):
+    """Return the first bytes of a page of a file."""
+    with open(file.path, "rb") as other:
+        return os.pread(other.fileno(), length, index * PAGE)
 
 
 @pytest.mark.parametrize("how", ["read", "write"])
@@ -81,94 +94,104 @@ def test_buffer_and_file_live_until_the_request_is_done(files, file):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_full_files_refuse(ctx, file, backend):
+def test_full_files_refuse(ctx, direct, backend):
     with make_files(ctx, backend, entries=1, max_pending=2) as files:
         go = hold(files)
-        made = [files.fsync(file) for _ in range(2 + (backend == "io_uring"))]
+        data = page()
+        made = [files.pwrite(direct, data, 0) for _ in range(2 + (backend in KERNEL))]
         with pytest.raises(tpool.PoolFull, match="max_pending=2"):
-            files.fsync(file)
+            files.pwrite(direct, data, 0)
         go.set()
-        assert {request.result() for request in made} == {None}
-        assert files.fsync(file).result() is None
+        assert {request.result() for request in made} == {PAGE}
+        assert files.pwrite(direct, data, 0).result() == PAGE
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_request_that_waits_can_be_cancelled(ctx, file, backend):
+def test_request_that_waits_can_be_cancelled(ctx, direct, backend):
     with make_files(ctx, backend, entries=1) as files:
         go = hold(files)
-        first = files.pwrite(file, b"first", 0)
+        first = files.pwrite(direct, page(b"first"), 0)
         called = []
-        waits = [files.pwrite(file, b"never", 0) for _ in range(3)]
+        waits = [files.pwrite(direct, page(b"never"), 0) for _ in range(3)]
         for request in waits:
             request.add_done_callback(called.append)
         assert [request.cancel() for request in waits] == [True] * 3
         assert waits[1].cancel()
         go.set()
-        assert first.result() == 5
+        assert first.result() == PAGE
     assert called == waits
-    assert os.pread(file.fileno(), 5, 0) == b"first"
+    assert head_of(direct, 0) == b"first"
     with pytest.raises(concurrent.futures.CancelledError):
         waits[2].result()
 
 
-def test_request_that_the_kernel_has_is_not_cancelled(ctx, file):
-    with make_files(ctx, "io_uring") as files:
-        request = files.pwrite(file, b"all the same", 0)
+def test_request_that_the_kernel_has_is_not_cancelled(ctx, direct, kernel):
+    with make_files(ctx, kernel) as files:
+        request = files.pwrite(direct, page(b"all the same"), 0)
         assert request.running()
         assert not request.cancel()
-        assert request.result() == 12
-    assert os.pread(file.fileno(), 12, 0) == b"all the same"
+        assert request.result() == PAGE
+    assert head_of(direct, 0, 12) == b"all the same"
 
 
-def test_more_than_the_ring_has_room_for_all_end(ctx, file):
-    with make_files(ctx, "io_uring", entries=2) as files:
-        exhaust(files, file)
-        requests = [files.pread(file, 100, i * 100) for i in range(200)]
+def test_more_than_the_queue_has_room_for_all_end(ctx, direct, kernel):
+    with make_files(ctx, kernel, entries=2) as files:
+        buffers = [page() for _ in range(200)]
+        requests = [
+            files.pread(direct, buffer, i % 70 * PAGE)
+            for i, buffer in enumerate(buffers)
+        ]
+        assert {request.backend for request in requests} == {kernel}
         assert ctx._in_flight >= 200
-        assert b"".join(r.result() for r in requests) == DATA[:20_000]
+        assert {request.result() for request in requests} == {PAGE}
+    for i, buffer in enumerate(buffers):
+        assert buffer[:] == DATA[i % 70 * PAGE :][:PAGE]
 
 
-def test_closed_context_has_ended_what_was_in_flight(file):
+def test_closed_context_has_ended_what_was_in_flight(direct, kernel):
     with tpool.AioContext() as ctx:
-        files = make_files(ctx, "io_uring", entries=2)
-        requests = [files.pwrite(file, b"x", i) for i in range(20)]
-    assert [request.result() for request in requests] == [1] * 20
-    assert os.pread(file.fileno(), 20, 0) == b"x" * 20
+        requests = write_pages(make_files(ctx, kernel, entries=2), direct, 20)
+    assert [request.result() for request in requests] == [PAGE] * 20
+    assert [int(head_of(direct, i)) for i in range(20)] == [*range(20)]
 
 
-def test_context_that_another_thread_closes_has_ended_them_too(file):
+def test_context_that_another_thread_closes_has_ended_them_too(direct, kernel):
     ctx = tpool.AioContext()
-    files = make_files(ctx, "io_uring", entries=2)
-    requests = [files.pwrite(file, b"x", i) for i in range(20)]
+    requests = write_pages(make_files(ctx, kernel, entries=2), direct, 20)
     Background(ctx.close).finish()
-    assert [request.result() for request in requests] == [1] * 20
+    assert [request.result() for request in requests] == [PAGE] * 20
 
 
-def test_exit_of_the_interpreter_waits_for_what_was_asked_for(file):
+def test_exit_of_the_interpreter_waits_for_what_was_asked_for(ctx, direct, kernel):
+    make_files(ctx, kernel).close()
     code = (
-        "import sys, tpool\n"
+        "import mmap, os, sys, tpool\n"
         "ctx = tpool.AioContext()\n"
-        "files = tpool.AioFiles(ctx, 2)\n"
-        "file = open(sys.argv[1], 'r+b', buffering=0)\n"
-        "import builtins; builtins.kept = ctx, files, file\n"  # collected by nobody
-        "for i in range(100): files.pwrite(file, b'abcde', 5 * i)\n"
+        "files = tpool.AioFiles(ctx, 2, sys.argv[2])\n"
+        "fd = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)\n"
+        "import builtins; builtins.kept = ctx, files\n"  # collected by nobody
+        "for i in range(60):\n"
+        "    memory = mmap.mmap(-1, 4096); memory.write(b'%5d' % i)\n"
+        "    assert files.pwrite(fd, memory, 4096 * i).backend == sys.argv[2]\n"
     )
-    said = run_python("-W", "ignore", "-c", code, file.name)
+    said = run_python("-W", "ignore", "-c", code, direct.path, kernel)
     assert (said.stdout, said.stderr) == ("", "")
-    assert os.pread(file.fileno(), 500, 0) == b"abcde" * 100
+    assert [int(head_of(direct, i)) for i in range(60)] == [*range(60)]
 
 
 @pytest.mark.parametrize("entries", [2, 64])
-def test_collected_context_keeps_the_buffers_until_the_kernel_is_done(file, entries):
+def test_collected_context_keeps_the_buffers_until_the_kernel_is_done(
+    direct, entries, kernel
+):
     """A cycle of context and requests goes; what flew has come, and all is let go of."""
-    buffers = [bytearray(1000) for _ in range(20)]
+    buffers = [page() for _ in range(20)]
 
     def make():
         ctx = tpool.AioContext()
-        files = make_files(ctx, "io_uring", entries=entries)
-        exhaust(files, file)
+        files = make_files(ctx, kernel, entries=entries)
         for i, buffer in enumerate(buffers):
-            request = files.pread(file, buffer, i * 1000)
+            request = files.pread(direct, buffer, i * PAGE)
+            assert request.backend == kernel
             request.add_done_callback(lambda r, keep=(ctx, files): keep)
         ctx.poll(False)  # the kernel has some of them now
         return weakref.ref(ctx)
@@ -178,5 +201,5 @@ def test_collected_context_keeps_the_buffers_until_the_kernel_is_done(file, entr
     gc.collect()
     assert gone() is None
     for i, buffer in enumerate(buffers):
-        assert buffer in (DATA[i * 1000 :][:1000], bytes(1000))
-        buffer.clear()  # or BufferError
+        assert buffer[:] in (DATA[i * PAGE :][:PAGE], bytes(PAGE))
+        buffer.close()  # or BufferError

@@ -22,6 +22,8 @@ import tpool.loop.selector
 import tpool.worker_thread
 from tpool import _core
 
+BACKENDS = [None, "io_uring", "linux-aio", "threads"]
+
 
 class Context(tpool.AioContext):
     """Is looked at by its finalizer, whole or not."""
@@ -338,7 +340,7 @@ class World:
         return self.keep("AioFiles", files, 3)
 
     def a_backend(self):
-        return self.random.choice([None, "io_uring", "threads", self.strange()[1]])
+        return self.random.choice([*BACKENDS, self.strange()[1]])
 
     def new_loop(self):
         return self.keep("EventLoop", tpool.new_event_loop(), 2)

@@ -30,6 +30,20 @@ bool aio_sources_peek(const struct aio_context *c)
     return false;
 }
 
+int64_t aio_sources_retry_ns(const struct aio_context *c)
+{
+    int64_t soonest_ns = -1;
+
+    for (const struct aio_source *s = c->words ? c->sources : NULL; s;
+         s = s->next) {
+        if (s->retry_ns) {
+            soonest_ns = soonest_timeout_ns(soonest_ns,
+                                            time_left_ns(s->retry_ns));
+        }
+    }
+    return soonest_ns;
+}
+
 void aio_source_trace(struct aio_context *c, enum poll_verdict verdict,
                       int64_t next_ns)
 {

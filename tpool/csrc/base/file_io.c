@@ -81,6 +81,19 @@ bool file_io_is_cached(int fd)
 #endif
 }
 
+bool file_io_is_direct(const struct file_io *io)
+{
+    struct stat st;
+    int64_t size = (int64_t)file_io_size(io);
+
+    if (!io->n_iov || file_io_is_cached(io->fd) || fstat(io->fd, &st) < 0) {
+        return false;
+    }
+    return S_ISBLK(st.st_mode) ||
+           (S_ISREG(st.st_mode) &&
+            (io->kind == FILE_READ || io->offset <= st.st_size - size));
+}
+
 int64_t file_io_read_cached(struct file_io *io, size_t *moved)
 {
 #ifdef RWF_NOWAIT

@@ -37,10 +37,7 @@ void file_io_advance(struct file_io *io, size_t n);
 /* Any thread; blocks.  Bytes moved, 0 for a sync, or -errno. */
 int64_t file_io_call(const struct file_io *io);
 
-/*
- * Any thread.  Whether it is a file that an io_uring reads and writes as the calls above
- * do: in one that has no places it would take no notice of the offset.
- */
+/* Any thread.  Whether it is a file that has places to read and write: no pipe, say. */
 bool file_io_is_plain(int fd);
 
 /*
@@ -48,6 +45,13 @@ bool file_io_is_plain(int fd);
  * nothing is, and the next function would wait for the device.
  */
 bool file_io_is_cached(int fd);
+
+/*
+ * Any thread.  Whether the kernel does it by the device alone: a read of what is opened
+ * with O_DIRECT, or a write into what is there already.  (Where that makes the file longer
+ * who submits it would wait.)
+ */
+bool file_io_is_direct(const struct file_io *io);
 
 /*
  * Any thread.  Reads what needs no device: all that was asked for, or less where the

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * See uring.h.  -DTPOOL_NO_URING has none.
+ * The queue that is an io_uring: see io_queue.h.  -DTPOOL_NO_URING has none.
+ *
+ * It is set up by the default flags: a completion is shown without a system call of the
+ * thread that waits for it.  Entries go the other way as completions do: whoever submits
+ * fills one, and shows it by a tail.
  */
-#include "base/uring.h"
+#include "base/io_queue.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -21,10 +25,11 @@
 #define FEATURES                                                               \
     (IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_RW_CUR_POS)
 
-static int enter(struct uring *u, uint32_t submit, uint32_t wait,
+static int enter(struct io_queue *q, uint32_t submit, uint32_t wait,
                  uint32_t flags)
 {
-    long n = syscall(SYS_io_uring_enter, u->fd, submit, wait, flags, NULL, 0);
+    long n = syscall(SYS_io_uring_enter, q->bell.rfd, submit, wait, flags, NULL,
+                     0);
 
     return n < 0 ? -errno : (int)n;
 }
@@ -42,79 +47,86 @@ static void *map(int fd, size_t size, off_t what)
     return p;
 }
 
-static void *at(const struct uring *u, uint32_t offset)
+static void *at(const struct io_queue *q, uint32_t offset)
 {
-    return (char *)u->rings + offset;
+    return (char *)q->uring.rings + offset;
 }
 
 /* Returns 0 or -errno. */
-static int map_rings(struct uring *u, const struct io_uring_params *p)
+static int map_rings(struct io_queue *q, const struct io_uring_params *p)
 {
     size_t sq = p->sq_off.array + p->sq_entries * sizeof(uint32_t);
     size_t cq = p->cq_off.cqes + p->cq_entries * sizeof(struct io_uring_cqe);
+    uint32_t *sq_array;
 
-    u->rings_size = sq > cq ? sq : cq;
-    u->sqes_size = p->sq_entries * sizeof(struct io_uring_sqe);
-    u->rings = map(u->fd, u->rings_size, IORING_OFF_SQ_RING);
-    u->sqes = u->rings ? map(u->fd, u->sqes_size, IORING_OFF_SQES) : NULL;
-    if (!u->sqes) {
+    q->uring.rings_size = sq > cq ? sq : cq;
+    q->uring.sqes_size = p->sq_entries * sizeof(struct io_uring_sqe);
+    q->uring.rings = map(q->bell.rfd, q->uring.rings_size, IORING_OFF_SQ_RING);
+    q->uring.sqes = q->uring.rings
+                        ? map(q->bell.rfd, q->uring.sqes_size, IORING_OFF_SQES)
+                        : NULL;
+    if (!q->uring.sqes) {
         return -ENOMEM;
     }
-    u->entries = p->sq_entries;
-    u->sq_tail = at(u, p->sq_off.tail);
-    u->sq_flags = at(u, p->sq_off.flags);
-    u->sq_mask = *(uint32_t *)at(u, p->sq_off.ring_mask);
-    u->sq_array = at(u, p->sq_off.array);
-    u->cq_head = at(u, p->cq_off.head);
-    u->cq_tail = at(u, p->cq_off.tail);
-    u->cq_mask = *(uint32_t *)at(u, p->cq_off.ring_mask);
-    u->cqes = at(u, p->cq_off.cqes);
-    for (uint32_t i = 0; i < u->entries; i++) {
-        u->sq_array[i] = i;
+    q->entries = p->sq_entries;
+    q->uring.sq_tail = at(q, p->sq_off.tail);
+    q->uring.sq_flags = at(q, p->sq_off.flags);
+    q->uring.sq_mask = *(uint32_t *)at(q, p->sq_off.ring_mask);
+    q->head = at(q, p->cq_off.head);
+    q->tail = at(q, p->cq_off.tail);
+    q->uring.cq_mask = *(uint32_t *)at(q, p->cq_off.ring_mask);
+    q->uring.cqes = at(q, p->cq_off.cqes);
+    sq_array = at(q, p->sq_off.array);
+    for (uint32_t i = 0; i < q->entries; i++) {
+        sq_array[i] = i;
     }
     return 0;
 }
 
-int uring_init(struct uring *u, uint32_t entries)
+static void cleanup(struct io_queue *q)
+{
+    struct io_queue old = *q;
+
+    /* First: a child that is forked by another thread now closes nobody else's fd. */
+    *q = io_queue_none(old.ops);
+    if (old.uring.sqes) {
+        munmap(old.uring.sqes, old.uring.sqes_size);
+    }
+    if (old.uring.rings) {
+        munmap(old.uring.rings, old.uring.rings_size);
+    }
+    event_notifier_cleanup(&old.bell);
+}
+
+static void abandon(struct io_queue *q)
+{
+    q->uring.rings = q->uring.sqes = NULL;
+    cleanup(q);
+}
+
+static int init(struct io_queue *q, uint32_t entries)
 {
     struct io_uring_params p = {0};
-    int ret;
+    int fd = (int)syscall(SYS_io_uring_setup, entries, &p), ret;
 
-    *u = URING_NONE;
-    u->fd = (int)syscall(SYS_io_uring_setup, entries, &p);
-    if (u->fd < 0) {
+    if (fd < 0) {
         return -errno;
     }
-    ret = (p.features & FEATURES) == FEATURES ? map_rings(u, &p) : -ENOSYS;
+    ret = event_notifier_init_fd(&q->bell, fd);
     if (ret < 0) {
-        uring_cleanup(u);
+        close(fd);
+        return ret;
+    }
+    ret = (p.features & FEATURES) == FEATURES ? map_rings(q, &p) : -ENOSYS;
+    if (ret < 0) {
+        cleanup(q);
     }
     return ret;
 }
 
-void uring_cleanup(struct uring *u)
+static struct io_uring_sqe *sqe_at(const struct io_queue *q, uint32_t index)
 {
-    if (u->sqes) {
-        munmap(u->sqes, u->sqes_size);
-    }
-    if (u->rings) {
-        munmap(u->rings, u->rings_size);
-    }
-    if (u->fd >= 0) {
-        close(u->fd);
-    }
-    *u = URING_NONE;
-}
-
-void uring_abandon(struct uring *u)
-{
-    u->rings = u->sqes = NULL;
-    uring_cleanup(u);
-}
-
-static struct io_uring_sqe *sqe_at(const struct uring *u, uint32_t index)
-{
-    return (struct io_uring_sqe *)u->sqes + (index & u->sq_mask);
+    return (struct io_uring_sqe *)q->uring.sqes + (index & q->uring.sq_mask);
 }
 
 /* What moves bytes: one buffer is none of the vectors that the kernel has to read. */
@@ -136,12 +148,12 @@ static void fill_move(struct io_uring_sqe *sqe, const struct file_io *io)
     }
 }
 
-void uring_add(struct uring *u, const struct file_io *io, void *tag,
-               bool elsewhere)
+static void add(struct io_queue *q, const struct file_io *io, void *tag,
+                bool elsewhere)
 {
-    struct io_uring_sqe *sqe = sqe_at(u, u->tail);
+    struct io_uring_sqe *sqe = sqe_at(q, q->uring.filled);
 
-    assert(u->unshown < u->entries);
+    assert(q->unshown < q->entries);
     memset(sqe, 0, sizeof(*sqe));
     sqe->fd = io->fd;
     sqe->user_data = (uintptr_t)tag;
@@ -153,125 +165,106 @@ void uring_add(struct uring *u, const struct file_io *io, void *tag,
         sqe->fsync_flags = io->kind == FILE_DATASYNC ? IORING_FSYNC_DATASYNC
                                                      : 0;
     }
-    u->tail++;
-    u->unshown++;
+    q->uring.filled++;
+    q->unshown++;
 }
 
-int uring_submit(struct uring *u)
+static int submit(struct io_queue *q)
 {
     int n = 0;
 
     /* Release: pairs with the kernel's acquire, which then reads the entries. */
-    atomic_store_explicit(u->sq_tail, u->tail, memory_order_release);
-    while (u->unshown && n >= 0) {
-        n = enter(u, u->unshown, 0, 0);
+    atomic_store_explicit(q->uring.sq_tail, q->uring.filled,
+                          memory_order_release);
+    while (q->unshown && n >= 0) {
+        n = enter(q, q->unshown, 0, 0);
         if (n > 0) {
-            u->unshown -= (uint32_t)n;
+            q->unshown -= (uint32_t)n;
         } else if (n == 0) {
             n = -EAGAIN; /* none of them, and it does not say why */
         }
     }
-    return n < 0 && n != -EINTR ? n : u->unshown ? -EAGAIN : 0;
+    return n < 0 && n != -EINTR ? n : q->unshown ? -EAGAIN : 0;
 }
 
-void *uring_take_back(struct uring *u)
+static void *take_back(struct io_queue *q)
 {
-    if (!u->unshown) {
-        return NULL;
-    }
-    u->unshown--;
-    u->tail--;
+    assert(q->unshown);
+    q->unshown--;
+    q->uring.filled--;
     /* Relaxed: the kernel looks at it in a system call of this thread only. */
-    atomic_store_explicit(u->sq_tail, u->tail, memory_order_relaxed);
-    return (void *)(uintptr_t)sqe_at(u, u->tail)->user_data;
+    atomic_store_explicit(q->uring.sq_tail, q->uring.filled,
+                          memory_order_relaxed);
+    return (void *)(uintptr_t)sqe_at(q, q->uring.filled)->user_data;
 }
 
 /* The ring was full: has the kernel put what it has kept since into it. */
-static void fetch_overflow(struct uring *u)
+static void fetch_overflow(struct io_queue *q)
 {
     /* Relaxed: what is missed is seen the next time; the fd stays readable. */
-    if (atomic_load_explicit(u->sq_flags, memory_order_relaxed) &
+    if (atomic_load_explicit(q->uring.sq_flags, memory_order_relaxed) &
         IORING_SQ_CQ_OVERFLOW) {
-        enter(u, 0, 0, IORING_ENTER_GETEVENTS);
+        enter(q, 0, 0, IORING_ENTER_GETEVENTS);
     }
 }
 
-void *uring_take(struct uring *u, int64_t *ret)
+static void *take(struct io_queue *q, int64_t *ret)
 {
     /* Relaxed: nobody else writes the head. */
-    uint32_t head = atomic_load_explicit(u->cq_head, memory_order_relaxed);
+    uint32_t head = atomic_load_explicit(q->head, memory_order_relaxed);
     const struct io_uring_cqe *cqe;
     void *tag;
 
     /* Acquire: pairs with the kernel's release, which comes after the completion. */
-    if (head == atomic_load_explicit(u->cq_tail, memory_order_acquire)) {
-        fetch_overflow(u);
-        if (head == atomic_load_explicit(u->cq_tail, memory_order_acquire)) {
+    if (head == atomic_load_explicit(q->tail, memory_order_acquire)) {
+        fetch_overflow(q);
+        if (head == atomic_load_explicit(q->tail, memory_order_acquire)) {
             return NULL;
         }
     }
-    cqe = (const struct io_uring_cqe *)u->cqes + (head & u->cq_mask);
+    cqe = (const struct io_uring_cqe *)q->uring.cqes +
+          (head & q->uring.cq_mask);
     tag = (void *)(uintptr_t)cqe->user_data;
     *ret = cqe->res;
     /* Release: pairs with the kernel's acquire, which then writes over it. */
-    atomic_store_explicit(u->cq_head, head + 1, memory_order_release);
+    atomic_store_explicit(q->head, head + 1, memory_order_release);
     return tag;
 }
 
-int uring_wait(struct uring *u)
+static int wait_for_one(struct io_queue *q)
 {
-    int ret = enter(u, 0, 1, IORING_ENTER_GETEVENTS);
+    int ret = enter(q, 0, 1, IORING_ENTER_GETEVENTS);
 
     return ret < 0 ? ret : 0;
 }
 
-#else /* none */
-
-int uring_init(struct uring *u, uint32_t entries)
+/* In what has no places it would take no notice of the offset. */
+static bool takes(const struct file_io *io)
 {
-    (void)entries;
-    *u = URING_NONE;
+    return file_io_is_plain(io->fd);
+}
+
+const struct io_queue_ops io_uring_ops = {
+    .name = "io_uring",
+    .takes = takes,
+    .open = init,
+    .close = cleanup,
+    .abandon = abandon,
+    .add = add,
+    .submit = submit,
+    .take_back = take_back,
+    .take = take,
+    .wait = wait_for_one,
+};
+
+#else
+
+static int init(struct io_queue *q, uint32_t entries)
+{
+    (void)q, (void)entries;
     return -ENOSYS;
 }
 
-void uring_cleanup(struct uring *u)
-{
-    (void)u;
-}
-
-void uring_abandon(struct uring *u)
-{
-    (void)u;
-}
-
-void uring_add(struct uring *u, const struct file_io *io, void *tag,
-               bool elsewhere)
-{
-    (void)u, (void)io, (void)tag, (void)elsewhere;
-}
-
-int uring_submit(struct uring *u)
-{
-    (void)u;
-    return 0;
-}
-
-void *uring_take_back(struct uring *u)
-{
-    (void)u;
-    return NULL;
-}
-
-void *uring_take(struct uring *u, int64_t *ret)
-{
-    (void)u, (void)ret;
-    return NULL;
-}
-
-int uring_wait(struct uring *u)
-{
-    (void)u;
-    return -ENOSYS;
-}
+const struct io_queue_ops io_uring_ops = {.name = "io_uring", .open = init};
 
 #endif

@@ -19,8 +19,10 @@ static void drop_list(struct completion_node **head)
 
 void context_teardown(AioContextObject *c)
 {
-    uring_source_close(&c->uring); /* what is in flight has ended */
-    fdmon_cleanup(&c->aio.fdmon);  /* before what shows that it is ours */
+    for (int i = 0; i < KERNEL_IO_KINDS; i++) {
+        kernel_io_close(&c->kernel_io[i]); /* what is in flight has ended */
+    }
+    fdmon_cleanup(&c->aio.fdmon); /* before what shows that it is ours */
     /* Who is no poster looks whether it is closed, and writes, in one. */
     Py_BEGIN_CRITICAL_SECTION(c);
     atomic_store_explicit(&c->aio.closed, true, memory_order_relaxed);
@@ -36,6 +38,17 @@ void context_teardown(AioContextObject *c)
     aio_core_detach(c->aio.core);
 }
 
+/* GIL released.  As kernel_io_wait(), for the first that has something in flight. */
+static int wait_for_kernel(AioContextObject *c)
+{
+    int ret = 0;
+
+    for (int i = 0; i < KERNEL_IO_KINDS && ret == 0; i++) {
+        ret = kernel_io_wait(&c->kernel_io[i]);
+    }
+    return ret;
+}
+
 int context_settle(AioContextObject *c)
 {
     int ret;
@@ -43,7 +56,7 @@ int context_settle(AioContextObject *c)
     do {
         aio_absorb(&c->aio);
         Py_BEGIN_ALLOW_THREADS
-        ret = uring_source_wait(&c->uring);
+        ret = wait_for_kernel(c);
         Py_END_ALLOW_THREADS
         if (ret == -EINTR) {
             ret = PyErr_CheckSignals() < 0 ? -1 : 1;
@@ -145,7 +158,9 @@ PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     if (owner_after_fork(&c->owner) < 0) {
         return PyErr_NoMemory();
     }
-    uring_source_abandon(&c->uring);
+    for (int i = 0; i < KERNEL_IO_KINDS; i++) {
+        kernel_io_abandon(&c->kernel_io[i]);
+    }
     hand_over_posts(c);
     c->aio.closed = c->forked = true;
     c->aio.polls++; /* a poll() that a callback has forked in does not wait */

@@ -17,7 +17,10 @@
 #include "source/fd_polls.h"
 #include "source/calls.h"
 #include "source/shared_words.h"
-#include "source/uring.h"
+#include "source/kernel_io.h"
+
+/* An io_uring, Linux AIO. */
+#define KERNEL_IO_KINDS 2
 
 typedef struct {
     PyObject_HEAD
@@ -40,7 +43,8 @@ typedef struct {
     struct fd_polls fd_polls;
     struct bare_notify bare_notify;
     struct shared_words words;
-    struct uring_source uring;
+    struct kernel_io
+        kernel_io[KERNEL_IO_KINDS]; /* the first that is to be had */
 } AioContextObject;
 
 /* Context acquired and not closed: 0, or -1 with an exception and released. */

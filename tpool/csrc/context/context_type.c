@@ -23,6 +23,8 @@ static AioContextObject *context_alloc(PyTypeObject *type,
                                        const struct owner *owner,
                                        struct aio_core *core)
 {
+    static const struct io_queue_ops *const kinds[KERNEL_IO_KINDS] = {
+        &io_uring_ops, &linux_aio_ops};
     AioContextObject *c = (AioContextObject *)type->tp_alloc(type, 0);
 
     if (!c) {
@@ -37,7 +39,9 @@ static AioContextObject *context_alloc(PyTypeObject *type,
     c->aio.name = c;
     c->aio.signal_pipe = &c->signals.pipe;
     signal_guard_init(&c->signals, state);
-    uring_source_init(&c->uring);
+    for (int i = 0; i < KERNEL_IO_KINDS; i++) {
+        kernel_io_init(&c->kernel_io[i], kinds[i]);
+    }
     return c;
 }
 
@@ -140,7 +144,7 @@ static WITH_OWN_KEYWORDS(context_new, PyTypeObject)
                            : visit(work, arg);
 }
 
-static int visit_entries(const struct uring_entry *e, visitproc visit,
+static int visit_entries(const struct kernel_io_entry *e, visitproc visit,
                          void *arg)
 {
     int ret = 0;
@@ -171,8 +175,10 @@ static int context_traverse(AioContextObject *c, visitproc visit, void *arg)
             ret = visit_work(work_of(n), visit, arg);
         }
     }
-    ret = ret ? ret : visit_entries(c->uring.flying, visit, arg);
-    ret = ret ? ret : visit_entries(c->uring.waiting, visit, arg);
+    for (int i = 0; i < KERNEL_IO_KINDS; i++) {
+        ret = ret ? ret : visit_entries(c->kernel_io[i].flying, visit, arg);
+        ret = ret ? ret : visit_entries(c->kernel_io[i].waiting, visit, arg);
+    }
     ret = ret ? ret : handlers_traverse(&c->aio.fds, visit, arg);
     ret = ret ? ret : timers_traverse(&c->aio.timers, visit, arg);
     return ret ? ret : watches_traverse(c, visit, arg);

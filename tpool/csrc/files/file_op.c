@@ -27,7 +27,7 @@ static FileOpObject *alloc(struct module_state *state, enum file_io_kind kind,
     op->moved = 0;
     op->bytes = NULL;
     atomic_init(&op->taken, false);
-    op->entry = (struct uring_entry){.io = &op->io};
+    op->entry = (struct kernel_io_entry){.io = &op->io};
     for (Py_ssize_t i = 0; i < n; i++) {
         op->views[i].obj = NULL;
     }

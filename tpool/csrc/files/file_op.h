@@ -10,7 +10,7 @@
 #define TPOOL_FILES_FILE_OP_H
 
 #include "py/state.h"
-#include "source/uring.h"
+#include "source/kernel_io.h"
 
 typedef struct {
     PyObject_VAR_HEAD
@@ -22,8 +22,8 @@ typedef struct {
     PyObject *bytes;   /* a new object that is read into; NULL: views are */
     /* Any thread.  Whether somebody has begun to do it: once. */
     atomic_bool taken;
-    /* The context's, while it is in its ring. */
-    struct uring_entry entry;
+    /* The context's, while it is in a queue of the kernel's. */
+    struct kernel_io_entry entry;
     Py_buffer views[]; /* Py_SIZE of them, and then an iovec for each */
 } FileOpObject;
 

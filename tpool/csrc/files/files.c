@@ -4,7 +4,7 @@
  */
 #include "files/files.h"
 #include "files/files_doc.h"
-#include "files/ring_request.h"
+#include "files/kernel_request.h"
 #include "pool/request.h"
 #include "py/args.h"
 
@@ -87,8 +87,9 @@ static PyObject *do_in_earnest(FilesObject *self, FileOpObject *op,
     struct pool_core *pool = self->threads->pool;
     RequestObject *r;
 
-    if (self->by_ring && file_io_is_plain(op->io.fd)) {
-        return ring_request_new(pool, self->context, op, elsewhere);
+    if (self->kernel_io && io_queue_takes(&self->kernel_io->queue, &op->io)) {
+        return kernel_request_new(pool, self->context, self->kernel_io, op,
+                                  elsewhere);
     }
     r = request_new_bare(pool, (PyObject *)op, file_op_key(op));
     if (r && pool_submit_work(self->threads, &r->base.work, r->submit_ns) < 0) {
@@ -216,52 +217,51 @@ static PyObject *files_get_closed(FilesObject *self, void *Py_UNUSED(closure))
         atomic_load_explicit(&self->closed, memory_order_relaxed));
 }
 
-/* "io_uring", "threads", or None: what there is. */
-enum backend {
-    BACKEND_ANY,
-    BACKEND_RING,
-    BACKEND_THREADS
-};
-
-/* Returns 0, or -1 with an exception. */
-static int parse_backend(PyObject *backend, enum backend *out)
+static bool is_called(PyObject *backend, const char *name)
 {
-    bool is_str = PyUnicode_Check(backend);
-
-    *out = BACKEND_ANY;
-    if (is_str && PyUnicode_CompareWithASCIIString(backend, "io_uring") == 0) {
-        *out = BACKEND_RING;
-    } else if (is_str &&
-               PyUnicode_CompareWithASCIIString(backend, "threads") == 0) {
-        *out = BACKEND_THREADS;
-    } else if (backend != Py_None) {
-        PyErr_Format(PyExc_ValueError,
-                     "backend must be 'io_uring', 'threads' or None, not %R",
-                     backend);
-        return -1;
-    }
-    return 0;
+    return PyUnicode_Check(backend) &&
+           PyUnicode_CompareWithASCIIString(backend, name) == 0;
 }
 
-/* The ring of the context, which its first AioFiles opens.  0, or -1 with an exception. */
-static int open_ring(AioContextObject *c, uint32_t entries,
-                     enum backend backend, bool *by_ring)
+/* Context acquired.  The first of its AioFiles says how large it is.  0 or -errno. */
+static int have_open(AioContextObject *c, struct kernel_io *k, uint32_t entries)
 {
+    return kernel_io_is_open(k) ? 0 : kernel_io_open(k, &c->aio, entries);
+}
+
+/*
+ * The queue of the context that backend, or None, names; NULL: threads make all.
+ * Returns 0, or -1 with an exception.
+ */
+static int choose(AioContextObject *c, uint32_t entries, PyObject *backend,
+                  struct kernel_io **out)
+{
+    bool any = backend == Py_None, known = any || is_called(backend, "threads");
     int ret = 0;
 
     if (context_enter(c) < 0) {
         return -1;
     }
-    if (!uring_source_is_open(&c->uring)) {
-        ret = uring_source_open(&c->uring, &c->aio, entries);
+    *out = NULL;
+    for (int i = 0; i < KERNEL_IO_KINDS && !*out; i++) {
+        struct kernel_io *k = &c->kernel_io[i];
+
+        if (any || is_called(backend, k->queue.ops->name)) {
+            known = true;
+            ret = have_open(c, k, entries);
+            *out = ret == 0 ? k : NULL;
+        }
     }
     owner_release(&c->owner);
-    *by_ring = ret == 0;
-    if (ret < 0 && backend == BACKEND_RING) {
+    if (!known) {
+        PyErr_Format(PyExc_ValueError,
+                     "backend must be 'io_uring', 'linux-aio', 'threads' or "
+                     "None, not %R",
+                     backend);
+    } else if (ret < 0 && !any) {
         raise_errno(ret);
-        return -1;
     }
-    return 0;
+    return PyErr_Occurred() ? -1 : 0;
 }
 
 static PyObject *files_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -271,8 +271,7 @@ static PyObject *files_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     PoolObject *threads;
     PyObject *given[2];
     int64_t entries;
-    enum backend backend;
-    bool by_ring = false;
+    struct kernel_io *kernel_io;
     FilesObject *self;
 
     if (!module) {
@@ -283,10 +282,8 @@ static PyObject *files_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
             ((struct module_state *)PyModule_GetState(module))->pool_type,
             &threads, &given[0], &given[1]) ||
         arg_int(given[0], "entries", 1, ENTRIES_MAX, &entries) < 0 ||
-        parse_backend(given[1], &backend) < 0 || pool_check_up(threads) < 0 ||
-        (backend != BACKEND_THREADS &&
-         open_ring(threads->context, (uint32_t)entries, backend, &by_ring) <
-             0)) {
+        pool_check_up(threads) < 0 ||
+        choose(threads->context, (uint32_t)entries, given[1], &kernel_io) < 0) {
         return NULL;
     }
     /* From here on the collector, and so everybody, can find it: whole. */
@@ -296,7 +293,7 @@ static PyObject *files_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     self->threads = (PoolObject *)Py_NewRef((PyObject *)threads);
     self->context = (AioContextObject *)Py_NewRef((PyObject *)threads->context);
-    self->by_ring = by_ring;
+    self->kernel_io = kernel_io;
     return (PyObject *)self;
 }
 
@@ -336,14 +333,15 @@ static PyMethodDef files_methods[] = {
 
 static PyObject *files_get_backend(FilesObject *self, void *Py_UNUSED(closure))
 {
-    return PyUnicode_FromString(self->by_ring ? "io_uring" : "threads");
+    return PyUnicode_FromString(
+        self->kernel_io ? self->kernel_io->queue.ops->name : "threads");
 }
 
 static PyGetSetDef files_getset[] = {
     {"backend", (getter)files_get_backend, NULL,
-     "Who makes the requests that the page cache does not answer: 'io_uring', or\n"
-     "'threads'. Those for what is no regular file nor block device, as of a\n"
-     "terminal, threads make in any case.",
+     "Who makes the requests that the page cache does not answer: 'io_uring',\n"
+     "'linux-aio' or 'threads'. What is not for the first two threads make in any\n"
+     "case: see Request.backend.",
      NULL},
     {"closed", (getter)files_get_closed, NULL, "Whether close() was called.",
      NULL},

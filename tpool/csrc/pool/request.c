@@ -292,6 +292,7 @@ static const struct request_ops pool_ops = {
              .drop = work_object_drop,
              .place = request_place,
              .at_close = true},
+    .backend = "threads",
     .cancel = request_cancel,
 };
 

@@ -45,6 +45,7 @@ typedef struct {
 /* A request, by who makes its call. */
 struct request_ops {
     struct work_ops work;
+    const char *backend; /* which that is; NULL: nobody of ours */
     /* Any thread, GIL held.  1 if it will not run, 0 if it does, -1: an exception. */
     int (*cancel)(RequestObject *r);
     /* The same.  Whether it does before its work is said to; NULL: it does not. */

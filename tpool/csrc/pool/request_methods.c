@@ -367,6 +367,23 @@ static PyMethodDef request_methods[] = {
     {NULL},
 };
 
+/* Any thread: nothing of it changes. */
+static PyObject *request_get_backend(RequestObject *r, void *Py_UNUSED(closure))
+{
+    const char *name = request_was_made_done(r) ? "cache"
+                                                : request_ops(r)->backend;
+
+    return name ? PyUnicode_FromString(name) : Py_NewRef(Py_None);
+}
+
+static PyGetSetDef request_getset[] = {
+    {"backend", (getter)request_get_backend, NULL,
+     "Who makes the call: 'threads'; of AioFiles also 'io_uring' or 'linux-aio',\n"
+     "or 'cache' where it was done at once. None: another executor.",
+     NULL},
+    {NULL},
+};
+
 static PyMemberDef request_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(RequestObject, weakrefs),
      READONLY, NULL},
@@ -374,15 +391,11 @@ static PyMemberDef request_members[] = {
 };
 
 static PyType_Slot request_slots[] = {
-    {Py_tp_doc, (void *)request_doc},
-    {Py_tp_repr, request_repr},
-    {Py_am_await, request_await},
-    {Py_tp_traverse, request_traverse},
-    {Py_tp_clear, request_clear},
-    {Py_tp_dealloc, request_dealloc},
-    {Py_tp_methods, request_methods},
-    {Py_tp_members, request_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)request_doc}, {Py_tp_repr, request_repr},
+    {Py_am_await, request_await},     {Py_tp_traverse, request_traverse},
+    {Py_tp_clear, request_clear},     {Py_tp_dealloc, request_dealloc},
+    {Py_tp_methods, request_methods}, {Py_tp_getset, request_getset},
+    {Py_tp_members, request_members}, {0, NULL},
 };
 
 PyType_Spec request_spec = {

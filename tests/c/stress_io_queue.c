@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * io_uring: random reads, writes and syncs of a file against what it must hold, with more
- * completions than the ring has room for; and what is left of one that is moved in part.
+ * The queues of the kernel: random reads, writes and syncs of a file against what it must
+ * hold, with more completions than an io_uring has room for; and what is left of a request
+ * that is moved in part.
  */
-#include "base/uring.h"
+#include "base/io_queue.h"
 #include "stress.h"
 
 #include <fcntl.h>
@@ -13,7 +14,7 @@
 
 #define SIZE    65536
 #define ENTRIES 8
-/* Of which the ring keeps twice as many as it has entries, and the kernel the rest. */
+/* Of which an io_uring keeps twice as many as it has entries, and the kernel the rest. */
 #define MANY (8 * ENTRIES)
 
 static unsigned char shadow[SIZE];
@@ -25,13 +26,13 @@ static struct request {
 } requests[MANY];
 
 /* No two at once touch one slice: what one reads depends on no other. */
-static void fill(struct request *r, int fd, struct rng *rng)
+static void fill(struct request *r, int fd, struct rng *rng, uint32_t kinds)
 {
     uint32_t slice = (uint32_t)(r - requests), first = rng_below(rng, 512);
     uint32_t size = 1 + rng_below(rng, 511);
     uint32_t at = slice * (SIZE / MANY) + rng_below(rng, SIZE / MANY - 1023);
 
-    r->io = (struct file_io){.kind = (enum file_io_kind)rng_below(rng, 4),
+    r->io = (struct file_io){.kind = (enum file_io_kind)rng_below(rng, kinds),
                              .fd = fd,
                              .iov = r->iov,
                              .offset = at};
@@ -67,12 +68,12 @@ static void check(struct request *r, int64_t ret)
 }
 
 /* As the monitor of a context does; and now and then as the end of one. */
-static void await(struct uring *u, struct rng *rng, int *vain)
+static void await(struct io_queue *q, struct rng *rng, int *vain)
 {
-    struct pollfd p = {.fd = u->fd, .events = POLLIN};
+    struct pollfd p = {.fd = q->bell.rfd, .events = POLLIN};
 
     if (*vain == 0 && rng_below(rng, 16) == 0) {
-        assert(uring_wait(u) == 0);
+        assert(io_queue_wait(q) == 0);
     } else {
         assert(poll(&p, 1, 10000) == 1);
     }
@@ -80,48 +81,68 @@ static void await(struct uring *u, struct rng *rng, int *vain)
     assert(++*vain < 1000);
 }
 
+/* All is taken: the bell is silent, for a moment at the latest. */
+static void check_silence(struct io_queue *q)
+{
+    struct pollfd p = {.fd = q->bell.rfd, .events = POLLIN};
+    int64_t ret;
+
+    WAIT_UNTIL(!io_queue_take(q, &ret) && q->unheard <= 0);
+    assert(q->unheard == 0 && poll(&p, 1, 0) == 0);
+}
+
+/* Linux AIO is for what moves bytes alone. */
+static uint32_t kinds_of(const struct io_queue *q)
+{
+    return q->ops == &io_uring_ops ? 4 : 2;
+}
+
 /* So many, no completion taken before the last: 2 * ENTRIES of them fit. */
-static void round_of(struct uring *u, int fd, int n, struct rng *rng)
+static void round_of(struct io_queue *q, int fd, int n, struct rng *rng)
 {
     int64_t ret;
     int done = 0, vain = 0;
 
     for (int i = 0; i < n; i++) {
-        fill(&requests[i], fd, rng);
+        fill(&requests[i], fd, rng, kinds_of(q));
         requests[i].flies = true;
-        uring_add(u, &requests[i].io, &requests[i], rng_below(rng, 4) == 0);
-        if (u->unshown == u->entries || rng_below(rng, 3) == 0) {
-            assert(uring_submit(u) == 0);
+        io_queue_add(q, &requests[i].io, &requests[i], rng_below(rng, 4) == 0);
+        if (q->unshown == q->entries || rng_below(rng, 3) == 0) {
+            assert(io_queue_submit(q) == 0);
         }
     }
-    assert(uring_submit(u) == 0);
+    assert(io_queue_submit(q) == 0);
     while (done < n) {
-        struct request *r = uring_take(u, &ret);
+        struct request *r = io_queue_take(q, &ret);
 
         if (r) {
             check(r, ret);
             vain = 0;
             done++;
         } else {
-            await(u, rng, &vain);
+            await(q, rng, &vain);
         }
     }
-    assert(!uring_take(u, &ret));
+    assert(!io_queue_take(q, &ret));
+    check_silence(q);
 }
 
-static void test_take_back(struct uring *u, int fd, struct rng *rng)
+static void test_take_back(struct io_queue *q, int fd, struct rng *rng)
 {
     int64_t ret;
 
     for (int i = 0; i < ENTRIES; i++) {
-        fill(&requests[i], fd, rng);
-        uring_add(u, &requests[i].io, &requests[i], false);
+        fill(&requests[i], fd, rng, kinds_of(q));
+        io_queue_add(q, &requests[i].io, &requests[i], false);
     }
-    for (int i = ENTRIES - 1; i >= 0; i--) {
-        assert(uring_take_back(u) == &requests[i]);
+    for (int i = 0; i < ENTRIES; i++) {
+        /* What is refused is the oldest, or all. */
+        int which = q->ops == &linux_aio_ops ? i : ENTRIES - 1 - i;
+
+        assert(io_queue_take_back(q) == &requests[which]);
     }
-    assert(!uring_take_back(u) && uring_submit(u) == 0);
-    assert(!uring_take(u, &ret));
+    assert(!q->unshown && io_queue_submit(q) == 0);
+    assert(!io_queue_take(q, &ret));
 }
 
 /* Moved in parts of any size, by calls that block: all of it, once. */
@@ -134,7 +155,7 @@ static void test_advance(int fd, struct rng *rng)
         int64_t at;
 
         do {
-            fill(r, fd, rng);
+            fill(r, fd, rng, 2);
         } while (r->io.kind != FILE_WRITE);
         size = file_io_size(&r->io);
         at = r->io.offset;
@@ -157,32 +178,41 @@ static void test_advance(int fd, struct rng *rng)
     }
 }
 
+static void use(const struct io_queue_ops *ops, int fd, uint64_t rounds,
+                struct rng *rng)
+{
+    struct io_queue q = io_queue_none(ops);
+    int ret = io_queue_open(&q, ENTRIES);
+
+    if (ret < 0) {
+        assert(!io_queue_is_open(&q));
+        printf("%s: refused, %s; ", ops->name, strerror(-ret));
+        return;
+    }
+    assert(q.entries == ENTRIES);
+    for (uint64_t i = 0; i < rounds; i++) {
+        round_of(&q, fd, 1 + (int)rng_below(rng, MANY), rng);
+        test_take_back(&q, fd, rng);
+    }
+    io_queue_close(&q);
+    assert(!io_queue_is_open(&q));
+    io_queue_close(&q);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t rounds = count_arg(argc, argv, 300);
-    char path[] = "/tmp/stress_uring.XXXXXX";
-    int fd = mkstemp(path), ret;
-    struct uring u = URING_NONE;
+    char path[] = "/tmp/stress_io_queue.XXXXXX";
+    int fd = mkstemp(path);
     struct rng rng;
 
     rng_init(&rng, seed_arg(argc, argv));
     assert(fd >= 0 && unlink(path) == 0 && ftruncate(fd, SIZE) == 0);
     test_advance(fd, &rng);
-    ret = uring_init(&u, ENTRIES);
-    if (ret < 0) {
-        assert(u.fd < 0);
-        printf("uring: refused, %s\n", strerror(-ret));
-        return 0;
-    }
-    assert(u.entries == ENTRIES);
-    for (uint64_t i = 0; i < rounds; i++) {
-        round_of(&u, fd, 1 + (int)rng_below(&rng, MANY), &rng);
-        test_take_back(&u, fd, &rng);
-    }
-    uring_cleanup(&u);
-    uring_cleanup(&u);
+    use(&io_uring_ops, fd, rounds, &rng);
+    use(&linux_aio_ops, fd, rounds, &rng);
     close(fd);
-    printf("uring: %llu rounds of %d requests at most\n",
+    printf("queues of the kernel: %llu rounds of %d requests at most\n",
            (unsigned long long)rounds, MANY);
     return 0;
 }

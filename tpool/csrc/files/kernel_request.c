@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * See ring_request.h.
+ * See kernel_request.h.
  */
-#include "files/ring_request.h"
+#include "files/kernel_request.h"
+#include "turn/foreign.h"
 
-static int ring_dispatch(struct work *w, bool *progress)
+static int kernel_dispatch(struct work *w, bool *progress)
 {
     RequestObject *r = request_of(w);
     FileOpObject *op;
@@ -24,7 +25,7 @@ static int ring_dispatch(struct work *w, bool *progress)
 }
 
 /* The context is gone, and the kernel has done with it. */
-static void ring_drop(struct work *w)
+static void kernel_drop(struct work *w)
 {
     RequestObject *r = request_of(w);
 
@@ -35,8 +36,8 @@ static void ring_drop(struct work *w)
     work_object_drop(w);
 }
 
-/* Where it waits for room in the ring; the owner alone knows that. */
-static int ring_cancel(RequestObject *r)
+/* Where it waits for room in the queue; the owner alone knows that. */
+static int kernel_cancel(RequestObject *r)
 {
     AioContextObject *c = NULL;
     bool mine = false;
@@ -52,8 +53,7 @@ static int ring_cancel(RequestObject *r)
             Py_DECREF(c);
             return -1;
         }
-        mine = r->fn &&
-               uring_source_cancel(&c->uring, &((FileOpObject *)r->fn)->entry);
+        mine = r->fn && kernel_io_cancel(&((FileOpObject *)r->fn)->entry);
         owner_release(&c->owner);
     }
     Py_XDECREF(c);
@@ -63,21 +63,34 @@ static int ring_cancel(RequestObject *r)
         Py_BEGIN_CRITICAL_SECTION(r);
         request_set_cancelled(r);
         Py_END_CRITICAL_SECTION();
-        request_deliver(r); /* with the ring's reference */
+        request_deliver(r); /* with the queue's reference */
     }
     return mine;
 }
 
-static const struct request_ops ring_ops = {
-    .work = {.dispatch = ring_dispatch,
-             .drop = ring_drop,
-             .place = request_place,
-             .at_close = true},
-    .cancel = ring_cancel,
-};
+/* clang-format off */
+#define KERNEL_OPS(name) {               \
+    .work = {.dispatch = kernel_dispatch, \
+             .drop = kernel_drop,         \
+             .place = request_place,      \
+             .at_close = true},           \
+    .backend = (name),                    \
+    .cancel = kernel_cancel,              \
+}
+/* clang-format on */
+
+static const struct request_ops uring_request_ops = KERNEL_OPS("io_uring");
+static const struct request_ops aio_request_ops = KERNEL_OPS("linux-aio");
+
+static const struct request_ops *ops_of(const struct kernel_io *k)
+{
+    return k->queue.ops == &io_uring_ops ? &uring_request_ops
+                                         : &aio_request_ops;
+}
 
 /* Context acquired, open.  Takes over a reference to r. */
-static void add(AioContextObject *c, RequestObject *r, FileOpObject *op)
+static void add(AioContextObject *c, struct kernel_io *k, RequestObject *r,
+                FileOpObject *op)
 {
     struct aio_core *core = c->aio.core;
 
@@ -93,17 +106,18 @@ static void add(AioContextObject *c, RequestObject *r, FileOpObject *op)
     PyObject_GC_Track(op);
     PyObject_GC_Track(r);
     op->entry.work = &r->base.work;
-    uring_source_add(&c->uring, &op->entry);
-    if (notify_me(&core->notify) & NOTIFY_FOREIGN) {
-        /* That loop waits next, and turns nothing before. */
-        uring_source_flush(&c->uring);
+    kernel_io_add(k, &op->entry);
+    if ((notify_me(&core->notify) & NOTIFY_FOREIGN) && !kernel_io_flush(k)) {
+        aio_set_due(&c->aio,
+                    0); /* that loop waits next, and turns nothing before */
     }
 }
 
-PyObject *ring_request_new(struct pool_core *pool, AioContextObject *c,
-                           FileOpObject *op, bool elsewhere)
+PyObject *kernel_request_new(struct pool_core *pool, AioContextObject *c,
+                             struct kernel_io *k, FileOpObject *op,
+                             bool elsewhere)
 {
-    RequestObject *r = request_alloc(pool, &ring_ops, (PyObject *)op,
+    RequestObject *r = request_alloc(pool, ops_of(k), (PyObject *)op,
                                      file_op_key(op), 0);
 
     if (!r) {
@@ -115,12 +129,12 @@ PyObject *ring_request_new(struct pool_core *pool, AioContextObject *c,
         return NULL;
     }
     op->entry.elsewhere = elsewhere;
-    if (c->uring.n_waiting < pool->max_pending) {
+    if (k->n_waiting < pool->max_pending) {
         Py_INCREF(r);
-        add(c, r, op);
+        add(c, k, r, op);
     } else {
         PyErr_Format(c->state->pool_full,
-                     "the ring is full: max_pending=%lu requests wait",
+                     "the queue is full: max_pending=%lu requests wait",
                      (unsigned long)pool->max_pending);
         Py_CLEAR(r);
     }
