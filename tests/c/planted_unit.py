@@ -387,6 +387,13 @@ MUTANTS = {
             ("unit",),
         ),
         Mutant(
+            "what a source owes is slept on",
+            "aio/source.c",
+            "s->owes ||",
+            "",
+            ("unit",),
+        ),
+        Mutant(
             "the sources are not dispatched",
             "turn/turn.c",
             "s->ops->dispatch ? s->ops->dispatch(s, w, progress) : 0;",
