@@ -79,6 +79,12 @@ def page(data=b""):
     return memory
 
 
+def head_of(direct, index=0, length=5):
+    """Return the first bytes of a page of a file that is open with O_DIRECT."""
+    with open(direct.path, "rb") as other:
+        return os.pread(other.fileno(), length, index * PAGE)
+
+
 def need_cache(file):
     """Skip where the file system does not say what is cached."""
     try:

@@ -12,7 +12,16 @@ import weakref
 import file_world
 import pytest
 from conftest import Background, run_python
-from file_world import BACKENDS, DATA, KERNEL, PAGE, exhaust, make_files, page
+from file_world import (
+    BACKENDS,
+    DATA,
+    KERNEL,
+    PAGE,
+    exhaust,
+    head_of,
+    make_files,
+    page,
+)
 
 import tpool
 
@@ -54,12 +63,6 @@ def hold(files):
 def write_pages(files, file, count):
     """Write so many numbered pages, and wait for none of them."""
     return [files.pwrite(file, page(b"%5d" % i), i * PAGE) for i in range(count)]
-
-
-def head_of(file, index, length=5):
-    """Return the first bytes of a page of a file."""
-    with open(file.path, "rb") as other:
-        return os.pread(other.fileno(), length, index * PAGE)
 
 
 @pytest.mark.parametrize("how", ["read", "write"])

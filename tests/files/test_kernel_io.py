@@ -12,11 +12,12 @@ import re
 import resource
 import threading
 import time
+from pathlib import Path
 
 import file_world
 import pytest
 from conftest import run_python, traced
-from file_world import DATA, PAGE, SIZE, exhaust, make_files, need_cache, page
+from file_world import DATA, PAGE, SIZE, exhaust, head_of, make_files, need_cache, page
 
 import tpool
 
@@ -132,6 +133,47 @@ def test_requests_of_a_turn_go_to_the_kernel_in_one_call(ctx, direct, kernel, tm
         for line in log.read_text().splitlines()
     ]
     assert [count for count in submitted if count] == [60] * 10
+
+
+@pytest.mark.parametrize("how", ["result", "loop", "close", "collect"])
+def test_kernel_that_has_no_memory_is_asked_again_later(ctx, direct, kernel, how):
+    """Each millisecond, and not all the time; who waits gets what was asked for."""
+    make_files(ctx, kernel).close()
+    code = (
+        "import asyncio, gc, mmap, os, sys, threading, time, tpool\n"
+        "ctx = tpool.AioContext(poll_max_ns=0)\n"
+        "files = tpool.AioFiles(ctx, 4, sys.argv[2])\n"
+        "fd = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)\n"
+        "page = mmap.mmap(-1, 4096); page.write(b'x' * 4096)\n"
+        "many = 0 if sys.argv[3] == 'loop' else 10\n"
+        "made = [files.pwrite(fd, page, 4096 * i) for i in range(many)]\n"
+        "begin_ns = time.monotonic_ns()\n"
+        "async def wait():\n"  # of asyncio's loop, which is told to wait by then
+        "    pool, gate = tpool.ThreadPool(ctx), threading.Event()\n"
+        "    async def sleep(): await pool.submit(gate.wait)\n"
+        "    sleeper = asyncio.ensure_future(sleep())\n"
+        "    await asyncio.sleep(0)\n"
+        "    assert ctx.notify_me & 1\n"
+        "    assert await files.pwrite(fd, page, 0) == 4096\n"
+        "    gate.set()\n"
+        "    await sleeper\n"
+        "if sys.argv[3] == 'loop':\n"
+        "    asyncio.run(wait())\n"
+        "elif sys.argv[3] == 'collect':\n"
+        "    ctx.poll(False)\n"
+        "    made[0].add_done_callback(lambda r, keep=(ctx, files, made): keep)\n"
+        "    del files, ctx, made; gc.collect()\n"
+        "else:\n"
+        "    if sys.argv[3] == 'close': ctx.close()\n"
+        "    assert {request.result() for request in made} == {4096}\n"
+        "print(time.monotonic_ns() - begin_ns)\n"
+    )
+    call = {"io_uring": "io_uring_enter", "linux-aio": "io_submit"}[kernel]
+    inject = f"inject={call}:error=EAGAIN:when=1..20"
+    prefix = traced("-e", f"trace={call}", "-e", inject)
+    said = run_python("-c", code, direct.path, kernel, how, prefix=prefix)
+    assert int(said.stdout) >= 19_000_000
+    assert head_of(direct) == b"xxxxx"
 
 
 def test_owner_that_blocks_is_woken(direct, kernel):
@@ -297,14 +339,24 @@ def test_read_beyond_the_end_is_short(ctx, direct, kernel):
         assert files.pread(direct, page(), last + PAGE).result() == 0
 
 
+MAPPED = {"io_uring": "io_uring", "linux-aio": "[aio]"}
+
+
+def maps():
+    return Path("/proc/self/maps").read_text(encoding="utf-8")
+
+
 def test_context_has_one_queue_for_all(ctx, direct, kernel):
     fds = len(os.listdir("/proc/self/fd"))
     many = [make_files(ctx, kernel) for _ in range(20)]
     assert len(os.listdir("/proc/self/fd")) == fds + 1
+    assert MAPPED[kernel] in maps()
     requests = [files.pread(direct, page(), 0) for files in many for _ in range(20)]
     assert {request.result() for request in requests} == {PAGE}
     for files in many:
         files.close()
+    ctx.close()
+    assert MAPPED[kernel] not in maps()
 
 
 def test_context_has_both_at_once(ctx, direct):

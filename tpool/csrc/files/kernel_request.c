@@ -107,9 +107,9 @@ static void add(AioContextObject *c, struct kernel_io *k, RequestObject *r,
     PyObject_GC_Track(r);
     op->entry.work = &r->base.work;
     kernel_io_add(k, &op->entry);
+    /* That loop waits next, and turns nothing before. */
     if ((notify_me(&core->notify) & NOTIFY_FOREIGN) && !kernel_io_flush(k)) {
-        aio_set_due(&c->aio,
-                    0); /* that loop waits next, and turns nothing before */
+        aio_set_due(&c->aio, 0);
     }
 }
 
