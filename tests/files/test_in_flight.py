@@ -6,12 +6,13 @@ from __future__ import annotations
 import concurrent.futures
 import gc
 import os
+import platform
 import threading
 import weakref
 
 import file_world
 import pytest
-from conftest import Background, run_python
+from conftest import Background, poll_until, run_python
 from file_world import (
     BACKENDS,
     DATA,
@@ -126,6 +127,37 @@ def test_request_that_waits_can_be_cancelled(ctx, direct, backend):
     assert head_of(direct, 0) == b"first"
     with pytest.raises(concurrent.futures.CancelledError):
         waits[2].result()
+
+
+@pytest.mark.parametrize("how", ["turn", "close"])
+def test_request_that_the_kernel_has_not_begun_can_be_cancelled(ctx, file, pair, how):
+    """A read that never ends: what was a file is a socket when it is asked for."""
+    if tuple(map(int, platform.release().split(".")[:2])) < (6, 0):
+        pytest.skip("Linux 6.0 can")
+    with make_files(ctx, "io_uring", entries=2) as files:
+        exhaust(files, file)
+        buffers = [bytearray(5) for _ in range(3)]
+        fd, called = os.dup(file.fileno()), []
+        made = [files.pread(fd, buffer, 0) for buffer in buffers]
+        os.dup2(pair[0].fileno(), fd)
+        ctx.poll(False)
+        for request in made:
+            request.add_done_callback(called.append)
+        assert made[0].running()
+        assert [request.cancel() for request in made] == [True] * 3
+        assert [request.cancel() for request in made] == [True] * 3
+        assert not made[0].running()
+        if how == "turn":
+            poll_until(ctx, lambda: len(called) == 3)
+            assert files.pread(file, 5, 0).result() == DATA[:5]
+        else:
+            ctx.close()
+        assert len(called) == 3
+        for request, buffer in zip(made, buffers, strict=True):
+            with pytest.raises(concurrent.futures.CancelledError):
+                request.result()
+            buffer.clear()  # nobody holds it
+        os.close(fd)
 
 
 def test_request_that_the_kernel_has_is_not_cancelled(ctx, direct, kernel):

@@ -29,6 +29,7 @@ struct io_queue_ops {
     void *(*take_back)(struct io_queue *q);
     void *(*take)(struct io_queue *q, int64_t *ret);
     int (*wait)(struct io_queue *q);
+    bool (*cancel)(struct io_queue *q, void *tag); /* NULL: it cannot */
 };
 
 extern const struct io_queue_ops io_uring_ops, linux_aio_ops;
@@ -128,6 +129,15 @@ static inline void *io_queue_take_back(struct io_queue *q)
 static inline void *io_queue_take(struct io_queue *q, int64_t *ret)
 {
     return q->ops->take(q, ret);
+}
+
+/*
+ * Whether the kernel has not begun what it was given by that tag, and does not: its
+ * completion is -ECANCELED.
+ */
+static inline bool io_queue_cancel(struct io_queue *q, void *tag)
+{
+    return q->ops->cancel && q->ops->cancel(q, tag);
 }
 
 /* Blocks until there may be a completion.  Returns 0 or -errno. */

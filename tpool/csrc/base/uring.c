@@ -238,6 +238,20 @@ static int wait_for_one(struct io_queue *q)
     return ret < 0 ? ret : 0;
 }
 
+/* Linux 6.0.  What runs already is not waited for. */
+static bool cancel(struct io_queue *q, void *tag)
+{
+#ifdef IORING_ASYNC_CANCEL_FD_FIXED
+    struct io_uring_sync_cancel_reg reg = {.addr = (uintptr_t)tag, .fd = -1};
+
+    return syscall(SYS_io_uring_register, q->bell.rfd,
+                   IORING_REGISTER_SYNC_CANCEL, &reg, 1) == 0;
+#else
+    (void)q, (void)tag;
+    return false;
+#endif
+}
+
 /* In what has no places it would take no notice of the offset. */
 static bool takes(const struct file_io *io)
 {
@@ -255,6 +269,7 @@ const struct io_queue_ops io_uring_ops = {
     .take_back = take_back,
     .take = take,
     .wait = wait_for_one,
+    .cancel = cancel,
 };
 
 #else

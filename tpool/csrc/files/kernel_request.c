@@ -10,7 +10,7 @@ static int kernel_dispatch(struct work *w, bool *progress)
     RequestObject *r = request_of(w);
     FileOpObject *op;
 
-    /* Else: it comes back, for a callback of it has raised; or it never flew. */
+    /* Else it comes back, for a callback of it has raised; or it is cancelled. */
     if (request_state(r) == WORK_RUNNING) {
         op = (FileOpObject *)r->fn;
         r->outcome = file_op_result(op, op->entry.ret);
@@ -20,6 +20,10 @@ static int kernel_dispatch(struct work *w, bool *progress)
         r->took_ns = clock_now_ns() - r->submit_ns;
         request_drop_call(r);
         request_set_finished(r);
+    } else {
+        Py_BEGIN_CRITICAL_SECTION(r);
+        request_drop_call(r);
+        Py_END_CRITICAL_SECTION();
     }
     return request_dispatch(w, progress);
 }
@@ -30,17 +34,19 @@ static void kernel_drop(struct work *w)
     RequestObject *r = request_of(w);
 
     Py_BEGIN_CRITICAL_SECTION(r);
-    request_set_cancelled(r);
+    if (!request_is_cancelled(r)) {
+        request_set_cancelled(r);
+    }
     Py_END_CRITICAL_SECTION();
     atomic_store_explicit(&w->state, WORK_FINISHED, memory_order_relaxed);
     work_object_drop(w);
 }
 
-/* Where it waits for room in the queue; the owner alone knows that. */
+/* Where it has not begun; the owner alone may ask. */
 static int kernel_cancel(RequestObject *r)
 {
     AioContextObject *c = NULL;
-    bool mine = false;
+    bool mine = false, now;
 
     if (request_is_cancelled(r)) {
         return 1;
@@ -53,7 +59,7 @@ static int kernel_cancel(RequestObject *r)
             Py_DECREF(c);
             return -1;
         }
-        mine = r->fn && kernel_io_cancel(&((FileOpObject *)r->fn)->entry);
+        mine = r->fn && kernel_io_cancel(&((FileOpObject *)r->fn)->entry, &now);
         owner_release(&c->owner);
     }
     Py_XDECREF(c);
@@ -63,7 +69,9 @@ static int kernel_cancel(RequestObject *r)
         Py_BEGIN_CRITICAL_SECTION(r);
         request_set_cancelled(r);
         Py_END_CRITICAL_SECTION();
-        request_deliver(r); /* with the queue's reference */
+        if (now) {
+            request_deliver(r); /* with the queue's reference */
+        }
     }
     return mine;
 }

@@ -87,7 +87,10 @@ static void submit(struct kernel_io *k, struct chain *ended)
     k->source.retry_ns = ret < 0 ? clock_now_ns() + RETRY_NS : 0;
 }
 
-/* The thread that gave it to the kernel ended before it was begun: this one does. */
+/*
+ * The thread that gave it to the kernel ended before it was begun: this one does.  So it
+ * does with what a cancel() in vain has interrupted.
+ */
 static void again(struct kernel_io *k, struct kernel_io_entry *e)
 {
     list_remove(e);
@@ -102,7 +105,8 @@ static void collect(struct kernel_io *k, struct chain *ended)
     int64_t ret;
 
     while ((e = io_queue_take(&k->queue, &ret))) {
-        if (ret == -ECANCELED && !e->again) {
+        if ((ret == -ECANCELED || ret == -EINTR) && !e->cancelled &&
+            !e->again) {
             again(k, e);
         } else {
             land(k, e, ret, ended);
@@ -188,13 +192,16 @@ void kernel_io_add(struct kernel_io *k, struct kernel_io_entry *e)
     k->n_waiting++;
 }
 
-bool kernel_io_cancel(struct kernel_io_entry *e)
+bool kernel_io_cancel(struct kernel_io_entry *e, bool *now)
 {
-    if (!e->waiting) {
-        return false;
+    *now = e->waiting;
+    if (e->waiting) {
+        take_waiting(e->in, e);
+        return true;
     }
-    take_waiting(e->in, e);
-    return true;
+    /* What is not on a list has ended. */
+    e->cancelled = e->link && io_queue_cancel(&e->in->queue, e);
+    return e->cancelled;
 }
 
 bool kernel_io_flush(struct kernel_io *k)

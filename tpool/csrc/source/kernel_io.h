@@ -31,6 +31,7 @@ struct kernel_io_entry {
     bool elsewhere;           /* see io_queue_add() */
     bool waiting;             /* for room */
     bool again;               /* it was given to the kernel twice */
+    bool cancelled;           /* it ends by -ECANCELED */
     int64_t ret;              /* what became of it: bytes or -errno */
     struct kernel_io_entry *next, **link; /* in one of the lists below */
 };
@@ -59,8 +60,11 @@ static inline bool kernel_io_is_open(const struct kernel_io *k)
 /* Takes over the reference that comes with e->work. */
 void kernel_io_add(struct kernel_io *k, struct kernel_io_entry *e);
 
-/* Whether it waited for room: it does not any more, and its reference is the caller's. */
-bool kernel_io_cancel(struct kernel_io_entry *e);
+/*
+ * Whether it has not begun, and will not.  If it waited for room its reference is the
+ * caller's from now on, and *now is set; else it comes back as all others do.
+ */
+bool kernel_io_cancel(struct kernel_io_entry *e, bool *now);
 
 /*
  * Hands what was added to the kernel now: nobody turns the context before he waits.
