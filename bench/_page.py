@@ -31,7 +31,7 @@ MOST_ROWS = 64  # a table of more is summed up
 # In this order; what is not here comes behind.
 ORDER = [
     *("round_trip", "throughput", "executor", "loop_hops", "loop_workloads", "nearby"),
-    *("real_calls", "long_calls", "queues", "ring"),
+    *("real_calls", "long_calls", "queues", "files", "ring"),
     *("gap_table", "contended", "idle", "million", "many_fds", "tracing"),
     *("meter_error", "tuner_traces"),
 ]

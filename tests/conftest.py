@@ -359,8 +359,18 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
+def _is_the_kernel_s(task):
+    """Whether it is a thread of an io_uring, which stays for some seconds."""
+    with contextlib.suppress(OSError):
+        name = Path(f"/proc/self/task/{task}/comm").read_text(encoding="utf-8")
+        return name.startswith("iou-")
+    return True  # it has ended
+
+
 def _tasks():
-    return set(os.listdir("/proc/self/task"))
+    return {
+        task for task in os.listdir("/proc/self/task") if not _is_the_kernel_s(task)
+    }
 
 
 def _fds():

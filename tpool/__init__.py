@@ -21,6 +21,7 @@ from tpool._core import (
     Watch,
 )
 from tpool.aio_context import AioContext
+from tpool.aio_files import AioFiles
 from tpool.iothread import IOThread
 from tpool.ring import Ring
 from tpool.stats import AioStats, PoolStats
@@ -28,11 +29,12 @@ from tpool.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
     from tpool.executor import ThreadPoolExecutor
-    from tpool.loop import EventLoop, new_event_loop, run, to_thread
+    from tpool.loop import EventLoop, new_event_loop, open, run, to_thread
     from tpool.meter import CpuMeter, CpuUsage
 
 __all__ = [
     "AioContext",
+    "AioFiles",
     "AioStats",
     "BottomHalf",
     "CpuMeter",
@@ -50,6 +52,7 @@ __all__ = [
     "Timer",
     "Watch",
     "new_event_loop",
+    "open",
     "run",
     "to_thread",
     "trace",

@@ -66,6 +66,9 @@ PROGRAMS = {
     ),
     "stress_timer_heap": ("aio/timer_heap",),
     "stress_trace_ring": ("base/trace_ring",),
+    "stress_io_queue": (
+        *("base/uring", "base/linux_aio", "base/event_notifier", "base/file_io"),
+    ),
     "stress_word_wait": (
         *("queue/word_wait", "queue/word_pollers", "queue/wait_tuning"),
         *("base/futex", "base/cpu"),

@@ -344,7 +344,9 @@ static int wait_now(struct turn *mine, struct fdmon_event events[FDMON_BATCH])
     assert(n >= 0 ? !refused : n == -ENOMEM && refused && !is_epoll());
     for (int k = 0; k < n; k++) {
         if (events[k].gen == 0) {
-            own_reported[events[k].fd == own[1].rfd] = true;
+            for (i = 0; own[i].rfd != events[k].fd; i++) {
+            }
+            own_reported[i] = true;
             continue;
         }
         for (i = 0; numbers[i].fd != events[k].fd; i++) {

@@ -359,7 +359,7 @@ static void episode_begin(const struct fdmon_ops *ops_of)
     t.gen = UINT32_MAX - rng_below(&r, 100); /* it wraps around */
     assert(fdmon_init_as(&m, &spy) == 0);
     for (int i = 0; i < FDMON_OWN; i++) {
-        own[i].rfd = own[i].wfd = -1; /* the second may be missing */
+        own[i].rfd = own[i].wfd = -1; /* but for the first: may be missing */
         own_set[i] = false;
         if (i == 0 || rng_below(&r, 4) != 0) {
             assert(event_notifier_init(&own[i], false) == 0);

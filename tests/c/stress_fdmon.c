@@ -249,6 +249,33 @@ static void test_choice(void)
     fdmon_cleanup(&chosen);
 }
 
+/* All that a context has of its own wake it, also where nothing else may be waited for. */
+static void test_own(const struct fdmon_ops *ops)
+{
+    struct event_notifier own[FDMON_OWN];
+    struct fdmon mine;
+
+    assert(fdmon_init_as(&mine, ops) == 0);
+    for (int i = 0; i < FDMON_OWN; i++) {
+        assert(event_notifier_init(&own[i], false) == 0);
+        assert(fdmon_add_own(&mine, &own[i]) == 0);
+    }
+    for (int haunted = 0; haunted < 2; haunted++) {
+        assert(fdmon_wait(&mine, NS_PER_MS, events) == 0);
+        for (int i = 0; i < FDMON_OWN; i++) {
+            assert(event_notifier_set(&own[i]) == 0);
+            assert(fdmon_wait(&mine, -1, events) == 1);
+            assert(events[0].fd == own[i].rfd && events[0].gen == 0);
+            assert(event_notifier_test_and_clear(&own[i]));
+        }
+        fdmon_haunt(&mine);
+    }
+    fdmon_cleanup(&mine);
+    for (int i = 0; i < FDMON_OWN; i++) {
+        event_notifier_cleanup(&own[i]);
+    }
+}
+
 static uint64_t test_as(const struct fdmon_ops *ops)
 {
     uint64_t seen;
@@ -261,6 +288,7 @@ static uint64_t test_as(const struct fdmon_ops *ops)
     test_signal();
     seen = test_two_threads();
     fdmon_cleanup(&m);
+    test_own(ops);
     return seen;
 }
 

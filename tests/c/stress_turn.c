@@ -66,6 +66,32 @@ static void nest(bool foreign)
     }
 }
 
+/* A source that owes something, at once or later: no wait is for that. */
+static struct aio_source debtor;
+
+static int incur(struct aio_source *s, struct aio_wait *w,
+                 struct wait_plan *out)
+{
+    (void)w;
+    (void)out;
+    if (rng_below(&owner_rng, 2)) {
+        s->owes = true;
+    } else {
+        s->retry_ns = clock_now_ns() + rng_below(&owner_rng, 100000);
+    }
+    return 0;
+}
+
+static struct completion_node *pay(struct aio_source *s)
+{
+    if (s->owes || (s->retry_ns && clock_now_ns() >= s->retry_ns)) {
+        s->owes = false;
+        s->retry_ns = 0;
+        paid++;
+    }
+    return NULL;
+}
+
 static void add_sources(void)
 {
     memset(&doorbell, 0, sizeof(doorbell));
@@ -77,6 +103,15 @@ static void add_sources(void)
         fd_polls_init(&fd_polls, &ctx);
         bare_notify_init(&bare);
         aio_source_add(&ctx, &bare.source);
+    }
+    if (way->debts) {
+        static const struct aio_source_ops ops = {.plan = incur, .reap = pay};
+        static _Atomic uint32_t word; /* it has one, which tells of nothing */
+
+        debtor = (struct aio_source){.ops = &ops,
+                                     .peek = {&word, UINT32_MAX, 0}};
+        paid = 0;
+        aio_source_add(&ctx, &debtor);
     }
     if (way->naps) {
         napper.ops = &nap_ops;
@@ -199,6 +234,7 @@ static void use(void)
 int main(int argc, char **argv)
 {
     static const struct way ways[] = {
+        {100000, .debts = true},
         {0, .timers = true},
         {0, .fds = true},
         {0, .posters = 1},

@@ -21,6 +21,7 @@ VARIANTS = {
     "stress_notify": ("-DTPOOL_NO_EVENTFD", "-DTPOOL_NO_EPOLL"),
     "stress_aio_poll": ("-DTPOOL_NO_EVENTFD", "-DTPOOL_NO_EPOLL"),
     "stress_word_wait": ("-DTPOOL_NO_FUTEX",),
+    "stress_io_queue": ("-DTPOOL_NO_URING", "-DTPOOL_NO_LINUX_AIO"),
 }
 BUILDS = [
     *((program, ()) for program in c_build.PROGRAMS),

@@ -58,7 +58,7 @@ static pthread_mutex_t acquired = PTHREAD_MUTEX_INITIALIZER; /* the context */
 static struct item items[POSTERS];
 static struct reader reader;
 static struct timer ticker;
-static uint64_t rounds = 3000, ticks, raised, nested;
+static uint64_t rounds = 3000, ticks, raised, nested, paid;
 static atomic_bool closing;
 static struct rng owner_rng;
 
@@ -70,6 +70,7 @@ struct way {
     bool interleaved; /* it is an event loop's */
     bool doorbell;
     bool silent; /* that is polled for, for as long as it takes */
+    bool debts;  /* it comes to owe something in the middle of each wait */
     bool naps;  /* it sleeps, and polls then; others change its fds meanwhile */
     bool close; /* while the posters go on: what they deliver then is dropped */
 };
@@ -137,6 +138,7 @@ static bool is_done(void)
 {
     bool done = (!way->fds || reader.seen >= rounds) &&
                 (!way->doorbell || doorbell.seen >= rounds) &&
+                (!way->debts || paid >= rounds / 8) &&
                 (!way->timers || ticks >= until_ticks);
 
     for (int i = 0; i < way->posters; i++) {

@@ -164,6 +164,7 @@ def test_public_names_of_the_design_are_all_there():
             __enter__ __exit__""",
         tpool.Request: """result exception done cancel cancelled running
             add_done_callback""",
+        tpool.AioFiles: "pread pwrite fsync fdatasync backend close closed",
         tpool.SimpleQueue: "put put_nowait get get_nowait empty qsize",
         tpool.Ring: """create attach send try_send recv recv_view try_recv send_async recv_async
             close __enter__ __exit__""",
@@ -215,6 +216,7 @@ def test_text_signatures_of_c_methods_can_be_read():
         tpool.EventNotifier,
         tpool.SimpleQueue,
         tpool.Ring,
+        tpool.AioFiles,
     ):
         for name in dir(owner):
             member = inspect.getattr_static(owner, name)

@@ -22,6 +22,7 @@ NEEDS = {
     "scale": ("concurrent", ["threads"]),
     "tokenizer": ("multiprocessing", []),
     "trio_loop": ("trio", []),
+    "write_ahead_log": ("asyncio", []),
 }
 
 

@@ -23,6 +23,7 @@ MOST_FILES = 16
 # Pieces of one type: the address of the module is asked for by what the module has.
 ALLOWED = {
     ("context/context_type", "module"),
+    ("files/files", "module"),
     ("pool/pool", "module"),
     ("pool/simple_queue_type", "module"),
     ("executor/executor", "module"),

@@ -8,6 +8,7 @@ import threading
 import types
 
 import tpool
+import tpool.aio_files
 import tpool.iothread
 import tpool.loop.event_loop
 import tpool.loop.futures
@@ -59,6 +60,10 @@ SIGNATURES = {
         "_hold": "b", "_let_go": "b", "_arm": "b", "_disarm": "b", "_check": "b", "_has_moved": "b",
     },
     "Watch": {"close": ""},
+    "AioFiles": {
+        "pread": "fvi", "pwrite": "fvi", "fsync": "f", "fdatasync": "f", "_close": "", "_settle": "",
+        "close": "", "__enter__": "", "__exit__": "vvv",
+    },
     "Future": {
         "result": "s", "exception": "s", "done": "", "running": "", "cancelled": "",
         "cancel": "", "add_done_callback": "c", "set_result": "v",
@@ -91,7 +96,7 @@ SIGNATURES = {
         "cpus_usable": "", "_trace_enable": "b", "_trace_enabled": "",
         "_trace_clear": "", "_trace_lost": "", "_trace_read": "",
         "_close_pools": "", "_count_calls": "", "_wrap_future": "CK",
-        "_default_poll_max_ns": "n",
+        "_default_poll_max_ns": "n", "_open_cached": "vi",
     },
 }  # fmt: skip
 # Attributes that every object has.
@@ -126,11 +131,11 @@ WAITS = {
 # closes it.
 LEFT_OUT = {
     "_mark_interrupted", "_tell_by_the_exit_status", "_shutdown_at_exit", "join_all",
-    "_stop_at_exit", "_stop_readers_at_exit", "_finish_at_exit", "_run", "_Recorder",
+    "_settle_at_exit", "_stop_at_exit", "_stop_readers_at_exit", "_finish_at_exit", "_run", "_Recorder",
 }  # fmt: skip
 # The layer in Python: its functions, with what their parameters are by name.
 MODULES = [
-    tpool.aio_context, tpool.iothread, tpool.loop.event_loop, tpool.loop.futures,
+    tpool.aio_context, tpool.aio_files, tpool.iothread, tpool.loop.event_loop, tpool.loop.futures,
     tpool.loop.guest, tpool.loop.hops, tpool.loop.selector, tpool.stats,
     tpool.thread_pool, tpool.trace.events, tpool.trace.recording, tpool.worker_thread,
 ]  # fmt: skip

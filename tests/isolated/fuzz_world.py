@@ -22,6 +22,8 @@ import tpool.loop.selector
 import tpool.worker_thread
 from tpool import _core
 
+BACKENDS = [None, "io_uring", "linux-aio", "threads"]
+
 
 class Context(tpool.AioContext):
     """Is looked at by its finalizer, whole or not."""
@@ -59,12 +61,12 @@ class World:
             "AioContext": [], "ThreadPool": [], "Request": [], "BottomHalf": [],
             "Timer": [], "EventNotifier": [], "Worker": [], "AioSelector": [],
             "Workers": [], "EventLoop": [], "SimpleQueue": [], "module": [_core],
-            "ThreadPoolExecutor": [], "Future": [], "Ring": [], "Watch": [],
+            "ThreadPoolExecutor": [], "Future": [], "Ring": [], "Watch": [], "AioFiles": [],
         }  # fmt: skip
         self.makers = [
             self.new_context, self.new_pool, self.new_pool, self.new_notifier,
             self.new_selector, self.new_loop, self.new_queue, self.new_executor,
-            self.new_ring,
+            self.new_ring, self.new_files,
         ]  # fmt: skip
         if main:  # or another thread would be without fds, too
             self.makers.append(self.new_without_fds)
@@ -326,6 +328,19 @@ class World:
             if r.random() < 0.1:
                 readers = self.strange()[1]
         return self.keep("Ring", _core.Ring(buffer, readers), 4)
+
+    def new_files(self):
+        if self.random.random() < 0.2:
+            pool = self.argument("P")[1]
+            files = _core.AioFiles(pool, self.argument("i")[1], self.a_backend())
+        else:
+            options = {"max_pending": 3} if self.random.random() < 0.2 else {}
+            ctx = self.argument("C")[1]
+            files = tpool.AioFiles(ctx, backend=self.a_backend(), **options)
+        return self.keep("AioFiles", files, 3)
+
+    def a_backend(self):
+        return self.random.choice([*BACKENDS, self.strange()[1]])
 
     def new_loop(self):
         return self.keep("EventLoop", tpool.new_event_loop(), 2)

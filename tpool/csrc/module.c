@@ -88,10 +88,10 @@ static int module_exec(PyObject *module)
 
     word_pollers_init(&state->pollers);
     if (py_pools_init(module) < 0 || py_wrap_init(module) < 0 ||
-        py_trace_init(module) < 0 || add_exception(module) < 0 ||
-        add_types_and_names(module) < 0 || py_callable_init(module) < 0 ||
-        py_signals_init(module) < 0 || py_simple_queue_init(module) < 0 ||
-        register_fork_hook(module) < 0) {
+        py_open_init(module) < 0 || py_trace_init(module) < 0 ||
+        add_exception(module) < 0 || add_types_and_names(module) < 0 ||
+        py_callable_init(module) < 0 || py_signals_init(module) < 0 ||
+        py_simple_queue_init(module) < 0 || register_fork_hook(module) < 0) {
         return -1;
     }
     return PyModule_AddIntConstant(module, "POLL_MAX_NS_DEFAULT",

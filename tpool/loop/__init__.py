@@ -5,5 +5,6 @@ from __future__ import annotations
 
 from tpool.loop.event_loop import EventLoop, new_event_loop, run
 from tpool.loop.hops import to_thread
+from tpool.loop.open_file import open
 
-__all__ = ["EventLoop", "new_event_loop", "run", "to_thread"]
+__all__ = ["EventLoop", "new_event_loop", "open", "run", "to_thread"]

@@ -8,6 +8,7 @@ import asyncio.events
 import asyncio.futures
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tpool.aio_files import AioFiles
 from tpool.loop.executor import CODE, FUTURES, SUBMIT, submit_is_wrapped
 from tpool.loop.futures import future_of_call
 from tpool.loop.lean_loop import LeanEventLoop, settle
@@ -65,6 +66,7 @@ class EventLoop(LeanEventLoop):
     def __init__(self, poll_max_ns: int | None = None) -> None:
         """Make a loop; see the class."""
         self._pool = None
+        self._files: AioFiles | None = None
         self._pools: dict[AioContext, LoopPool] = {}  # the parent's, after a fork
         self._selector = selector = AioSelector(poll_max_ns)
         try:
@@ -98,6 +100,19 @@ class EventLoop(LeanEventLoop):
         if pool is None or pool.ctx is not ctx:
             pool = self._new_pool(ctx)
         return pool
+
+    @property
+    def files(self) -> AioFiles:
+        """What tpool.open() reads and writes by.
+
+        Raises:
+            RuntimeError: The loop is closed.
+        """
+        files = self._files
+        if files is None or files.ctx is not self._selector.ctx or self._closed:
+            # None, or its parent's, after a fork.
+            files = self._files = AioFiles(self.ctx)
+        return files
 
     def _new_pool(self, ctx: AioContext) -> LoopPool:
         before = self._pool

@@ -7,6 +7,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from tpool.aio_context import AioContext
+from tpool.aio_files import AioFiles
 from tpool.loop.loop_pool import LoopPool
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from tpool.thread_pool import ThreadPool
 
-__all__ = ["Guest", "Lodger", "Visitor", "pool_of", "visit"]
+__all__ = ["Guest", "Lodger", "Visitor", "lodger_of", "pool_of", "visit"]
 
 # In AioContext.notify_me: some loop waits for its fileno().
 _FOREIGN = 1
@@ -80,13 +81,22 @@ class Guest:
 
 
 class Lodger(Guest):
-    """The context of to_thread(): it stays as long as the loop."""
+    """The context of to_thread() and open(): it stays as long as the loop."""
+
+    _files: AioFiles | None = None
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         ctx = AioContext()
         self.pool = LoopPool(ctx, thread_name_prefix="asyncio")
         super().__init__(loop, ctx)
         self.prepare()
+
+    @property
+    def files(self) -> AioFiles:
+        """What open() reads and writes by."""
+        if self._files is None:
+            self._files = AioFiles(self.ctx)
+        return self._files
 
     def prepare(self) -> None:
         """Do so, for whatever thread runs the loop."""
@@ -144,8 +154,8 @@ _guests: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[Lodger
 _guests = weakref.WeakKeyDictionary()
 
 
-def pool_of(loop: asyncio.AbstractEventLoop) -> ThreadPool:
-    """Return the loop's pool, to which something is about to be submitted."""
+def lodger_of(loop: asyncio.AbstractEventLoop) -> Lodger:
+    """Return the loop's own, to which something is about to be submitted."""
     ref = _guests.get(loop)
     guest = None if ref is None else ref()
     if guest is not None and guest.ctx.closed:  # in the child of a fork
@@ -155,4 +165,9 @@ def pool_of(loop: asyncio.AbstractEventLoop) -> ThreadPool:
         guest = Lodger(loop)
         _guests[loop] = weakref.ref(guest)
     guest.turn_soon()
-    return guest.pool
+    return guest
+
+
+def pool_of(loop: asyncio.AbstractEventLoop) -> ThreadPool:
+    """Return the loop's pool, to which something is about to be submitted."""
+    return lodger_of(loop).pool

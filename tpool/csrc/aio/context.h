@@ -103,7 +103,8 @@ struct aio_context {
     struct poll_params params;
     struct aio_source *sources;
     int n_sources;
-    bool words, phases, looks; /* some source has peek, begin or end, look_ns */
+    /* Some source has peek, begin or end, look_ns, reap. */
+    bool words, phases, looks, reaps;
     int64_t
         unwoken_ns; /* it blocks no longer: what it waits for wakes nobody; 0: all does */
     int64_t looked_ns; /* when the fds were looked at last */

@@ -26,8 +26,8 @@ struct pollfd;
 
 /* Events of one wait at most; what is left over is reported by the next. */
 #define FDMON_BATCH 256
-/* The fds that a context itself reads from: its notifier, its signal pipe. */
-#define FDMON_OWN 2
+/* The fds that a context itself reads from: its notifier, its signal pipe, two bells. */
+#define FDMON_OWN 4
 
 struct fdmon_event {
     int fd;

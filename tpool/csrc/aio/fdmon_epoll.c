@@ -169,7 +169,7 @@ static void monitor_haunt(struct fdmon *m)
 /* For what epoll must not be waited for: it would report the closed fd. */
 static void wait_for_own(struct fdmon *m, int64_t timeout_ns)
 {
-    struct pollfd fds[2];
+    struct pollfd fds[FDMON_OWN];
 
     for (int i = 0; i < m->n_own; i++) {
         fds[i] = (struct pollfd){.fd = m->own[i]->rfd, .events = POLLIN};
@@ -177,7 +177,7 @@ static void wait_for_own(struct fdmon *m, int64_t timeout_ns)
 
     timeout_ns = soonest_timeout_ns(timeout_ns, FDMON_HAUNTED_NS);
     if (fdmon_poll_ns(fds, m->n_own, timeout_ns) < 0 && errno == EINVAL) {
-        /* Not even two fds are allowed any more. */
+        /* Not even so few fds are allowed any more. */
         struct timespec ts = timespec_from_ns(timeout_ns);
 
         nanosleep(&ts, NULL);

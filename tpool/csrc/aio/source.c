@@ -13,6 +13,7 @@ void aio_source_add(struct aio_context *c, struct aio_source *s)
     c->words |= s->peek.word != NULL;
     c->phases |= s->ops->begin || s->ops->end;
     c->looks |= s->ops->look_ns != NULL;
+    c->reaps |= s->ops->reap != NULL;
     s->context = c;
     s->next = c->sources;
     c->sources = s;
@@ -22,11 +23,25 @@ bool aio_sources_peek(const struct aio_context *c)
 {
     for (const struct aio_source *s = c->words ? c->sources : NULL; s;
          s = s->next) {
-        if (s->peek.word && aio_peek(&s->peek)) {
+        if (s->owes || (s->peek.word && aio_peek(&s->peek))) {
             return true;
         }
     }
     return false;
+}
+
+int64_t aio_sources_retry_ns(const struct aio_context *c)
+{
+    int64_t soonest_ns = -1;
+
+    for (const struct aio_source *s = c->words ? c->sources : NULL; s;
+         s = s->next) {
+        if (s->retry_ns) {
+            soonest_ns = soonest_timeout_ns(soonest_ns,
+                                            time_left_ns(s->retry_ns));
+        }
+    }
+    return soonest_ns;
 }
 
 void aio_source_trace(struct aio_context *c, enum poll_verdict verdict,

@@ -41,6 +41,11 @@ struct aio_source_ops {
     int (*look)(struct aio_source *s, struct aio_wait *w);
     /* The wait is over, block_ns after it began. */
     void (*learn)(struct aio_source *s, struct aio_wait *w, int64_t block_ns);
+    /*
+     * As each turn begins, before a wait and after it: hands over what it owes, and
+     * returns the works that have come, the oldest first, with their references.
+     */
+    struct completion_node *(*reap)(struct aio_source *s);
     /* In each turn: has what has come dispatched. */
     int (*dispatch)(struct aio_source *s, struct aio_wait *w, bool *progress);
     /* The turn is over: lets go of host_state. */
@@ -56,8 +61,10 @@ struct aio_source {
     struct aio_context *context; /* what waits for it; of aio_source_add() */
     struct aio_source *next;     /* in order of dispatch */
     struct aio_peek peek;        /* where a poll phase looks all the time */
-    bool with_host;  /* look() runs the host's language: one source at most */
-    int64_t poll_ns; /* window, learned */
+    bool owes;        /* something to others: reap() is due, and nobody waits */
+    int64_t retry_ns; /* the same, from this time on; 0: it does not */
+    bool with_host;   /* look() runs the host's language: one source at most */
+    int64_t poll_ns;  /* window, learned */
 };
 
 /*
@@ -66,8 +73,11 @@ struct aio_source {
  */
 void aio_source_add(struct aio_context *c, struct aio_source *s);
 
-/* Owner, context acquired.  Whether the word of one of them tells of work. */
+/* Owner, context acquired.  Whether one of them owes, or its word tells of work. */
 bool aio_sources_peek(const struct aio_context *c);
+
+/* The same.  Until one of them owes what it did not get rid of; -1: none does. */
+int64_t aio_sources_retry_ns(const struct aio_context *c);
 
 /*
  * The window of a source after a wait, by QEMU's rule; fired: it has ended the wait.

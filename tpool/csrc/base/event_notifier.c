@@ -43,6 +43,11 @@ static int opened(struct event_notifier *e, int rfd, int wfd)
     return 0;
 }
 
+int event_notifier_init_fd(struct event_notifier *e, int fd)
+{
+    return opened(e, fd, fd);
+}
+
 int event_notifier_init_pipe(struct event_notifier *e)
 {
     int fds[2];

@@ -30,6 +30,12 @@ int event_notifier_init(struct event_notifier *e, bool active);
 /* The same by a pipe in any case: for who writes single bytes into wfd. */
 int event_notifier_init_pipe(struct event_notifier *e);
 
+/*
+ * An fd that somebody else makes readable, and whoever has opened it reads; cleanup closes
+ * it.  Returns 0 or -errno, and then it is not taken over.
+ */
+int event_notifier_init_fd(struct event_notifier *e, int fd);
+
 /* Any thread.  Whether rfd, or wfd, still stands for what init has opened. */
 bool event_notifier_is_ours(const struct event_notifier *e, int fd);
 

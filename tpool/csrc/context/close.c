@@ -19,6 +19,9 @@ static void drop_list(struct completion_node **head)
 
 void context_teardown(AioContextObject *c)
 {
+    for (int i = 0; i < KERNEL_IO_KINDS; i++) {
+        kernel_io_close(&c->kernel_io[i]); /* what is in flight has ended */
+    }
     fdmon_cleanup(&c->aio.fdmon); /* before what shows that it is ours */
     /* Who is no poster looks whether it is closed, and writes, in one. */
     Py_BEGIN_CRITICAL_SECTION(c);
@@ -33,6 +36,33 @@ void context_teardown(AioContextObject *c)
     drop_list(&c->aio.idle_head);
     c->state->posters.gone(c->state, c->aio.core);
     aio_core_detach(c->aio.core);
+}
+
+/* GIL released.  As kernel_io_wait(), for the first that has something in flight. */
+static int wait_for_kernel(AioContextObject *c)
+{
+    int ret = 0;
+
+    for (int i = 0; i < KERNEL_IO_KINDS && ret == 0; i++) {
+        ret = kernel_io_wait(&c->kernel_io[i]);
+    }
+    return ret;
+}
+
+int context_settle(AioContextObject *c)
+{
+    int ret;
+
+    do {
+        aio_absorb(&c->aio);
+        Py_BEGIN_ALLOW_THREADS
+        ret = wait_for_kernel(c);
+        Py_END_ALLOW_THREADS
+        if (ret == -EINTR) {
+            ret = PyErr_CheckSignals() < 0 ? -1 : 1;
+        }
+    } while (ret > 0);
+    return PyErr_Occurred() ? -1 : 0;
 }
 
 static int polled_by_nobody(AioContextObject *c)
@@ -54,7 +84,7 @@ static int close_acquired(AioContextObject *c)
         return -1;
     }
     before = owner_seize(&c->owner);
-    if (context_raised(aio_drain(&c->aio)) < 0) {
+    if (context_settle(c) < 0 || context_raised(aio_drain(&c->aio)) < 0) {
         owner_give_back(&c->owner, &before);
         return -1;
     }
@@ -127,6 +157,9 @@ PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     }
     if (owner_after_fork(&c->owner) < 0) {
         return PyErr_NoMemory();
+    }
+    for (int i = 0; i < KERNEL_IO_KINDS; i++) {
+        kernel_io_abandon(&c->kernel_io[i]);
     }
     hand_over_posts(c);
     c->aio.closed = c->forked = true;

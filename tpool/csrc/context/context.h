@@ -17,6 +17,10 @@
 #include "source/fd_polls.h"
 #include "source/calls.h"
 #include "source/shared_words.h"
+#include "source/kernel_io.h"
+
+/* An io_uring, Linux AIO. */
+#define KERNEL_IO_KINDS 2
 
 typedef struct {
     PyObject_HEAD
@@ -39,6 +43,8 @@ typedef struct {
     struct fd_polls fd_polls;
     struct bare_notify bare_notify;
     struct shared_words words;
+    struct kernel_io
+        kernel_io[KERNEL_IO_KINDS]; /* the first that is to be had */
 } AioContextObject;
 
 /* Context acquired and not closed: 0, or -1 with an exception and released. */
@@ -126,6 +132,12 @@ static inline int context_check_open(AioContextObject *c)
 PyObject *context_after_fork(AioContextObject *c, PyObject *ignored);
 
 extern PyMethodDef context_methods[];
+/*
+ * Context acquired; dispatches nothing.  Waits for what the kernel does for it, all of
+ * which is in its batch then.  Returns 0, or -1 with an exception of a signal handler.
+ */
+int context_settle(AioContextObject *c);
+
 /* Methods: see close() and _check_idle(). */
 PyObject *context_close(AioContextObject *c, PyObject *ignored);
 PyObject *context_check_idle(AioContextObject *c, PyObject *ignored);

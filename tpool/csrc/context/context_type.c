@@ -23,6 +23,8 @@ static AioContextObject *context_alloc(PyTypeObject *type,
                                        const struct owner *owner,
                                        struct aio_core *core)
 {
+    static const struct io_queue_ops *const kinds[KERNEL_IO_KINDS] = {
+        &io_uring_ops, &linux_aio_ops};
     AioContextObject *c = (AioContextObject *)type->tp_alloc(type, 0);
 
     if (!c) {
@@ -37,6 +39,9 @@ static AioContextObject *context_alloc(PyTypeObject *type,
     c->aio.name = c;
     c->aio.signal_pipe = &c->signals.pipe;
     signal_guard_init(&c->signals, state);
+    for (int i = 0; i < KERNEL_IO_KINDS; i++) {
+        kernel_io_init(&c->kernel_io[i], kinds[i]);
+    }
     return c;
 }
 
@@ -139,6 +144,17 @@ static WITH_OWN_KEYWORDS(context_new, PyTypeObject)
                            : visit(work, arg);
 }
 
+static int visit_entries(const struct kernel_io_entry *e, visitproc visit,
+                         void *arg)
+{
+    int ret = 0;
+
+    for (; e && !ret; e = e->next) {
+        ret = visit(work_object(e->work), arg);
+    }
+    return ret;
+}
+
 static int context_traverse(AioContextObject *c, visitproc visit, void *arg)
 {
     struct completion_node *lists[] = {c->aio.batch_head, c->aio.idle_head,
@@ -158,6 +174,10 @@ static int context_traverse(AioContextObject *c, visitproc visit, void *arg)
         for (struct completion_node *n = lists[i]; n && !ret; n = n->next) {
             ret = visit_work(work_of(n), visit, arg);
         }
+    }
+    for (int i = 0; i < KERNEL_IO_KINDS; i++) {
+        ret = ret ? ret : visit_entries(c->kernel_io[i].flying, visit, arg);
+        ret = ret ? ret : visit_entries(c->kernel_io[i].waiting, visit, arg);
     }
     ret = ret ? ret : handlers_traverse(&c->aio.fds, visit, arg);
     ret = ret ? ret : timers_traverse(&c->aio.timers, visit, arg);

@@ -27,6 +27,7 @@ struct pool_core {
     _Alignas(CACHE_LINE) _Atomic uint32_t refs;
     _Atomic uint64_t dispatched; /* requests that the owner has received */
     _Atomic uint64_t taken_back; /* queued, but submit() raised after all */
+    _Atomic uint64_t unqueued;   /* requests of it that no worker makes */
     _Atomic uint64_t cancelled, spawn_failures;
     /* Immutable after init. */
     _Alignas(CACHE_LINE) struct aio_core *core;
@@ -67,7 +68,7 @@ static inline bool pool_is_forked(struct pool_core *pool)
            pool->forks;
 }
 
-/* Whether it has no workers: its calls are other executors', see wrap.h. */
+/* Whether it has no workers: its calls are other executors', see wrap.c. */
 static inline bool pool_wraps(const struct pool_core *pool)
 {
     return !pool->spawn;

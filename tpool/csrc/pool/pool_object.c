@@ -30,6 +30,7 @@ void pool_get_stats(struct pool_core *pool, struct queue_stats *s)
     request_queue_get_stats(&pool->queue, s);
     s->submitted -= atomic_load_explicit(&pool->taken_back,
                                          memory_order_relaxed);
+    s->submitted += atomic_load_explicit(&pool->unqueued, memory_order_relaxed);
 }
 
 PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))

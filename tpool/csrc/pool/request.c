@@ -4,7 +4,7 @@
  * the owner.
  */
 #include "pool/callable.h"
-#include "pool/decimal.h"
+#include "py/decimal.h"
 #include "pool/pool_core.h"
 #include "pool/request.h"
 #include "py/post.h"
@@ -264,18 +264,42 @@ int request_dispatch(struct work *w, bool *progress)
     return ret < 0 ? AIO_RAISED : 0;
 }
 
-static const struct work_ops request_ops = {
-    .run = request_run,
-    .fail = request_fail,
-    .cancel = request_cancel_queued,
-    .dispatch = request_dispatch,
-    .drop = work_object_drop,
-    .place = request_place,
-    .at_close = true,
+/* Where no worker has taken it. */
+static int request_cancel(RequestObject *r)
+{
+    bool cancelled, mine;
+
+    Py_BEGIN_CRITICAL_SECTION(r);
+    cancelled = request_is_cancelled(r);
+    mine = !cancelled && !pool_is_forked(r->pool) &&
+           request_queue_cancel(&r->pool->queue, &r->base.work);
+    if (mine) {
+        request_set_cancelled(r);
+    }
+    Py_END_CRITICAL_SECTION();
+    if (mine) {
+        pool_room(r->pool);
+        request_deliver(r); /* with the queue's reference */
+    }
+    return cancelled || mine;
+}
+
+static const struct request_ops pool_ops = {
+    .work = {.run = request_run,
+             .fail = request_fail,
+             .cancel = request_cancel_queued,
+             .dispatch = request_dispatch,
+             .drop = work_object_drop,
+             .place = request_place,
+             .at_close = true},
+    .backend = "threads",
+    .cancel = request_cancel,
 };
 
-RequestObject *request_alloc(struct pool_core *pool, const struct work_ops *ops,
-                             PyObject *fn, uintptr_t key, Py_ssize_t n)
+/* In the first state, and without all else.  fn NULL: nothing is to be called. */
+static RequestObject *alloc(struct pool_core *pool,
+                            const struct request_ops *ops, PyObject *fn,
+                            Py_ssize_t n)
 {
     RequestObject *r = PyObject_GC_NewVar(RequestObject,
                                           pool->state->request_type, n);
@@ -283,11 +307,11 @@ RequestObject *request_alloc(struct pool_core *pool, const struct work_ops *ops,
     if (!r) {
         return NULL;
     }
-    work_init(&r->base.work, ops);
+    work_init(&r->base.work, &ops->work);
     r->pool = pool_core_ref(pool);
-    r->place = call_table_place(&pool->core->calls, key);
-    r->submit_ns = clock_now_ns();
-    r->fn = Py_NewRef(fn);
+    r->place = NULL;
+    r->submit_ns = 0;
+    r->fn = Py_XNewRef(fn);
     r->kwnames = r->context = r->future = r->outcome = NULL;
     r->took_ns = -1;
     r->weakrefs = NULL;
@@ -297,6 +321,43 @@ RequestObject *request_alloc(struct pool_core *pool, const struct work_ops *ops,
     for (Py_ssize_t i = 0; i < n; i++) {
         r->args[i] = NULL;
     }
+    return r;
+}
+
+RequestObject *request_alloc(struct pool_core *pool,
+                             const struct request_ops *ops, PyObject *fn,
+                             uintptr_t key, Py_ssize_t n)
+{
+    RequestObject *r = alloc(pool, ops, fn, n);
+
+    if (r) {
+        r->place = call_table_place(&pool->core->calls, key);
+        r->submit_ns = clock_now_ns();
+    }
+    return r;
+}
+
+RequestObject *request_new_bare(struct pool_core *pool, PyObject *fn,
+                                uintptr_t key)
+{
+    return request_alloc(pool, &pool_ops, fn, key, 0);
+}
+
+RequestObject *request_new_done(struct pool_core *pool, PyObject *outcome)
+{
+    PyObject *exc = outcome ? NULL : take_exception();
+    RequestObject *r = alloc(pool, &pool_ops, NULL, 0);
+
+    if (!r) {
+        Py_XDECREF(outcome);
+        Py_XDECREF(exc);
+        return NULL;
+    }
+    r->outcome = outcome ? outcome : exc;
+    r->base.work.raised = !outcome;
+    /* Relaxed: it goes to other threads as any object does. */
+    atomic_init(&r->base.work.state, WORK_DONE);
+    request_track(r);
     return r;
 }
 
@@ -315,7 +376,7 @@ RequestObject *request_new(struct pool_core *pool, PyObject *future,
             return NULL;
         }
     }
-    r = request_alloc(pool, &request_ops, fn, callable_key(pool->state, fn), n);
+    r = request_alloc(pool, &pool_ops, fn, callable_key(pool->state, fn), n);
     if (!r) {
         Py_XDECREF(context);
         return NULL;

@@ -21,7 +21,7 @@ typedef struct {
     struct pool_core *pool;
     int64_t submit_ns;
     /* Immutable after the push. */
-    struct call_place *place; /* of what it calls */
+    struct call_place *place; /* of what it calls; NULL: it was made done */
     /* The worker's until it finishes; NULL from then on.  Of a wrapped future: that,
      * and of the critical section. */
     PyObject *fn;
@@ -41,6 +41,21 @@ typedef struct {
     PyObject *scratch; /* PY_VECTORCALL_ARGUMENTS_OFFSET: is args[-1] */
     PyObject *args[];  /* Py_SIZE of them */
 } RequestObject;
+
+/* A request, by who makes its call. */
+struct request_ops {
+    struct work_ops work;
+    const char *backend; /* which that is; NULL: nobody of ours */
+    /* Any thread, GIL held.  1 if it will not run, 0 if it does, -1: an exception. */
+    int (*cancel)(RequestObject *r);
+    /* The same.  Whether it does before its work is said to; NULL: it does not. */
+    int (*running)(RequestObject *r);
+};
+
+static inline const struct request_ops *request_ops(const RequestObject *r)
+{
+    return container_of(r->base.work.ops, struct request_ops, work);
+}
 
 static inline RequestObject *request_of(const struct work *w)
 {
@@ -66,8 +81,9 @@ static inline bool request_is_done(RequestObject *r)
  * Any thread, GIL held.  One for fn, which is known by key, with room for n arguments,
  * that will be NULL; nor has it a context.  NULL with an exception.
  */
-RequestObject *request_alloc(struct pool_core *pool, const struct work_ops *ops,
-                             PyObject *fn, uintptr_t key, Py_ssize_t n);
+RequestObject *request_alloc(struct pool_core *pool,
+                             const struct request_ops *ops, PyObject *fn,
+                             uintptr_t key, Py_ssize_t n);
 
 /*
  * Any thread, GIL held.  nargs positional arguments and then a value for each
@@ -77,6 +93,22 @@ RequestObject *request_alloc(struct pool_core *pool, const struct work_ops *ops,
 RequestObject *request_new(struct pool_core *pool, PyObject *future,
                            PyObject *fn, PyObject *const *args,
                            Py_ssize_t nargs, PyObject *kwnames);
+
+/* The same, of a call without arguments, which runs in its thread's own context. */
+RequestObject *request_new_bare(struct pool_core *pool, PyObject *fn,
+                                uintptr_t key);
+
+/*
+ * Any thread, GIL held.  One that is done, and was never anywhere; outcome (stolen)
+ * NULL: the exception that is set.  NULL with an exception.
+ */
+RequestObject *request_new_done(struct pool_core *pool, PyObject *outcome);
+
+/* Whether it is such a one: nobody waits for it, nor has a call of it done anything. */
+static inline bool request_was_made_done(const RequestObject *r)
+{
+    return !r->place;
+}
 
 /* Worker, or who else makes the call.  The exception that is set is its outcome. */
 void request_set_raised(RequestObject *r);

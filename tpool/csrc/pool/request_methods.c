@@ -6,8 +6,8 @@
 #include "py/args.h"
 #include "context/context.h"
 #include "pool/pool_core.h"
+#include "pool/ready.h"
 #include "pool/request_doc.h"
-#include "pool/wrap.h"
 
 #include <structmember.h>
 
@@ -138,8 +138,8 @@ static int is_running(RequestObject *r)
 {
     enum work_state state = request_state(r);
 
-    if (state == WORK_PENDING && request_is_wrapped(r)) {
-        return wrapped_running(r);
+    if (state == WORK_PENDING && request_ops(r)->running) {
+        return request_ops(r)->running(r);
     }
     return state == WORK_RUNNING || state == WORK_FINISHED;
 }
@@ -159,26 +159,9 @@ static PyObject *request_cancelled(RequestObject *r,
 
 static PyObject *request_cancel(RequestObject *r, PyObject *Py_UNUSED(ignored))
 {
-    bool cancelled, mine;
+    int cancelled = request_ops(r)->cancel(r);
 
-    if (request_is_wrapped(r)) {
-        int ret = wrapped_cancel(r);
-
-        return ret < 0 ? NULL : PyBool_FromLong(ret);
-    }
-    Py_BEGIN_CRITICAL_SECTION(r);
-    cancelled = request_is_cancelled(r);
-    mine = !cancelled && !pool_is_forked(r->pool) &&
-           request_queue_cancel(&r->pool->queue, &r->base.work);
-    if (mine) {
-        request_set_cancelled(r);
-    }
-    Py_END_CRITICAL_SECTION();
-    if (mine) {
-        pool_room(r->pool);
-        request_deliver(r); /* with the queue's reference */
-    }
-    return PyBool_FromLong(cancelled || mine);
+    return cancelled < 0 ? NULL : PyBool_FromLong(cancelled);
 }
 
 /* Critical section; runs no code of others.  0, or -1 with an exception. */
@@ -300,7 +283,7 @@ static int request_traverse(RequestObject *r, visitproc visit, void *arg)
 }
 
 /* What is cleared can still be found, by a weak reference: it has been cancelled. */
-static int request_clear(RequestObject *r)
+static void clear(RequestObject *r)
 {
     PyObject *callback;
 
@@ -311,6 +294,14 @@ static int request_clear(RequestObject *r)
     Py_CLEAR(r->outcome);
     while ((callback = request_take_callback(r))) {
         Py_DECREF(callback);
+    }
+}
+
+/* Its buffers may be the kernel's: it goes with its context, which is cleared too. */
+static int request_clear(RequestObject *r)
+{
+    if (request_state(r) != WORK_RUNNING) {
+        clear(r);
     }
     return 0;
 }
@@ -324,7 +315,7 @@ static void request_dealloc(RequestObject *r)
         PyObject_ClearWeakRefs((PyObject *)r);
     }
     /* A chain of requests, each the outcome of the next, is not recursed into. */
-    Py_TRASHCAN_BEGIN(r, request_dealloc) request_clear(r);
+    Py_TRASHCAN_BEGIN(r, request_dealloc) clear(r);
     pool_core_unref(r->pool);
     PyObject_GC_Del(r);
     Py_DECREF(type);
@@ -338,6 +329,9 @@ static PyObject *request_await(PyObject *self)
     AioContextObject *c = NULL;
     PyObject *module, *result = NULL;
 
+    if (request_was_made_done(r)) {
+        return ready_new(r);
+    }
     if (!request_is_done(r)) {
         c = live_context(r, "await");
         if (!c) {
@@ -373,6 +367,23 @@ static PyMethodDef request_methods[] = {
     {NULL},
 };
 
+/* Any thread: nothing of it changes. */
+static PyObject *request_get_backend(RequestObject *r, void *Py_UNUSED(closure))
+{
+    const char *name = request_was_made_done(r) ? "cache"
+                                                : request_ops(r)->backend;
+
+    return name ? PyUnicode_FromString(name) : Py_NewRef(Py_None);
+}
+
+static PyGetSetDef request_getset[] = {
+    {"backend", (getter)request_get_backend, NULL,
+     "Who makes the call: 'threads'; of AioFiles also 'io_uring' or 'linux-aio',\n"
+     "or 'cache' where it was done at once. None: another executor.",
+     NULL},
+    {NULL},
+};
+
 static PyMemberDef request_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(RequestObject, weakrefs),
      READONLY, NULL},
@@ -380,15 +391,11 @@ static PyMemberDef request_members[] = {
 };
 
 static PyType_Slot request_slots[] = {
-    {Py_tp_doc, (void *)request_doc},
-    {Py_tp_repr, request_repr},
-    {Py_am_await, request_await},
-    {Py_tp_traverse, request_traverse},
-    {Py_tp_clear, request_clear},
-    {Py_tp_dealloc, request_dealloc},
-    {Py_tp_methods, request_methods},
-    {Py_tp_members, request_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)request_doc}, {Py_tp_repr, request_repr},
+    {Py_am_await, request_await},     {Py_tp_traverse, request_traverse},
+    {Py_tp_clear, request_clear},     {Py_tp_dealloc, request_dealloc},
+    {Py_tp_methods, request_methods}, {Py_tp_getset, request_getset},
+    {Py_tp_members, request_members}, {0, NULL},
 };
 
 PyType_Spec request_spec = {

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * See wrap.h.
+ * A Request for a future of concurrent.futures: a call that another executor makes.
+ *
+ * It waits in the queue of a pool that has no worker.  Who takes it out of there ends
+ * it, by the queue's lock once: the future, which is done, in whatever thread that
+ * calls back; cancel(), by way of the future; or the end of the context, which lets
+ * go of a future that goes on.  The future has a reference to it until then, and it
+ * to the future.
  */
-#include "pool/wrap.h"
 #include "pool/pools.h"
-
-/* Nobody runs it. */
-const struct work_ops wrapped_ops = {
-    .cancel = request_cancel_queued,
-    .dispatch = request_dispatch,
-    .drop = work_object_drop,
-    .place = request_place,
-    .at_close = true,
-};
+#include "pool/request.h"
 
 /* What the future says to a question without arguments: 1, 0, or -1. */
 static int ask(PyObject *future, PyObject *method)
@@ -91,7 +88,7 @@ static PyObject *future_of(RequestObject *r)
     return future;
 }
 
-int wrapped_cancel(RequestObject *r)
+static int wrapped_cancel(RequestObject *r)
 {
     struct module_state *state = r->pool->state;
     PyObject *future = pool_is_forked(r->pool) ? NULL : future_of(r);
@@ -105,7 +102,7 @@ int wrapped_cancel(RequestObject *r)
     return ret < 0 ? -1 : request_is_cancelled(r);
 }
 
-int wrapped_running(RequestObject *r)
+static int wrapped_running(RequestObject *r)
 {
     PyObject *future = future_of(r);
     int ret = future ? ask(future, r->pool->state->str_running) : 0;
@@ -113,6 +110,17 @@ int wrapped_running(RequestObject *r)
     Py_XDECREF(future);
     return ret;
 }
+
+/* Nobody runs it. */
+static const struct request_ops wrapped_ops = {
+    .work = {.cancel = request_cancel_queued,
+             .dispatch = request_dispatch,
+             .drop = work_object_drop,
+             .place = request_place,
+             .at_close = true},
+    .cancel = wrapped_cancel,
+    .running = wrapped_running,
+};
 
 /* In the queue, where nobody takes it from; it is one more call in flight. */
 static void push(struct pool_core *pool, RequestObject *r)

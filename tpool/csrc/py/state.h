@@ -37,9 +37,11 @@ struct posters_ops {
 
 /* The types of the module: NAME_type is made of NAME_spec. */
 #define CONTEXT_TYPES(X) X(context) X(notifier) X(bottom_half) X(timer) X(watch)
-#define POOL_TYPES(X)    X(request) X(pool) X(worker) X(simple_queue)
-#define OTHER_TYPES(X)   X(future) X(executor) X(ring) X(ring_view) X(loop_ops)
-#define STATE_TYPES(X)   CONTEXT_TYPES(X) POOL_TYPES(X) OTHER_TYPES(X)
+#define POOL_TYPES(X)    X(request) X(ready) X(pool) X(worker) X(simple_queue)
+#define FILE_TYPES(X)    X(file_op) X(files) X(ring) X(ring_view)
+#define OTHER_TYPES(X)   X(future) X(executor) X(loop_ops)
+#define STATE_TYPES(X)                                                         \
+    CONTEXT_TYPES(X) POOL_TYPES(X) FILE_TYPES(X) OTHER_TYPES(X)
 
 #define SPEC(name) extern PyType_Spec name##_spec;
 STATE_TYPES(SPEC)
@@ -186,6 +188,9 @@ int py_wrap_init(PyObject *module);
 
 /* What a SimpleQueue needs.  Returns 0, or -1 with an exception. */
 int py_simple_queue_init(PyObject *module);
+
+/* Adds the function that opens files.  Returns 0, or -1 with an exception. */
+int py_open_init(PyObject *module);
 
 /* Adds the functions for tracing.  Returns 0, or -1 with an exception. */
 int py_trace_init(PyObject *module);

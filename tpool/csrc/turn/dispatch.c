@@ -45,6 +45,18 @@ void aio_take_arrived(struct aio_context *c)
     }
 }
 
+void aio_reap(struct aio_context *c)
+{
+    struct completion_node *node, *next;
+
+    for (struct aio_source *s = c->sources; s; s = s->next) {
+        for (node = s->ops->reap ? s->ops->reap(s) : NULL; node; node = next) {
+            next = node->next;
+            append(&c->batch_head, &c->batch_tail, node);
+        }
+    }
+}
+
 int64_t aio_idle_timeout_ns(struct aio_context *c)
 {
     for (struct completion_node *n = c->idle_head; n; n = n->next) {

@@ -8,13 +8,17 @@
 
 #include "aio/context.h"
 
-/* Moves what has arrived to the batch. */
+/* Moves what has arrived by the list, or at a source, to the batch. */
 void aio_take_arrived(struct aio_context *c);
+void aio_reap(struct aio_context *c);
 
 static inline void aio_absorb(struct aio_context *c)
 {
     if (completion_list_peek(&c->core->list)) {
         aio_take_arrived(c);
+    }
+    if (c->reaps) {
+        aio_reap(c);
     }
 }
 

@@ -330,7 +330,7 @@ void poll_phase_learn(struct aio_context *c, struct aio_wait *w)
     int64_t wake_ns = atomic_load_explicit(&core->notify.wake_ns,
                                            memory_order_relaxed);
 
-    w->arrived |= aio_poll_progress(core);
+    w->arrived |= aio_poll_progress(core) || aio_sources_peek(c);
     aio_absorb(c);
     /* Woken: the work arrived when the poster said so, not when we came to. */
     if (wake_ns < w->start_ns) {

@@ -12,13 +12,14 @@
 /* For so long fds that were the context's own are taken to be it still. */
 #define SHOWN_NS NS_PER_MS
 
-/* When idle bottom halves, or fds and words that nothing tells of, are looked at. */
+/* When idle bottom halves, or what nothing tells of, are looked at. */
 static int64_t idle_ns(struct aio_context *c)
 {
     int64_t untold_ns = soonest_timeout_ns(c->fdmon.haunted ? FDMON_HAUNTED_NS
                                                             : -1,
                                            c->unwoken_ns ? c->unwoken_ns : -1);
 
+    untold_ns = soonest_timeout_ns(untold_ns, aio_sources_retry_ns(c));
     return soonest_timeout_ns(aio_idle_timeout_ns(c), untold_ns);
 }
 

@@ -2,7 +2,7 @@
  *
  * See decimal.h.
  */
-#include "pool/decimal.h"
+#include "py/decimal.h"
 
 /* The module, if it is loaded: a new reference.  Else NULL, with no exception. */
 static PyObject *loaded_module(struct module_state *state)

@@ -3,8 +3,8 @@
  * The context of decimal, an object that lives in a context variable: a copy of the
  * variables still shares it.
  */
-#ifndef TPOOL_POOL_DECIMAL_H
-#define TPOOL_POOL_DECIMAL_H
+#ifndef TPOOL_PY_DECIMAL_H
+#define TPOOL_PY_DECIMAL_H
 
 #include "py/state.h"
 

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: MIT
+"""What a request in flight holds, and what becomes of those that are too many."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import gc
+import os
+import platform
+import threading
+import weakref
+
+import file_world
+import pytest
+from conftest import Background, poll_until, run_python
+from file_world import (
+    BACKENDS,
+    DATA,
+    KERNEL,
+    PAGE,
+    exhaust,
+    head_of,
+    make_files,
+    page,
+)
+
+import tpool
+
+file, files = file_world.file, file_world.files
+direct, kernel = file_world.direct, file_world.kernel
+
+
+class Buffer(bytearray):
+    """Can be referred to weakly."""
+
+
+class File:
+    """Closes its fd when it goes, and warns of nothing."""
+
+    def __init__(self, path):
+        self._fd = os.open(path, os.O_RDONLY)
+
+    def fileno(self):
+        return self._fd
+
+    def __del__(self):
+        os.close(self._fd)
+
+
+def hold(files):
+    """Have requests stay in flight until the event that is returned is set.
+
+    A thread has no other work before; the kernel gets them in the next turn only. (Of
+    a file that Linux AIO is not for threads make them.)
+    """
+    go, begun = threading.Event(), threading.Event()
+    if files.backend != "io_uring":
+        files._threads.set_threads(0, 1)
+        files._threads.submit(lambda: (begun.set(), go.wait(30)))
+        assert begun.wait(30)
+    return go
+
+
+def write_pages(files, file, count):
+    """Write so many numbered pages, and wait for none of them."""
+    return [files.pwrite(file, page(b"%5d" % i), i * PAGE) for i in range(count)]
+
+
+@pytest.mark.parametrize("how", ["read", "write"])
+def test_buffer_of_a_request_in_flight_cannot_be_resized(files, file, how):
+    exhaust(files, file)
+    go = hold(files)
+    buffer = bytearray(1000)
+    if how == "read":
+        request = files.pread(file, buffer, 0)
+    else:
+        request = files.pwrite(file, buffer, 0)
+    with pytest.raises(BufferError):
+        buffer.clear()
+    go.set()
+    assert request.result() == 1000
+    buffer.clear()
+
+
+def test_buffer_and_file_live_until_the_request_is_done(files, file):
+    exhaust(files, file)
+    go = hold(files)
+    buffer, other = Buffer(1000), File(file.name)
+    gone = [weakref.ref(buffer), weakref.ref(other)]
+    request = files.pread(other, buffer, 0)
+    del buffer, other
+    gc.collect()
+    assert all(ref() is not None for ref in gone)
+    go.set()
+    assert request.result() == 1000
+    gc.collect()
+    assert all(ref() is None for ref in gone)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_full_files_refuse(ctx, direct, backend):
+    with make_files(ctx, backend, entries=1, max_pending=2) as files:
+        go = hold(files)
+        data = page()
+        made = [files.pwrite(direct, data, 0) for _ in range(2 + (backend in KERNEL))]
+        with pytest.raises(tpool.PoolFull, match="max_pending=2"):
+            files.pwrite(direct, data, 0)
+        go.set()
+        assert {request.result() for request in made} == {PAGE}
+        assert files.pwrite(direct, data, 0).result() == PAGE
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_request_that_waits_can_be_cancelled(ctx, direct, backend):
+    with make_files(ctx, backend, entries=1) as files:
+        go = hold(files)
+        first = files.pwrite(direct, page(b"first"), 0)
+        called = []
+        waits = [files.pwrite(direct, page(b"never"), 0) for _ in range(3)]
+        for request in waits:
+            request.add_done_callback(called.append)
+        assert [request.cancel() for request in waits] == [True] * 3
+        assert waits[1].cancel()
+        go.set()
+        assert first.result() == PAGE
+    assert called == waits
+    assert head_of(direct, 0) == b"first"
+    with pytest.raises(concurrent.futures.CancelledError):
+        waits[2].result()
+
+
+@pytest.mark.parametrize("how", ["turn", "close"])
+def test_request_that_the_kernel_has_not_begun_can_be_cancelled(ctx, file, pair, how):
+    """A read that never ends: what was a file is a socket when it is asked for."""
+    if tuple(map(int, platform.release().split(".")[:2])) < (6, 0):
+        pytest.skip("Linux 6.0 can")
+    with make_files(ctx, "io_uring", entries=2) as files:
+        exhaust(files, file)
+        buffers = [bytearray(5) for _ in range(3)]
+        fd, called = os.dup(file.fileno()), []
+        made = [files.pread(fd, buffer, 0) for buffer in buffers]
+        os.dup2(pair[0].fileno(), fd)
+        ctx.poll(False)
+        for request in made:
+            request.add_done_callback(called.append)
+        assert made[0].running()
+        assert [request.cancel() for request in made] == [True] * 3
+        assert [request.cancel() for request in made] == [True] * 3
+        assert not made[0].running()
+        if how == "turn":
+            poll_until(ctx, lambda: len(called) == 3)
+            assert files.pread(file, 5, 0).result() == DATA[:5]
+        else:
+            ctx.close()
+        assert len(called) == 3
+        for request, buffer in zip(made, buffers, strict=True):
+            with pytest.raises(concurrent.futures.CancelledError):
+                request.result()
+            buffer.clear()  # nobody holds it
+        os.close(fd)
+
+
+def test_request_that_the_kernel_has_is_not_cancelled(ctx, direct, kernel):
+    with make_files(ctx, kernel) as files:
+        request = files.pwrite(direct, page(b"all the same"), 0)
+        assert request.running()
+        assert not request.cancel()
+        assert request.result() == PAGE
+    assert head_of(direct, 0, 12) == b"all the same"
+
+
+def test_more_than_the_queue_has_room_for_all_end(ctx, direct, kernel):
+    with make_files(ctx, kernel, entries=2) as files:
+        buffers = [page() for _ in range(200)]
+        requests = [
+            files.pread(direct, buffer, i % 70 * PAGE)
+            for i, buffer in enumerate(buffers)
+        ]
+        assert {request.backend for request in requests} == {kernel}
+        assert ctx._in_flight >= 200
+        assert {request.result() for request in requests} == {PAGE}
+    for i, buffer in enumerate(buffers):
+        assert buffer[:] == DATA[i % 70 * PAGE :][:PAGE]
+
+
+def test_closed_context_has_ended_what_was_in_flight(direct, kernel):
+    with tpool.AioContext() as ctx:
+        requests = write_pages(make_files(ctx, kernel, entries=2), direct, 20)
+    assert [request.result() for request in requests] == [PAGE] * 20
+    assert [int(head_of(direct, i)) for i in range(20)] == [*range(20)]
+
+
+def test_context_that_another_thread_closes_has_ended_them_too(direct, kernel):
+    ctx = tpool.AioContext()
+    requests = write_pages(make_files(ctx, kernel, entries=2), direct, 20)
+    Background(ctx.close).finish()
+    assert [request.result() for request in requests] == [PAGE] * 20
+
+
+def test_exit_of_the_interpreter_waits_for_what_was_asked_for(ctx, direct, kernel):
+    make_files(ctx, kernel).close()
+    code = (
+        "import mmap, os, sys, tpool\n"
+        "ctx = tpool.AioContext()\n"
+        "files = tpool.AioFiles(ctx, 2, sys.argv[2])\n"
+        "fd = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)\n"
+        "import builtins; builtins.kept = ctx, files\n"  # collected by nobody
+        "for i in range(60):\n"
+        "    memory = mmap.mmap(-1, 4096); memory.write(b'%5d' % i)\n"
+        "    assert files.pwrite(fd, memory, 4096 * i).backend == sys.argv[2]\n"
+    )
+    said = run_python("-W", "ignore", "-c", code, direct.path, kernel)
+    assert (said.stdout, said.stderr) == ("", "")
+    assert [int(head_of(direct, i)) for i in range(60)] == [*range(60)]
+
+
+@pytest.mark.parametrize("entries", [2, 64])
+def test_collected_context_keeps_the_buffers_until_the_kernel_is_done(
+    direct, entries, kernel
+):
+    """A cycle of context and requests goes; what flew has come, and all is let go of."""
+    buffers = [page() for _ in range(20)]
+
+    def make():
+        ctx = tpool.AioContext()
+        files = make_files(ctx, kernel, entries=entries)
+        for i, buffer in enumerate(buffers):
+            request = files.pread(direct, buffer, i * PAGE)
+            assert request.backend == kernel
+            request.add_done_callback(lambda r, keep=(ctx, files): keep)
+        ctx.poll(False)  # the kernel has some of them now
+        return weakref.ref(ctx)
+
+    gone = make()
+    gc.collect()
+    gc.collect()
+    assert gone() is None
+    for i, buffer in enumerate(buffers):
+        assert buffer[:] in (DATA[i * PAGE :][:PAGE], bytes(PAGE))
+        buffer.close()  # or BufferError

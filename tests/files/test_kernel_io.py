@@ -1,0 +1,445 @@
+# SPDX-License-Identifier: MIT
+"""The queues of a context: how its owner hears of completions, and who has none."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import errno
+import os
+import platform
+import re
+import resource
+import threading
+import time
+from pathlib import Path
+
+import file_world
+import pytest
+from conftest import run_python, traced
+from file_world import DATA, PAGE, SIZE, exhaust, head_of, make_files, need_cache, page
+
+import tpool
+
+file, direct, kernel = file_world.file, file_world.direct, file_world.kernel
+
+SECCOMP = """
+import ctypes, struct, sys, errno
+
+def refuse(error, *numbers):
+    # Load the number of the system call; the error for some, all others are allowed.
+    code = [(0x20, 0, 0, 0)]
+    for i, number in enumerate(numbers):
+        code.append((0x15, len(numbers) - i, 0, number))
+    code += [(0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x00050000 | error)]
+    program = b"".join(struct.pack("HBBI", *one) for one in code)
+    buffer = ctypes.create_string_buffer(program)
+    class Program(ctypes.Structure):
+        _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+    libc = ctypes.CDLL(None, use_errno=True)
+    filter = Program(len(code), ctypes.addressof(buffer))
+    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(filter), 0, 0):
+        print("no seccomp"); sys.exit(77)
+"""
+USE = """
+import mmap, os, tpool
+memory = mmap.mmap(-1, 4096); memory.write(b"0123456789")
+ctx = tpool.AioContext()
+with tpool.AioFiles(ctx) as files:
+    with open(sys.argv[1], "r+b") as file:
+        written = [files.pwrite(file, b"0123456789", 10 * i) for i in range(300)]
+        assert {r.result() for r in written} == {10}
+        assert files.fsync(file).result() is None
+        read = [files.pread(file, 10, 10 * i) for i in range(300)]
+        assert {r.result() for r in read} == {b"0123456789"}
+    fd = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)
+    moved = [files.pwrite(fd, memory, 4096 * i) for i in range(20)]
+    assert {r.result() for r in moved} == {4096}
+    moved += [files.pread(fd, memory, 4096 * i) for i in range(20)]
+    assert {r.result() for r in moved} == {4096}
+    print(files.backend, read[-1].backend, *{r.backend for r in moved})
+for backend in "io_uring", "linux-aio":
+    try:
+        tpool.AioFiles(ctx, backend=backend).close()
+        print("open")
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+ctx.close()
+"""
+URING = [425, 426, 427]  # on every machine
+IO_SETUP = {"x86_64": 206, "aarch64": 0}.get(platform.machine())
+
+
+@pytest.mark.parametrize("error", ["EPERM", "ENOSYS", "EAGAIN"])
+@pytest.mark.parametrize("refused", ["io_uring", "both"])
+def test_next_backend_does_it_where_one_is_refused(ctx, direct, refused, error):
+    make_files(ctx, "linux-aio").close()
+    if IO_SETUP is None:
+        pytest.skip("the number of io_setup is not known here")
+    numbers = [*URING, IO_SETUP] if refused == "both" else URING
+    refuse = f"{SECCOMP}\nrefuse(errno.{error}, *{numbers})\n"
+    said = run_python("-c", refuse + USE, direct.path).stdout.split()
+    if refused == "both":
+        assert said == ["threads", "threads", "threads", error, error]
+    else:
+        assert said == ["linux-aio", "threads", "linux-aio", error, "open"]
+
+
+def test_bad_backend_and_entries_are_named(ctx):
+    for backend in ("linux", b"threads", 1, ""):
+        with pytest.raises(ValueError, match="backend"):
+            tpool.AioFiles(ctx, backend=backend)
+    for entries, error in ((0, ValueError), (2**20, OverflowError), ("x", TypeError)):
+        with pytest.raises(error, match="entries"):
+            tpool.AioFiles(ctx, entries)
+    with pytest.raises(TypeError):
+        tpool.AioFiles(None)
+
+
+def test_completion_is_seen_in_the_poll_phase(direct, kernel):
+    """By its word alone: the owner neither blocks nor asks the kernel."""
+    with tpool.AioContext(poll_max_ns=10**10, poll_grow=10**6) as ctx:
+        if ctx.poll_max_ns and os.sched_getaffinity(0).__len__() < 2:
+            pytest.skip("one CPU: nobody polls")
+        files = make_files(ctx, kernel)
+        for _ in range(3):  # until a window is learned
+            assert files.pwrite(direct, page(), 0).result() == PAGE
+        before = ctx.stats()
+        for _ in range(20):
+            assert files.pwrite(direct, page(), 0).result() == PAGE
+        after = ctx.stats()
+        files.close()
+    assert after.polls_hit - before.polls_hit >= 15
+    assert after.blocked_ns - before.blocked_ns <= (after.polled_ns - before.polled_ns)
+
+
+def test_requests_of_a_turn_go_to_the_kernel_in_one_call(ctx, direct, kernel, tmp_path):
+    make_files(ctx, kernel).close()
+    code = (
+        "import mmap, os, sys, tpool\n"
+        "ctx = tpool.AioContext()\n"
+        "files = tpool.AioFiles(ctx, backend=sys.argv[2])\n"
+        "fd = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)\n"
+        "page = mmap.mmap(-1, 4096)\n"
+        "for turn in range(10):\n"
+        "    made = [files.pwrite(fd, page, 4096 * i) for i in range(60)]\n"
+        "    assert {r.result() for r in made} == {4096}\n"
+    )
+    log = tmp_path / "log"
+    prefix = traced("-e", "trace=io_uring_enter,io_submit", log=log)
+    run_python("-c", code, direct.path, kernel, prefix=prefix)
+    submitted = [
+        int(re.search(r"\((?:\d+|0x\w+), (\d+)", line)[1])
+        for line in log.read_text().splitlines()
+    ]
+    assert [count for count in submitted if count] == [60] * 10
+
+
+@pytest.mark.parametrize("how", ["result", "loop", "close", "collect"])
+def test_kernel_that_has_no_memory_is_asked_again_later(ctx, direct, kernel, how):
+    """Each millisecond, and not all the time; who waits gets what was asked for."""
+    make_files(ctx, kernel).close()
+    code = (
+        "import asyncio, gc, mmap, os, sys, threading, time, tpool\n"
+        "ctx = tpool.AioContext(poll_max_ns=0)\n"
+        "files = tpool.AioFiles(ctx, 4, sys.argv[2])\n"
+        "fd = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)\n"
+        "page = mmap.mmap(-1, 4096); page.write(b'x' * 4096)\n"
+        "many = 0 if sys.argv[3] == 'loop' else 10\n"
+        "made = [files.pwrite(fd, page, 4096 * i) for i in range(many)]\n"
+        "begin_ns = time.monotonic_ns()\n"
+        "async def wait():\n"  # of asyncio's loop, which is told to wait by then
+        "    pool, gate = tpool.ThreadPool(ctx), threading.Event()\n"
+        "    async def sleep(): await pool.submit(gate.wait)\n"
+        "    sleeper = asyncio.ensure_future(sleep())\n"
+        "    await asyncio.sleep(0)\n"
+        "    assert ctx.notify_me & 1\n"
+        "    assert await files.pwrite(fd, page, 0) == 4096\n"
+        "    gate.set()\n"
+        "    await sleeper\n"
+        "if sys.argv[3] == 'loop':\n"
+        "    asyncio.run(wait())\n"
+        "elif sys.argv[3] == 'collect':\n"
+        "    ctx.poll(False)\n"
+        "    made[0].add_done_callback(lambda r, keep=(ctx, files, made): keep)\n"
+        "    del files, ctx, made; gc.collect()\n"
+        "else:\n"
+        "    if sys.argv[3] == 'close': ctx.close()\n"
+        "    assert {request.result() for request in made} == {4096}\n"
+        "print(time.monotonic_ns() - begin_ns)\n"
+    )
+    call = {"io_uring": "io_uring_enter", "linux-aio": "io_submit"}[kernel]
+    inject = f"inject={call}:error=EAGAIN:when=1..20"
+    prefix = traced("-e", f"trace={call}", "-e", inject)
+    said = run_python("-c", code, direct.path, kernel, how, prefix=prefix)
+    assert int(said.stdout) >= 19_000_000
+    assert head_of(direct) == b"xxxxx"
+
+
+def test_owner_that_blocks_is_woken(direct, kernel):
+    with tpool.AioContext(poll_max_ns=0) as ctx:
+        files = make_files(ctx, kernel)
+        for _ in range(50):
+            assert files.pwrite(direct, page(), 0).result() == PAGE
+        assert ctx.stats().polled_ns == 0
+        files.close()
+
+
+@pytest.mark.parametrize("poll_max_ns", [0, 10**10])
+def test_idle_queue_wakes_nobody(direct, kernel, poll_max_ns):
+    """Whether the bell was waited for or not, it does not ring on."""
+    with tpool.AioContext(poll_max_ns=poll_max_ns, poll_grow=10**6) as ctx:
+        files, ran = make_files(ctx, kernel), []
+        timer = ctx.new_timer(lambda: ran.append(1))
+        for _ in range(20):
+            made = [files.pwrite(direct, page(), PAGE * i) for i in range(5)]
+            assert {request.result() for request in made} == {PAGE}
+        ctx.poll(False)
+        switches = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        before = ctx.stats()
+        timer.mod_ns(time.monotonic_ns() + 20_000_000)
+        while not ran:
+            ctx.poll()
+        after = ctx.stats()
+        files.close()
+    assert after.turns - before.turns <= 2  # a wake-up that comes too early
+    assert after.polls_missed == before.polls_missed
+    assert resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - switches <= 4
+
+
+def test_request_made_in_the_middle_of_a_wait_is_not_slept_on(ctx, direct, kernel):
+    """It comes behind what was handed to the kernel for that wait."""
+    ctx.set_poll_params(1_000_000)
+    files = make_files(ctx, kernel)
+    read_end, write_end = os.pipe()
+    done, made, woken, asked, armed = [], [], [], [], []
+    timer = ctx.new_timer(lambda: woken.append(1))
+
+    def io_poll():
+        asked.append(1)
+        if armed and not made:  # the phase goes on, and ends in a block
+            made.append(files.pwrite(direct, page(), 0))
+            made[0].add_done_callback(lambda r: done.append(r.result()))
+        return False
+
+    ctx.set_fd_handler(read_end, lambda: os.read(read_end, 1), io_poll=io_poll)
+    for _ in range(1000):  # until there are phases
+        asked.clear()
+        os.write(write_end, b"x")
+        ctx.poll()
+        if asked:
+            armed.append(1)
+            timer.mod_ns(time.monotonic_ns() + 2 * 10**9)
+            while not done and not woken:
+                ctx.poll()
+            break
+    timer.cancel()
+    ctx.set_fd_handler(read_end)
+    os.close(read_end)
+    os.close(write_end)
+    files.close()
+    if not made:
+        pytest.skip("no poll phase: only one CPU is usable")
+    assert (done, woken) == ([PAGE], [])
+
+
+def test_request_goes_to_the_kernel_where_a_loop_waits_already(direct, gate, kernel):
+    """The loop of asyncio's turns the context when something has come, not before."""
+
+    async def main():
+        ctx = tpool.AioContext()
+        pool, files = tpool.ThreadPool(ctx), make_files(ctx, kernel)
+        waits = asyncio.ensure_future(_outcome(pool.submit(gate.wait, 30)))
+        await asyncio.sleep(0)
+        assert ctx.notify_me & 1  # it has told the context that it waits
+        assert await files.pwrite(direct, page(), 0) == PAGE
+        assert not waits.done()
+        gate.set()
+        assert await waits
+        pool.shutdown()
+        files.close()
+        ctx.close()
+
+    asyncio.run(main())
+
+
+async def _outcome(request):
+    return await request
+
+
+def test_request_without_a_place_goes_to_a_thread(ctx, kernel):
+    """An io_uring would read from a pipe, where os.pread() raises."""
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"never read")
+    with make_files(ctx, kernel) as files:
+        for call in (
+            lambda: files.pread(read_end, 5, 0),
+            lambda: files.pwrite(write_end, b"x", 0),
+        ):
+            with pytest.raises(OSError, match="Illegal seek"):
+                call().result()
+    assert os.read(read_end, 100) == b"never read"
+    os.close(read_end)
+    os.close(write_end)
+
+
+def test_linux_aio_is_for_what_the_device_alone_does(ctx, file, direct):
+    """Of all else the kernel would do it where it is submitted: then threads do it."""
+    with make_files(ctx, "linux-aio") as files:
+        exhaust(files, file)
+        for request, backend, result in (
+            (files.pread(direct, page(), 0), "linux-aio", PAGE),
+            (files.pread(direct, [page(), page()], 0), "linux-aio", 2 * PAGE),
+            (files.pwrite(direct, page(), 0), "linux-aio", PAGE),
+            (files.pwrite(direct, page(), SIZE // PAGE * PAGE), "threads", PAGE),
+            (files.fsync(direct), "threads", None),
+            (files.pread(file, 10, 0), "threads", DATA[:10]),
+            (files.pread(direct, [], 0), "threads", 0),
+        ):
+            assert (request.result(), request.backend) == (result, backend)
+
+
+def test_request_tells_who_makes_it(ctx, pool, file, direct):
+    need_cache(file)
+    with make_files(ctx, "io_uring") as files, tpool.AioFiles(ctx, 1, "threads") as by:
+        assert os.pread(file.fileno(), 10, 0)
+        assert files.pread(file, 10, 0).backend == "cache"
+        assert files.fsync(direct).backend == "io_uring"
+        assert by.fsync(direct).backend == pool.submit(int).backend == "threads"
+    future = concurrent.futures.Future()
+    request = ctx.wrap_future(future)
+    assert request.backend is None
+    future.set_result(1)
+    assert request.result() == 1
+
+
+def test_error_of_one_request_is_its_own(ctx, direct, kernel):
+    """What the kernel refuses when it is submitted, and what it begins."""
+    with make_files(ctx, kernel) as files:
+        made = [files.pread(direct, page(), 0)]
+        made.append(files.pread(direct, page(), 1))
+        closed = os.dup(direct.fileno())
+        made.append(files.pread(closed, page(), 0))
+        os.close(closed)
+        made.append(files.pread(direct, page(), PAGE))
+        for good in made[::3]:
+            assert good.result() == PAGE
+        for bad, error in zip(made[1:3], (errno.EINVAL, errno.EBADF), strict=True):
+            assert bad.backend == kernel
+            with pytest.raises(OSError, match=os.strerror(error)):
+                bad.result()
+
+
+def test_read_beyond_the_end_is_short(ctx, direct, kernel):
+    with make_files(ctx, kernel) as files:
+        last = SIZE // PAGE * PAGE
+        memory = page()
+        assert files.pread(direct, memory, last).result() == SIZE - last
+        assert memory[: SIZE - last] == DATA[last:]
+        assert files.pread(direct, page(), last + PAGE).result() == 0
+
+
+MAPPED = {"io_uring": "io_uring", "linux-aio": "[aio]"}
+
+
+def maps():
+    return Path("/proc/self/maps").read_text(encoding="utf-8")
+
+
+def test_context_has_one_queue_for_all(ctx, direct, kernel):
+    fds = len(os.listdir("/proc/self/fd"))
+    many = [make_files(ctx, kernel) for _ in range(20)]
+    assert len(os.listdir("/proc/self/fd")) == fds + 1
+    assert MAPPED[kernel] in maps()
+    requests = [files.pread(direct, page(), 0) for files in many for _ in range(20)]
+    assert {request.result() for request in requests} == {PAGE}
+    for files in many:
+        files.close()
+    ctx.close()
+    assert MAPPED[kernel] not in maps()
+
+
+def test_context_has_both_at_once(ctx, direct):
+    with make_files(ctx, "io_uring", 4) as one, make_files(ctx, "linux-aio", 4) as two:
+        made = [
+            files.pread(direct, page(), 0) for _ in range(20) for files in (one, two)
+        ]
+        assert [r.backend for r in made] == ["io_uring", "linux-aio"] * 20
+        assert {request.result() for request in made} == {PAGE}
+        made = [
+            files.pwrite(direct, page(), 0) for _ in range(20) for files in (one, two)
+        ]
+        ctx.close()
+    assert {request.result() for request in made} == {PAGE}
+
+
+def test_child_of_a_fork_has_no_queue(ctx, direct, kernel):
+    code = (
+        "import gc, mmap, os, sys, tpool\n"
+        "backend = sys.argv[2]\n"
+        "mapped = {'io_uring': b'io_uring', 'linux-aio': b'[aio]'}[backend]\n"
+        "fds = set(os.listdir('/proc/self/fd'))\n"
+        "ctx = tpool.AioContext()\n"
+        "files = tpool.AioFiles(ctx, backend=backend)\n"
+        "fds = set(os.listdir('/proc/self/fd')) - fds\n"
+        "fd = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)\n"
+        "page = mmap.mmap(-1, 4096)\n"
+        "made = [files.pwrite(fd, page, 4096 * (i % 70)) for i in range(300)]\n"
+        "ctx.poll(False)\n"
+        "assert mapped in open('/proc/self/maps', 'rb').read()\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    assert mapped not in open('/proc/self/maps', 'rb').read()\n"
+        "    assert not fds & set(os.listdir('/proc/self/fd')) - {str(fd)}\n"
+        "    files.close(); ctx.close(); del files, ctx, made; gc.collect()\n"
+        "    with tpool.AioContext() as ctx, tpool.AioFiles(ctx, 8, backend) as files:\n"
+        "        assert files.pread(fd, page, 0).result() == 4096\n"
+        "        assert files.fsync(fd).result() is None\n"
+        "    os._exit(7)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7\n"
+        "assert {r.result() for r in made} == {4096}\n"
+        "files.close(); ctx.close(); print('ok')\n"
+    )
+    make_files(ctx, kernel).close()
+    said = run_python("-W", "ignore", "-c", code, direct.path, kernel)
+    assert said.stdout == "ok\n", said.stderr
+
+
+def test_child_of_a_fork_leaves_alone_what_lies_where_the_ring_was(ctx, kernel):
+    make_files(ctx, kernel).close()
+    said = run_python(
+        "-c",
+        "import os, sys\n"
+        "held = []\n"
+        "sizes = [3 << 20, 2 << 20, 1 << 20, 1 << 19]\n"
+        "os.register_at_fork(  # before tpool does: it is called first\n"
+        "    after_in_child=lambda: held.extend(map(bytearray, sizes)))\n"
+        "import tpool\n"
+        "files = tpool.AioFiles(tpool.AioContext(), 32768, sys.argv[1])\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    for one in held:\n"
+        "        one[:] = b'x' * len(one)\n"
+        "    os._exit(0)\n"
+        "print(os.waitpid(pid, 0)[1])",
+        kernel,
+    )
+    assert said.stdout == "0\n", said.stderr
+
+
+def test_thread_that_ends_leaves_its_requests_to_be_made(ctx, file):
+    with make_files(ctx, "io_uring", entries=256) as files:
+        made = []
+
+        def begin():
+            for i in range(100):
+                made.append(files.pwrite(file, bytes([i]) * 200_000, i * 200_000))
+                made.append(files.fsync(file))
+            ctx.poll(False)
+
+        thread = threading.Thread(target=begin)
+        thread.start()
+        thread.join()
+        ctx.close()
+    assert [r.exception() for r in made] == [None] * 200
+    assert [r.result() for r in made] == [200_000, None] * 100
