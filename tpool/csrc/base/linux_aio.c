@@ -221,6 +221,9 @@ static int wait_for_one(struct io_queue *q)
 {
     struct pollfd p = {.fd = q->bell.rfd, .events = POLLIN};
 
+    if (!event_notifier_is_ours(&q->bell, p.fd)) {
+        return -EBADF;
+    }
     return poll(&p, 1, -1) < 0 ? -errno : 0;
 }
 
