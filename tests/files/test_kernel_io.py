@@ -330,6 +330,15 @@ def test_error_of_one_request_is_its_own(ctx, direct, kernel):
                 bad.result()
 
 
+def test_more_errors_than_the_queue_has_room_for(ctx, direct, kernel):
+    with make_files(ctx, kernel, entries=2) as files:
+        closed = os.dup(direct.fileno())
+        made = [files.pread(closed, page(), 0) for _ in range(20)]
+        os.close(closed)
+        for request in made:
+            assert isinstance(request.exception(30), OSError)
+
+
 def test_read_beyond_the_end_is_short(ctx, direct, kernel):
     with make_files(ctx, kernel) as files:
         last = SIZE // PAGE * PAGE
@@ -371,60 +380,6 @@ def test_context_has_both_at_once(ctx, direct):
         ]
         ctx.close()
     assert {request.result() for request in made} == {PAGE}
-
-
-def test_child_of_a_fork_has_no_queue(ctx, direct, kernel):
-    code = (
-        "import gc, mmap, os, sys, tpool\n"
-        "backend = sys.argv[2]\n"
-        "mapped = {'io_uring': b'io_uring', 'linux-aio': b'[aio]'}[backend]\n"
-        "fds = set(os.listdir('/proc/self/fd'))\n"
-        "ctx = tpool.AioContext()\n"
-        "files = tpool.AioFiles(ctx, backend=backend)\n"
-        "fds = set(os.listdir('/proc/self/fd')) - fds\n"
-        "fd = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)\n"
-        "page = mmap.mmap(-1, 4096)\n"
-        "made = [files.pwrite(fd, page, 4096 * (i % 70)) for i in range(300)]\n"
-        "ctx.poll(False)\n"
-        "assert mapped in open('/proc/self/maps', 'rb').read()\n"
-        "pid = os.fork()\n"
-        "if pid == 0:\n"
-        "    assert mapped not in open('/proc/self/maps', 'rb').read()\n"
-        "    assert not fds & set(os.listdir('/proc/self/fd')) - {str(fd)}\n"
-        "    files.close(); ctx.close(); del files, ctx, made; gc.collect()\n"
-        "    with tpool.AioContext() as ctx, tpool.AioFiles(ctx, 8, backend) as files:\n"
-        "        assert files.pread(fd, page, 0).result() == 4096\n"
-        "        assert files.fsync(fd).result() is None\n"
-        "    os._exit(7)\n"
-        "assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7\n"
-        "assert {r.result() for r in made} == {4096}\n"
-        "files.close(); ctx.close(); print('ok')\n"
-    )
-    make_files(ctx, kernel).close()
-    said = run_python("-W", "ignore", "-c", code, direct.path, kernel)
-    assert said.stdout == "ok\n", said.stderr
-
-
-def test_child_of_a_fork_leaves_alone_what_lies_where_the_ring_was(ctx, kernel):
-    make_files(ctx, kernel).close()
-    said = run_python(
-        "-c",
-        "import os, sys\n"
-        "held = []\n"
-        "sizes = [3 << 20, 2 << 20, 1 << 20, 1 << 19]\n"
-        "os.register_at_fork(  # before tpool does: it is called first\n"
-        "    after_in_child=lambda: held.extend(map(bytearray, sizes)))\n"
-        "import tpool\n"
-        "files = tpool.AioFiles(tpool.AioContext(), 32768, sys.argv[1])\n"
-        "pid = os.fork()\n"
-        "if pid == 0:\n"
-        "    for one in held:\n"
-        "        one[:] = b'x' * len(one)\n"
-        "    os._exit(0)\n"
-        "print(os.waitpid(pid, 0)[1])",
-        kernel,
-    )
-    assert said.stdout == "0\n", said.stderr
 
 
 def test_thread_that_ends_leaves_its_requests_to_be_made(ctx, file):
