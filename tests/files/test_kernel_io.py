@@ -102,8 +102,14 @@ def test_completion_is_seen_in_the_poll_phase(direct, kernel):
         if ctx.poll_max_ns and os.sched_getaffinity(0).__len__() < 2:
             pytest.skip("one CPU: nobody polls")
         files = make_files(ctx, kernel)
-        for _ in range(3):  # until a window is learned
-            assert files.pwrite(direct, page(), 0).result() == PAGE
+        at_once = 0
+        for _ in range(10):  # until a window is learned
+            request = files.pwrite(direct, page(), 0)
+            ctx.poll(False)
+            at_once += request.done()
+            assert request.result() == PAGE
+        if at_once == 10:
+            pytest.skip("no device: what is written is there at once")
         before = ctx.stats()
         for _ in range(20):
             assert files.pwrite(direct, page(), 0).result() == PAGE
@@ -315,19 +321,25 @@ def test_request_tells_who_makes_it(ctx, pool, file, direct):
 
 def test_error_of_one_request_is_its_own(ctx, direct, kernel):
     """What the kernel refuses when it is submitted, and what it begins."""
+    other = os.open(direct.path, os.O_WRONLY | os.O_DIRECT)
     with make_files(ctx, kernel) as files:
-        made = [files.pread(direct, page(), 0)]
-        made.append(files.pread(direct, page(), 1))
-        closed = os.dup(direct.fileno())
-        made.append(files.pread(closed, page(), 0))
-        os.close(closed)
-        made.append(files.pread(direct, page(), PAGE))
+        made = [
+            files.pread(direct, page(), 0),
+            files.pread(direct, page(), 1),
+            files.pread(other, page(), 0),
+            files.pread(direct, page(), PAGE),
+        ]
         for good in made[::3]:
             assert good.result() == PAGE
-        for bad, error in zip(made[1:3], (errno.EINVAL, errno.EBADF), strict=True):
-            assert bad.backend == kernel
-            with pytest.raises(OSError, match=os.strerror(error)):
-                bad.result()
+        with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+            made[2].result()
+        try:
+            assert os.preadv(direct.fileno(), [page()], 1) == made[1].result()
+        except OSError as error:  # as most file systems have it
+            with pytest.raises(OSError, match=re.escape(error.strerror)):
+                made[1].result()
+        assert {request.backend for request in made} == {kernel}
+    os.close(other)
 
 
 def test_more_errors_than_the_queue_has_room_for(ctx, direct, kernel):
