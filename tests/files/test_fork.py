@@ -42,6 +42,37 @@ def test_child_of_a_fork_has_no_queue(ctx, direct, kernel):
     assert said.stdout == "ok\n", said.stderr
 
 
+def test_child_collects_a_context_that_its_parent_was_about_to_collect(
+    ctx, direct, kernel
+):
+    """A collection that another thread's fork interrupts: no weak reference is left."""
+    make_files(ctx, kernel).close()
+    said = run_python(
+        "-W",
+        "ignore",
+        "-c",
+        "import gc, mmap, os, sys, tpool, tpool.aio_context\n"
+        "ctx = tpool.AioContext()\n"
+        "files = tpool.AioFiles(ctx, 8, sys.argv[2])\n"
+        "fd = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)\n"
+        "page = mmap.mmap(-1, 4096)\n"
+        "made = [files.pwrite(fd, page, 4096 * (i % 70)) for i in range(30)]\n"
+        "made[0].add_done_callback(lambda r, keep=(ctx, files, made): keep)\n"
+        "ctx.poll(False)\n"
+        "tpool.aio_context._contexts._by_id.clear()\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    del ctx, files, made; gc.collect()\n"
+        "    os._exit(7)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+        "assert {request.result() for request in made} == {4096}\n",
+        direct.path,
+        kernel,
+        timeout=20,
+    )
+    assert said.stdout == "7\n", said.stderr
+
+
 def test_child_of_a_fork_leaves_alone_what_lies_where_the_ring_was(ctx, kernel):
     make_files(ctx, kernel).close()
     said = run_python(
