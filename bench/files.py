@@ -4,8 +4,8 @@
 "cached" is one read after the other of what is in the page cache, "direct" are reads of 4
 KiB with O_DIRECT, so many in flight; "append" is a write of 100 bytes and its
 fdatasync(), so many tasks; "open" is open, read all and close, of 4 KiB. By AioFiles and
-tpool.open(), with either backend; by os.pread() in threads of tpool's loop and of the
-stock one; and by aiofiles, where it is installed, on both. os.pread() alone, which blocks
+tpool.open(), with each backend; by os.pread() in threads of tpool's loop and of the stock
+one; and by aiofiles, where it is installed, on both. os.pread() alone, which blocks
 the loop, shows what the system takes.
 """
 
@@ -84,10 +84,11 @@ class Bench:
         ctx = self.tpool.get_loop().ctx  # type: ignore[attr-defined]
         self.files = {"threads": tpool.AioFiles(ctx, backend="threads")}
         self.best = tpool.AioFiles(ctx)
-        try:
-            self.files["io_uring"] = tpool.AioFiles(ctx, backend="io_uring")
-        except OSError:
-            h.tell("there is no io_uring")
+        for backend in ("io_uring", "linux-aio"):
+            try:
+                self.files[backend] = tpool.AioFiles(ctx, backend=backend)
+            except OSError:
+                h.tell(f"there is no {backend}")
 
     def peer(
         self, runner: asyncio.Runner, call: Call, n: int, tasks: int = 1

@@ -214,6 +214,29 @@ def test_exit_of_the_interpreter_waits_for_what_was_asked_for(ctx, direct, kerne
     assert [int(head_of(direct, i)) for i in range(60)] == [*range(60)]
 
 
+def test_who_closes_fds_that_he_does_not_know_waits_for_nothing(ctx, direct, kernel):
+    """Their numbers are those of other files then, which nobody reads or waits for."""
+    make_files(ctx, kernel).close()
+    code = (
+        "import mmap, os, socket, sys, tpool\n"
+        "ctx = tpool.AioContext()\n"
+        "files = tpool.AioFiles(ctx, 8, sys.argv[2])\n"
+        "fd = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)\n"
+        "pairs = []\n"
+        "for turn in 0, 1:\n"  # those of before, and of after
+        "    for i in range(20): files.pwrite(fd, mmap.mmap(-1, 4096), 4096 * i)\n"
+        "    if turn == 0: ctx.poll(False)\n"
+        "    os.closerange(3, 64)\n"
+        "    pairs += [socket.socketpair() for _ in range(20)]\n"  # a read of one waits
+        "try: ctx.close()\n"
+        "except OSError as error: print(error)\n"
+        "assert all(os.fstat(end.fileno()) for pair in pairs[20:] for end in pair)\n"
+        "print('ok')\n"
+    )
+    said = run_python("-W", "ignore", "-c", code, direct.path, kernel)
+    assert said.stdout.split()[-1] == "ok"
+
+
 @pytest.mark.parametrize("entries", [2, 64])
 def test_collected_context_keeps_the_buffers_until_the_kernel_is_done(
     direct, entries, kernel

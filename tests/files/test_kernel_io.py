@@ -102,8 +102,14 @@ def test_completion_is_seen_in_the_poll_phase(direct, kernel):
         if ctx.poll_max_ns and os.sched_getaffinity(0).__len__() < 2:
             pytest.skip("one CPU: nobody polls")
         files = make_files(ctx, kernel)
-        for _ in range(3):  # until a window is learned
-            assert files.pwrite(direct, page(), 0).result() == PAGE
+        at_once = 0
+        for _ in range(10):  # until a window is learned
+            request = files.pwrite(direct, page(), 0)
+            ctx.poll(False)
+            at_once += request.done()
+            assert request.result() == PAGE
+        if at_once == 10:
+            pytest.skip("no device: what is written is there at once")
         before = ctx.stats()
         for _ in range(20):
             assert files.pwrite(direct, page(), 0).result() == PAGE
@@ -315,19 +321,34 @@ def test_request_tells_who_makes_it(ctx, pool, file, direct):
 
 def test_error_of_one_request_is_its_own(ctx, direct, kernel):
     """What the kernel refuses when it is submitted, and what it begins."""
+    other = os.open(direct.path, os.O_WRONLY | os.O_DIRECT)
     with make_files(ctx, kernel) as files:
-        made = [files.pread(direct, page(), 0)]
-        made.append(files.pread(direct, page(), 1))
-        closed = os.dup(direct.fileno())
-        made.append(files.pread(closed, page(), 0))
-        os.close(closed)
-        made.append(files.pread(direct, page(), PAGE))
+        made = [
+            files.pread(direct, page(), 0),
+            files.pread(direct, page(), 1),
+            files.pread(other, page(), 0),
+            files.pread(direct, page(), PAGE),
+        ]
         for good in made[::3]:
             assert good.result() == PAGE
-        for bad, error in zip(made[1:3], (errno.EINVAL, errno.EBADF), strict=True):
-            assert bad.backend == kernel
-            with pytest.raises(OSError, match=os.strerror(error)):
-                bad.result()
+        with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+            made[2].result()
+        try:
+            assert os.preadv(direct.fileno(), [page()], 1) == made[1].result()
+        except OSError as error:  # as most file systems have it
+            with pytest.raises(OSError, match=re.escape(error.strerror)):
+                made[1].result()
+        assert {request.backend for request in made} == {kernel}
+    os.close(other)
+
+
+def test_more_errors_than_the_queue_has_room_for(ctx, direct, kernel):
+    with make_files(ctx, kernel, entries=2) as files:
+        closed = os.dup(direct.fileno())
+        made = [files.pread(closed, page(), 0) for _ in range(20)]
+        os.close(closed)
+        for request in made:
+            assert isinstance(request.exception(30), OSError)
 
 
 def test_read_beyond_the_end_is_short(ctx, direct, kernel):
@@ -371,60 +392,6 @@ def test_context_has_both_at_once(ctx, direct):
         ]
         ctx.close()
     assert {request.result() for request in made} == {PAGE}
-
-
-def test_child_of_a_fork_has_no_queue(ctx, direct, kernel):
-    code = (
-        "import gc, mmap, os, sys, tpool\n"
-        "backend = sys.argv[2]\n"
-        "mapped = {'io_uring': b'io_uring', 'linux-aio': b'[aio]'}[backend]\n"
-        "fds = set(os.listdir('/proc/self/fd'))\n"
-        "ctx = tpool.AioContext()\n"
-        "files = tpool.AioFiles(ctx, backend=backend)\n"
-        "fds = set(os.listdir('/proc/self/fd')) - fds\n"
-        "fd = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)\n"
-        "page = mmap.mmap(-1, 4096)\n"
-        "made = [files.pwrite(fd, page, 4096 * (i % 70)) for i in range(300)]\n"
-        "ctx.poll(False)\n"
-        "assert mapped in open('/proc/self/maps', 'rb').read()\n"
-        "pid = os.fork()\n"
-        "if pid == 0:\n"
-        "    assert mapped not in open('/proc/self/maps', 'rb').read()\n"
-        "    assert not fds & set(os.listdir('/proc/self/fd')) - {str(fd)}\n"
-        "    files.close(); ctx.close(); del files, ctx, made; gc.collect()\n"
-        "    with tpool.AioContext() as ctx, tpool.AioFiles(ctx, 8, backend) as files:\n"
-        "        assert files.pread(fd, page, 0).result() == 4096\n"
-        "        assert files.fsync(fd).result() is None\n"
-        "    os._exit(7)\n"
-        "assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7\n"
-        "assert {r.result() for r in made} == {4096}\n"
-        "files.close(); ctx.close(); print('ok')\n"
-    )
-    make_files(ctx, kernel).close()
-    said = run_python("-W", "ignore", "-c", code, direct.path, kernel)
-    assert said.stdout == "ok\n", said.stderr
-
-
-def test_child_of_a_fork_leaves_alone_what_lies_where_the_ring_was(ctx, kernel):
-    make_files(ctx, kernel).close()
-    said = run_python(
-        "-c",
-        "import os, sys\n"
-        "held = []\n"
-        "sizes = [3 << 20, 2 << 20, 1 << 20, 1 << 19]\n"
-        "os.register_at_fork(  # before tpool does: it is called first\n"
-        "    after_in_child=lambda: held.extend(map(bytearray, sizes)))\n"
-        "import tpool\n"
-        "files = tpool.AioFiles(tpool.AioContext(), 32768, sys.argv[1])\n"
-        "pid = os.fork()\n"
-        "if pid == 0:\n"
-        "    for one in held:\n"
-        "        one[:] = b'x' * len(one)\n"
-        "    os._exit(0)\n"
-        "print(os.waitpid(pid, 0)[1])",
-        kernel,
-    )
-    assert said.stdout == "0\n", said.stderr
 
 
 def test_thread_that_ends_leaves_its_requests_to_be_made(ctx, file):

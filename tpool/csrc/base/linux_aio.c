@@ -2,8 +2,8 @@
  *
  * The queue that is a context of Linux AIO: see io_queue.h.  -DTPOOL_NO_LINUX_AIO has none.
  *
- * It is for what goes by the page cache: of all else the kernel would do a request where it
- * is submitted.  The kernel maps its ring of completions where the context's id says.  Each
+ * It is for what goes past the page cache: all else the kernel would do where it is
+ * submitted.  The kernel maps its ring of completions where the context's id says.  Each
  * request names an eventfd, which counts the completions: as many are read from it as were
  * taken, or it would wake the owner for what has been seen.
  */
@@ -221,6 +221,9 @@ static int wait_for_one(struct io_queue *q)
 {
     struct pollfd p = {.fd = q->bell.rfd, .events = POLLIN};
 
+    if (!event_notifier_is_ours(&q->bell, p.fd)) {
+        return -EBADF;
+    }
     return poll(&p, 1, -1) < 0 ? -errno : 0;
 }
 

@@ -17,10 +17,23 @@ static void drop_list(struct completion_node **head)
     }
 }
 
+/* Whether this is the child of a fork that came after it was made. */
+static bool is_of_parent(const AioContextObject *c)
+{
+    /* Relaxed: a child has one thread. */
+    return c->forks !=
+           atomic_load_explicit(&c->state->forks, memory_order_relaxed);
+}
+
 void context_teardown(AioContextObject *c)
 {
     for (int i = 0; i < KERNEL_IO_KINDS; i++) {
-        kernel_io_close(&c->kernel_io[i]); /* what is in flight has ended */
+        if (is_of_parent(c)) {
+            /* A thread there was about to collect it: no weak reference led here. */
+            kernel_io_abandon(&c->kernel_io[i]);
+        } else {
+            kernel_io_close(&c->kernel_io[i]); /* what is in flight has ended */
+        }
     }
     fdmon_cleanup(&c->aio.fdmon); /* before what shows that it is ours */
     /* Who is no poster looks whether it is closed, and writes, in one. */
@@ -149,10 +162,7 @@ static void hand_over_posts(AioContextObject *c)
  */
 PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
 {
-    /* Relaxed: a child has one thread. */
-    if (c->aio.closed ||
-        c->forks ==
-            atomic_load_explicit(&c->state->forks, memory_order_relaxed)) {
+    if (c->aio.closed || !is_of_parent(c)) {
         Py_RETURN_NONE;
     }
     if (owner_after_fork(&c->owner) < 0) {

@@ -75,14 +75,19 @@ static bool is_passing(int err)
 /* What the kernel refuses for good has ended by that; what only now, is tried again. */
 static void submit(struct kernel_io *k, struct chain *ended)
 {
+    bool refused;
     int ret;
 
-    while (k->waiting && k->n_flying < k->queue.entries) {
-        fly(k, take_waiting(k, k->waiting));
-    }
-    while ((ret = io_queue_submit(&k->queue)) < 0 && !is_passing(ret)) {
-        land(k, io_queue_take_back(&k->queue), ret, ended);
-    }
+    do {
+        while (k->waiting && k->n_flying < k->queue.entries) {
+            fly(k, take_waiting(k, k->waiting));
+        }
+        ret = io_queue_submit(&k->queue);
+        refused = ret < 0 && !is_passing(ret);
+        if (refused) {
+            land(k, io_queue_take_back(&k->queue), ret, ended);
+        }
+    } while (refused); /* then there is room for another */
     k->source.owes = false;
     k->source.retry_ns = ret < 0 ? clock_now_ns() + RETRY_NS : 0;
 }
@@ -208,6 +213,7 @@ bool kernel_io_flush(struct kernel_io *k)
 {
     if (k->source.owes && io_queue_submit(&k->queue) == 0) {
         k->source.owes = false;
+        k->source.retry_ns = 0;
     }
     return !k->source.owes;
 }
