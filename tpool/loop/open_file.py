@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tpool.aio_files import AioFiles
 
     _Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+    _Found: TypeAlias = tuple[int, int, int, bool]  # as BinaryFile takes it
     _Opener: TypeAlias = Callable[[Any, int], int]
     _TextMode: TypeAlias = Literal[
         "r", "w", "a", "x", "r+", "w+", "a+", "x+", "rt", "wt", "at", "xt"
@@ -104,8 +105,8 @@ class _Opening(Generic[_F]):
             opened = _core._open_cached(self._name, self._flags)
         if opened is not None:
             fd, size = opened
-            begin = size if self._mode[0] == "a" else 0
-            found = fd, size, begin, False
+            appends = "a" in self._mode
+            found = fd, size, size if appends else 0, appends
         else:
             found = await self._open_elsewhere(files)
         size = -1 if self._buffering == 1 else self._buffering
@@ -116,7 +117,7 @@ class _Opening(Generic[_F]):
             file = TextFile(file, *self._text, self._buffering == 1)
         return cast("_F", file)
 
-    async def _open_elsewhere(self, files: AioFiles) -> tuple[int, int, int, bool]:
+    async def _open_elsewhere(self, files: AioFiles) -> _Found:
         """Do it in a thread; what nobody waits for any more is closed."""
         request = files._threads.submit(self._open_in_a_thread)
         try:
@@ -125,7 +126,7 @@ class _Opening(Generic[_F]):
             request.add_done_callback(self._close_unwanted)
             raise
 
-    def _open_in_a_thread(self) -> tuple[int, int, int, bool]:
+    def _open_in_a_thread(self) -> _Found:
         """Return what BinaryFile takes of a file that is open."""
         fd = self._open_fd()
         try:
@@ -135,8 +136,7 @@ class _Opening(Generic[_F]):
             appends = bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND)
             return fd, found.st_size, os.lseek(fd, 0, whence), appends
         except BaseException:
-            if self._closefd:
-                os.close(fd)
+            self._close(fd)
             raise
 
     def _open_fd(self) -> int:
@@ -152,11 +152,13 @@ class _Opening(Generic[_F]):
         os.set_inheritable(fd, False)
         return fd
 
-    def _close_unwanted(
-        self, request: _core.Request[tuple[int, int, int, bool]]
-    ) -> None:
-        if self._closefd and not request.cancelled() and request.exception() is None:
-            os.close(request.result()[0])
+    def _close(self, fd: int) -> None:
+        if not isinstance(self._name, int):
+            os.close(fd)
+
+    def _close_unwanted(self, request: _core.Request[_Found]) -> None:
+        if not request.cancelled() and request.exception() is None:
+            self._close(request.result()[0])
 
     def __await__(self) -> Generator[Any, None, _F]:
         """Open it."""

@@ -7,38 +7,22 @@ import codecs
 import io
 import os
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from tpool.loop.binary_file import size_of
+from tpool.loop.text_place import Chunk, cookie_of, place_in, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
     from tpool.loop.binary_file import BinaryFile
+    from tpool.loop.text_place import Decoder
 
 __all__ = ["TextFile"]
 
 _CHUNK = 8192  # bytes decoded at once
-_POS_MAX = (1 << 64) - 1
 _ANY_END = re.compile("\r\n|\r|\n")
-
-
-def _cookie(pos: int, skip: int, flags: int) -> int:
-    """Return a place: of a byte, and so many characters after it.
-
-    flags is the decoder's state there: 0 is that of most, and makes it a plain number.
-    """
-    return pos | skip << 64 | flags << 128
-
-
-class _Chunk(NamedTuple):
-    """What was decoded at once, and from what, which is what tell() tells a place by."""
-
-    text: str
-    data: bytes
-    pos: int  # of the data, in the file
-    flags: int  # the decoder's state before it
 
 
 class TextFile:
@@ -67,16 +51,16 @@ class TextFile:
         self._end = newline or "\n"  # of a line; of any, where newline is ""
         self._universal = newline == ""
         self._written_end = os.linesep if newline is None else newline
-        decoder: Any = codecs.getincrementaldecoder(encoding)(errors)
+        decoder = codecs.getincrementaldecoder(encoding)(errors)
+        self._decoder: Decoder = decoder
         if not newline:
-            decoder = io.IncrementalNewlineDecoder(decoder, newline is None)
-        self._decoder = decoder
+            self._decoder = io.IncrementalNewlineDecoder(decoder, newline is None)
         self._encoder = codecs.getincrementalencoder(encoding)(errors)
         if binary._pos:
             self._encoder.setstate(0)  # of a file that has its BOM
         # What is decoded: the user is in one of them, before one of its characters, and
         # so many are ahead. Below 0: so many have to be skipped, when they are decoded.
-        self._chunks: list[_Chunk] = []
+        self._chunks: list[Chunk] = []
         self._index = self._at = self._ahead = 0
         self._flags = 0  # the decoder's state, where there is none
 
@@ -266,7 +250,7 @@ class TextFile:
                 cookie = self._tell()
             elif whence != os.SEEK_SET:
                 cookie = await binary._seek(0, whence)
-            await binary._seek(cookie & _POS_MAX, os.SEEK_SET)
+            await binary._seek(split(cookie)[0], os.SEEK_SET)
             self._go(cookie)
         return cookie
 
@@ -276,7 +260,7 @@ class TextFile:
         async with binary._lock:
             await binary._begin_write()
             if size is None:
-                size = self._begin() & _POS_MAX
+                size = split(self._begin())[0]
             if self._chunks:  # what is decoded may not be there any more
                 self._go(self._tell())
             return await binary._truncate(size)
@@ -326,7 +310,7 @@ class TextFile:
         text = self._decoder.decode(data, not data)
         if not data and not text:
             return False
-        self._chunks.append(_Chunk(text, kept + data, pos, flags))
+        self._chunks.append(Chunk(text, kept + data, pos, flags))
         self._ahead += len(text)
         self._move(0)
         return True
@@ -357,13 +341,14 @@ class TextFile:
 
     def _take_all(self) -> str:
         """Return what is decoded, and what the binary file has ahead."""
-        rest: str = self._decoder.decode(self._binary._take(-1), True)
+        data = self._binary._take(-1)
+        rest: str = self._decoder.decode(data, True)
         text = self._take(self._ahead) + rest
         self._chunks.clear()
         self._index = self._at = 0
-        self._flags = self._decoder.getstate()[1]
-        if self._binary._pos:
-            self._encoder.setstate(0)
+        if text or data:
+            self._flags = self._decoder.getstate()[1]
+            self._encoder.setstate(0)  # this is not the beginning
         return text
 
     async def _line(self, limit: int) -> int:
@@ -400,7 +385,7 @@ class TextFile:
 
     def _go(self, cookie: int) -> None:
         """Go to a place; nothing is to be written."""
-        pos, skip, flags = cookie & _POS_MAX, cookie >> 64 & _POS_MAX, cookie >> 128
+        pos, skip, flags = split(cookie)
         self._binary._go(pos)
         self._forget(flags)
         if cookie:
@@ -410,33 +395,11 @@ class TextFile:
 
     def _tell(self) -> int:
         if not self._chunks:
-            return _cookie(self._binary._pos, self._at, self._flags)
-        chunk = self._chunks[self._index]
-        here = self._decoder.getstate()
-        if not self._ahead and not here[0]:
-            return _cookie(self._binary._pos, 0, here[1])
-        try:
-            return self._cookie_of(chunk, self._at)
-        finally:
-            self._decoder.setstate(here)
-
-    def _cookie_of(self, chunk: _Chunk, count: int) -> int:
-        """Return the place of the chunk that so many characters of it are before.
-
-        It is told by the last place before, at which it can be begun to decode.
-        """
-        decoder, data = self._decoder, chunk.data
-        decoder.setstate((b"", chunk.flags))
-        place, before, state = 0, 0, chunk.flags
-        done = 0
-        for size in range(1, len(data) + 1):
-            done += len(decoder.decode(data[size - 1 : size]))
-            if done > count:
-                break
-            kept, flags = decoder.getstate()
-            if not kept and (done > before or not flags):
-                place, before, state = size, done, flags
-        return _cookie(chunk.pos + place, count - before, state)
+            return cookie_of(self._binary._pos, self._at, self._flags)
+        kept, flags = self._decoder.getstate()
+        if not self._ahead and not kept:
+            return cookie_of(self._binary._pos, 0, flags)
+        return place_in(self._chunks[self._index], self._at, self._decoder)
 
     def _begin(self) -> int:
         """Return where the user is, to write or cut there.
@@ -445,6 +408,6 @@ class TextFile:
             OSError: The encoding cannot begin there.
         """
         cookie = self._tell()
-        if cookie >> 64 & _POS_MAX:
+        if split(cookie)[1]:
             raise OSError("not to be written here: the encoding cannot begin here")
         return cookie
