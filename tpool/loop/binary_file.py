@@ -87,7 +87,8 @@ class BinaryFile(FileBuffer):
             raise ValueError(f"size must be -1 or more, not {size!r}")
         await self._lock.acquire()
         try:
-            await self._begin_read()
+            if self._begin_read():
+                await self._flush()
             await self._gather(size)
             return self._take(size)
         finally:
@@ -99,7 +100,8 @@ class BinaryFile(FileBuffer):
         Raises as read().
         """
         async with self._lock:
-            await self._begin_read()
+            if self._begin_read():
+                await self._flush()
             return await self._read1(size)
 
     async def peek(self, size: int = 0, /) -> bytes:
@@ -108,7 +110,8 @@ class BinaryFile(FileBuffer):
         Raises as read().
         """
         async with self._lock:
-            await self._begin_read()
+            if self._begin_read():
+                await self._flush()
             await self._gather(1)
             return self._ahead[self._at :]
 
@@ -122,7 +125,8 @@ class BinaryFile(FileBuffer):
         the next call has returned.
         """
         async with self._lock:
-            await self._begin_read()
+            if self._begin_read():
+                await self._flush()
             rest = memoryview(buffer).cast("B")
             known = self._ahead[self._at : self._at + len(rest)]
             done = len(known)
@@ -148,7 +152,8 @@ class BinaryFile(FileBuffer):
         size = size_of(size)
         await self._lock.acquire()
         try:
-            await self._begin_read()
+            if self._begin_read():
+                await self._flush()
             return await self._readline(size)
         finally:
             self._lock.release()
@@ -161,7 +166,8 @@ class BinaryFile(FileBuffer):
         hint = size_of(hint)
         lines: list[bytes] = []
         async with self._lock:
-            await self._begin_read()
+            if self._begin_read():
+                await self._flush()
             begin = self._pos
             try:
                 while line := await self._readline(-1):
@@ -272,6 +278,10 @@ class BinaryFile(FileBuffer):
         Raises:
             OSError: Something could not be written; it is closed all the same.
         """
+        is_idle = self._flying is None and not self._lock.locked()
+        if is_idle and not self._can_write and self._fd >= 0:
+            self._finish(self._leave())
+            return
         if self._is_forked():
             self._drop()
             return

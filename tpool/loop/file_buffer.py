@@ -65,7 +65,7 @@ class FileBuffer:
         self._can_write = "r" not in mode or "+" in mode
         self._buffer = _BUFFER if buffering < 0 else buffering
         self._closefd = closefd
-        self._pid = os.getpid()
+        self._forks = _forks
         self._lock = asyncio.Lock()
         self._ahead, self._at = b"", 0  # what was read, of which so much is behind
         self._dirty = bytearray()  # what was written, up to where the user is
@@ -95,14 +95,14 @@ class FileBuffer:
 
     # What follows has the lock.
 
-    async def _begin_read(self) -> None:
+    def _begin_read(self) -> bool:
+        """Check that it can be read; return whether _flush() has to be called before."""
         self._check()
         if not self._can_read:
             raise io.UnsupportedOperation("not readable")
-        if self._flying is not None or self._dirty:
-            await self._flush()
         if not self._buffer:
             self._ahead, self._at = b"", 0
+        return self._flying is not None or len(self._dirty) > 0
 
     async def _begin_write(self) -> None:
         self._check()
@@ -167,7 +167,9 @@ class FileBuffer:
                 want = self._size - at + 1  # one more tells of the end
             else:
                 want = min(max(2 * have, least), _CHUNK_MAX)
-            part = await self._call(self._files.pread(self._fd, want, at))
+            request = self._files.pread(self._fd, want, at)
+            # It is done, where it was in the page cache.
+            part = request.result() if request.done() else await self._call(request)
             if part:
                 parts.append(part)
                 have += len(part)
@@ -259,14 +261,13 @@ class FileBuffer:
 
     def _finish(self, fd: int) -> None:
         """Write what is left, and close it: whoever does nobody else uses it any more."""
-        at = self._pos - len(self._dirty)
         try:
-            with memoryview(self._dirty) as rest:
-                done = 0
-                while done < len(rest):
-                    done += os.pwrite(fd, rest[done:], at + done)
+            while self._dirty:
+                at = self._pos - len(self._dirty)
+                del self._dirty[: os.pwrite(fd, self._dirty, at)]
         finally:
-            self._dirty, self._ahead = bytearray(), b""
+            self._dirty.clear()
+            self._ahead, self._at = b"", 0
             if self._closefd:
                 os.close(fd)
             else:
@@ -287,10 +288,21 @@ class FileBuffer:
         return True
 
     def _is_forked(self) -> bool:
-        return self._pid != os.getpid()
+        return self._forks != _forks
 
     def _drop(self) -> None:
         """Close it, in the child of a fork: what was written its parent writes."""
         fd = self._leave()
         if fd >= 0 and self._closefd:
             os.close(fd)
+
+
+_forks = 0  # that led from the first process to this one
+
+
+def _after_fork_in_child() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

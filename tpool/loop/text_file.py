@@ -122,7 +122,9 @@ class TextFile:
         """
         size = size_of(size)
         async with self._binary._lock:
-            await self._begin_read()
+            if self._binary._begin_read():
+                await self._binary._flush()
+            await self._skip()
             if size < 0:
                 await self._binary._gather(-1)
                 return self._take_all()
@@ -136,9 +138,16 @@ class TextFile:
         Raises as read().
         """
         size = size_of(size)
-        async with self._binary._lock:
-            await self._begin_read()
+        binary = self._binary
+        await binary._lock.acquire()
+        try:
+            if binary._begin_read():
+                await binary._flush()
+            if self._index or self._ahead < 0:
+                await self._skip()
             return self._take(await self._line(size))
+        finally:
+            binary._lock.release()
 
     async def readlines(self, hint: int | None = -1, /) -> list[str]:
         """Read all lines, or lines of so many characters or a few more in all.
@@ -149,7 +158,9 @@ class TextFile:
         lines: list[str] = []
         total = 0
         async with self._binary._lock:
-            await self._begin_read()
+            if self._binary._begin_read():
+                await self._binary._flush()
+            await self._skip()
             index, at = self._index, self._at
             try:
                 while line := self._take(await self._line(-1)):
@@ -293,8 +304,8 @@ class TextFile:
 
     # What follows has the lock of the binary file.
 
-    async def _begin_read(self) -> None:
-        await self._binary._begin_read()
+    async def _skip(self) -> None:
+        """Let go of the chunks behind the user, and go where seek() has said."""
         del self._chunks[: self._index]
         self._index = 0
         while self._ahead < 0:  # what seek() has left to be skipped
