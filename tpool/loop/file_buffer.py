@@ -4,13 +4,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import io
 import os
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tpool.registry import Registry
+from tpool.thread_pool import after_shutdown
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Buffer
 
     from tpool._core import Request
@@ -74,11 +80,16 @@ class FileBuffer:
         self._writes = False
         self.name = name
         self.mode = mode
+        if self._can_write:
+            _written.add(self)
 
     def __del__(self) -> None:
         """Close what nobody has closed, as io does: write what is left, and warn."""
-        if self._fd < 0:
-            return
+        if self._fd >= 0:
+            self._abandon()
+
+    # Bound: when the collector comes at the exit, the module may be gone.
+    def _abandon(self, warn: Callable[..., None] = warnings.warn) -> None:
         told = repr(self)
         try:
             if self._is_forked():
@@ -87,7 +98,7 @@ class FileBuffer:
                 self._finish(self._leave())
         finally:
             if self._closefd:
-                warnings.warn(f"unclosed file {told}", ResourceWarning, 2, source=self)
+                warn(f"unclosed file {told}", ResourceWarning, 3, source=self)
 
     def _check(self) -> None:
         if self._fd < 0:
@@ -297,7 +308,16 @@ class FileBuffer:
             os.close(fd)
 
 
+_written: Registry[FileBuffer] = Registry()
 _forks = 0  # that led from the first process to this one
+
+
+def _write_at_exit() -> None:
+    """Write what is left: when the collector comes, modules may be gone."""
+    with contextlib.ExitStack() as stack:  # one that fails does not keep others from it
+        for file in _written:
+            if file._fd >= 0:
+                stack.callback(file._abandon)
 
 
 def _after_fork_in_child() -> None:
@@ -305,4 +325,5 @@ def _after_fork_in_child() -> None:
     _forks += 1
 
 
+after_shutdown.append(_write_at_exit)
 os.register_at_fork(after_in_child=_after_fork_in_child)

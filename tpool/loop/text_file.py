@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tpool.loop.binary_file import BinaryFile
-    from tpool.loop.text_place import Decoder
 
 __all__ = ["TextFile"]
 
@@ -52,9 +51,11 @@ class TextFile:
         self._universal = newline == ""
         self._written_end = os.linesep if newline is None else newline
         decoder = codecs.getincrementaldecoder(encoding)(errors)
-        self._decoder: Decoder = decoder
-        if not newline:
-            self._decoder = io.IncrementalNewlineDecoder(decoder, newline is None)
+        self._decoder: codecs.IncrementalDecoder | io.IncrementalNewlineDecoder = (
+            decoder
+            if newline
+            else io.IncrementalNewlineDecoder(decoder, newline is None)
+        )
         self._encoder = codecs.getincrementalencoder(encoding)(errors)
         if binary._pos:
             self._encoder.setstate(0)  # of a file that has its BOM

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from io import IncrementalNewlineDecoder
     from typing import TypeAlias
 
-    Decoder: TypeAlias = IncrementalDecoder | IncrementalNewlineDecoder
+    _Decoder: TypeAlias = IncrementalDecoder | IncrementalNewlineDecoder
 
 __all__ = ["Chunk", "cookie_of", "place_in", "split"]
 
@@ -39,7 +39,7 @@ def split(cookie: int) -> tuple[int, int, int]:
     return cookie & _POS_MAX, cookie >> 64 & _POS_MAX, cookie >> 128
 
 
-def place_in(chunk: Chunk, count: int, decoder: Decoder) -> int:
+def place_in(chunk: Chunk, count: int, decoder: _Decoder) -> int:
     """Return the place of a chunk that so many characters of it are before.
 
     It is told by the last place before, at which it can be begun to decode. The decoder
@@ -52,7 +52,7 @@ def place_in(chunk: Chunk, count: int, decoder: Decoder) -> int:
         decoder.setstate(before)
 
 
-def _place_in(chunk: Chunk, count: int, decoder: Decoder) -> int:
+def _place_in(chunk: Chunk, count: int, decoder: _Decoder) -> int:
     decoder.setstate((b"", chunk.flags))
     place, before, state = 0, 0, chunk.flags
     done = 0
