@@ -73,7 +73,7 @@ class SlowFiles:
         return self.submit(os.preadv, fd, [what], offset)
 
     def pwrite(self, fd, data, offset):
-        return self.submit(os.pwrite, fd, data, offset)
+        return self.submit(os.pwrite, fd, memoryview(data), offset)
 
     def fsync(self, fd):
         return self.submit(os.fsync, fd)

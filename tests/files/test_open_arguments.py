@@ -121,6 +121,17 @@ def test_buffering_is_what_waits_for_a_flush(
     run(main())
 
 
+def test_binary_file_that_is_to_be_buffered_by_lines_warns(run, tmp_path):
+    async def main():
+        with pytest.warns(RuntimeWarning, match="buffering=1"):
+            opening = tpool.open(tmp_path / "file", "wb", 1)
+        async with opening as file:
+            await file.write(b"line\n")
+            assert os.stat(file.fileno()).st_size == 0
+
+    run(main())
+
+
 def test_without_a_buffer_nothing_is_read_ahead(run, tmp_path):
     (tmp_path / "file").write_bytes(b"abcd")
 

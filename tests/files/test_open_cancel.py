@@ -103,6 +103,24 @@ def test_cancelled_write_is_written_once(run, tmp_path):
     run(main())
 
 
+def test_write_behind_a_cancelled_flush_waits_for_it(run, tmp_path):
+    """What is being written cannot grow meanwhile."""
+
+    async def main():
+        async with tpool.open(tmp_path / "file", "wb") as file:
+            slow = SlowFiles(file)
+            await file.write(b"a" * 10)
+            await cancel_in(slow, 1, file.flush)
+            write = asyncio.ensure_future(file.write(b"b"))
+            await asyncio.sleep(0)
+            assert not write.done()
+            slow.let()
+            assert await write == 1
+        assert (tmp_path / "file").read_bytes() == b"a" * 10 + b"b"
+
+    run(main())
+
+
 def test_cancelled_call_is_overtaken_by_none(run, tmp_path):
     path = tmp_path / "file"
 

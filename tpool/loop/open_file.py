@@ -11,6 +11,7 @@ import operator
 import os
 import stat
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 import tpool._core as _core
@@ -103,12 +104,10 @@ class _Opening(Generic[_F]):
         opened = None
         if not isinstance(self._name, int) and self._opener is None:
             opened = _core._open_cached(self._name, self._flags)
-        if opened is not None:
-            fd, size = opened
-            appends = "a" in self._mode
-            found = fd, size, size if appends else 0, appends
-        else:
+        if opened is None:
             found = await self._open_elsewhere(files)
+        else:
+            found = (*opened, 0, False)  # of no "a", by which it could have to be made
         size = -1 if self._buffering == 1 else self._buffering
         file: Any = BinaryFile(
             files, found, self._name, self._mode, size, self._closefd
@@ -250,6 +249,7 @@ def open(
         To be awaited, or entered: a BinaryFile, or a TextFile.
 
     Raises:
+        RuntimeWarning: A binary file is to be buffered by lines.
         ValueError, TypeError: The mode is none, or another argument is wrong, or does
             not go with it.
         LookupError: There is no such encoding.
@@ -278,6 +278,12 @@ def open(
             if value is not None:
                 raise ValueError(f"binary mode doesn't take an {name} argument")
         text = None
+        if buffering == 1:
+            warnings.warn(
+                "buffering=1 is for texts: a binary file is buffered as usual",
+                RuntimeWarning,
+                2,
+            )
     else:
         if buffering == 0:
             raise ValueError("buffering=0 is for binary modes: a text is buffered")
