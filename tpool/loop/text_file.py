@@ -6,7 +6,11 @@ from __future__ import annotations
 import codecs
 import io
 import os
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+import re
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from tpool.loop.binary_file import size_of
+from tpool.loop.text_place import Chunk, cookie_of, place_in, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,50 +21,53 @@ if TYPE_CHECKING:
 __all__ = ["TextFile"]
 
 _CHUNK = 8192  # bytes decoded at once
-_POS_MAX = (1 << 64) - 1
-
-
-def _cookie(pos: int, skip: int, flags: int) -> int:
-    """Return a place: of a byte, and so many characters after it.
-
-    flags is the decoder's state there: 0 is that of most, and makes it a plain number.
-    """
-    return pos | skip << 64 | flags << 128
+_ANY_END = re.compile("\r\n|\r|\n")
 
 
 class TextFile:
     """A file opened by tpool.open() in a text mode.
 
     Its methods are those of a text file of io.open(), as coroutines; so are what
-    encoding, errors and newline mean. What tell() returns is for seek() alone.
+    encoding, errors and newline mean. What tell() returns is for seek() alone. Tasks may
+    share it, and be cancelled in a call, as with a BinaryFile.
 
-    Context: Coroutines of the loop that it was opened in, one at a time.
+    Context: Coroutines of the loop that it was opened in; close() in any.
     """
 
     def __init__(
-        self, binary: BinaryFile, encoding: str, errors: str, newline: str | None
+        self,
+        binary: BinaryFile,
+        encoding: str,
+        errors: str,
+        newline: str | None,
+        line_buffering: bool = False,
     ) -> None:
         """Take a binary file over; see tpool.open()."""
         self._binary = binary
         self.encoding = encoding
         self.errors = errors
+        self.line_buffering = line_buffering
         self._end = newline or "\n"  # of a line; of any, where newline is ""
         self._universal = newline == ""
         self._written_end = os.linesep if newline is None else newline
-        decoder: Any = codecs.getincrementaldecoder(encoding)(errors)
-        if not newline:
-            decoder = io.IncrementalNewlineDecoder(decoder, newline is None)
-        self._decoder = decoder
+        decoder = codecs.getincrementaldecoder(encoding)(errors)
+        self._decoder: codecs.IncrementalDecoder | io.IncrementalNewlineDecoder = (
+            decoder
+            if newline
+            else io.IncrementalNewlineDecoder(decoder, newline is None)
+        )
         self._encoder = codecs.getincrementalencoder(encoding)(errors)
         if binary._pos:
             self._encoder.setstate(0)  # of a file that has its BOM
-        # The chunk decoded last: where, from what state, and how much was taken of it.
-        self._chunk, self._chunk_pos, self._chunk_state = b"", 0, (b"", 0)
-        self._text, self._at = "", 0
+        # What is decoded: the user is in one of them, before one of its characters, and
+        # so many are ahead. Below 0: so many have to be skipped, when they are decoded.
+        self._chunks: list[Chunk] = []
+        self._index = self._at = self._ahead = 0
+        self._flags = 0  # the decoder's state, where there is none
 
     @property
     def name(self) -> object:
-        """The path that was given to tpool.open()."""
+        """What was given to tpool.open()."""
         return self._binary.name
 
     @property
@@ -72,6 +79,12 @@ class TextFile:
     def buffer(self) -> BinaryFile:
         """The binary file below."""
         return self._binary
+
+    @property
+    def newlines(self) -> str | tuple[str, ...] | None:
+        """The ends of lines that were read, where newline is None or ""; else None."""
+        found: str | tuple[str, ...] | None = getattr(self._decoder, "newlines", None)
+        return found
 
     @property
     def closed(self) -> bool:
@@ -94,6 +107,10 @@ class TextFile:
         """Return True: others are not opened."""
         return True
 
+    def isatty(self) -> bool:
+        """Return False: others are not opened."""
+        return False
+
     async def read(self, size: int | None = -1, /) -> str:
         """Read so many characters, or, by default, all to the end of the file.
 
@@ -104,50 +121,58 @@ class TextFile:
             UnicodeDecodeError: It is not what the encoding says.
             ValueError, io.UnsupportedOperation, OSError: See BinaryFile.read().
         """
-        if size is None or size < 0:
-            data = await self._binary.read()  # a task cancelled here has lost nothing
-            rest: str = self._decoder.decode(data, True)
-            text = self._take(len(self._text)) + rest
-            self._forget()
-            return text
-        parts = [self._take(size)]
-        left = size - len(parts[0])
-        while left > 0 and await self._decode_more():
-            parts.append(self._take(left))
-            left -= len(parts[-1])
-        self._binary._check_read()
-        return "".join(parts)
+        size = size_of(size)
+        async with self._binary._lock:
+            if self._binary._begin_read():
+                await self._binary._flush()
+            await self._skip()
+            if size < 0:
+                await self._binary._gather(-1)
+                return self._take_all()
+            while self._ahead < size and await self._decode_more():
+                pass
+            return self._take(size)
 
     async def readline(self, size: int | None = -1, /) -> str:
         """Read a line with its end, or so many characters of it.
 
         Raises as read().
         """
-        limit = -1 if size is None else size
-        self._binary._check_read()
-        parts: list[str] = []
-        while True:
-            count, ended = self._line_end()
-            if limit >= 0:
-                ended = ended or count >= limit
-                count = min(count, limit)
-            parts.append(self._take(count))
-            limit -= count if limit >= 0 else 0
-            if ended or not await self._decode_more():
-                return "".join(parts)
+        size = size_of(size)
+        binary = self._binary
+        await binary._lock.acquire()
+        try:
+            if binary._begin_read():
+                await binary._flush()
+            if self._index or self._ahead < 0:
+                await self._skip()
+            return self._take(await self._line(size))
+        finally:
+            binary._lock.release()
 
     async def readlines(self, hint: int | None = -1, /) -> list[str]:
         """Read all lines, or lines of so many characters or a few more in all.
 
         Raises as read().
         """
+        hint = size_of(hint)
         lines: list[str] = []
         total = 0
-        while line := await self.readline():
-            lines.append(line)
-            total += len(line)
-            if hint is not None and 0 < hint < total:
-                break
+        async with self._binary._lock:
+            if self._binary._begin_read():
+                await self._binary._flush()
+            await self._skip()
+            index, at = self._index, self._at
+            try:
+                while line := self._take(await self._line(-1)):
+                    lines.append(line)
+                    total += len(line)
+                    if 0 < hint < total:
+                        break
+            except BaseException:
+                self._index, self._at = index, at
+                self._ahead += total
+                raise
         return lines
 
     def __aiter__(self) -> Self:
@@ -173,14 +198,19 @@ class TextFile:
         """
         if not isinstance(text, str):
             raise TypeError(f"text must be a str, not {text!r}")
-        self._binary._check_write()
-        if self._at < len(self._text):  # the user is not where the file is
-            await self.seek(await self._begin())
-        count = len(text)
-        if self._written_end and self._written_end != "\n":
-            text = text.replace("\n", self._written_end)
-        self._forget()
-        await self._binary.write(self._encoder.encode(text))
+        binary = self._binary
+        async with binary._lock:
+            await binary._begin_write()
+            if self._chunks or self._at:  # the file may not be where the user is
+                self._go(self._begin())
+            ends = self.line_buffering and ("\n" in text or "\r" in text)
+            count = len(text)
+            if self._written_end and self._written_end != "\n":
+                text = text.replace("\n", self._written_end)
+            self._forget(0)
+            await binary._write(self._encoder.encode(text))
+            if ends:
+                await binary._flush()
         return count
 
     async def writelines(self, lines: Iterable[str], /) -> None:
@@ -205,16 +235,9 @@ class TextFile:
         Raises:
             ValueError: See BinaryFile.tell().
         """
-        pos = await self._binary.tell()
-        if not self._text and not self._chunk:
-            return _cookie(pos, 0, self._chunk_state[1])
-        here = self._decoder.getstate()
-        if self._at == len(self._text) and not here[0]:
-            return _cookie(pos, 0, here[1])
-        try:
-            return self._cookie_of(self._at)
-        finally:
-            self._decoder.setstate(here)
+        async with self._binary._lock:
+            self._binary._check()
+            return self._tell()
 
     async def seek(self, cookie: int, whence: int = os.SEEK_SET, /) -> int:
         """Go to the beginning (0), to the end (0, 2), or to where tell() was called.
@@ -226,28 +249,33 @@ class TextFile:
             io.UnsupportedOperation: It is to go elsewhere.
             ValueError: See BinaryFile.seek().
         """
-        if whence != os.SEEK_SET and cookie:
-            raise io.UnsupportedOperation("can't do nonzero cur- or end-relative seeks")
-        if whence == os.SEEK_CUR:
-            cookie, whence = await self.tell(), os.SEEK_SET
-        if whence == os.SEEK_SET and cookie < 0:
-            raise ValueError(f"negative seek position {cookie!r}")
-        skip, flags = cookie >> 64 & _POS_MAX, cookie >> 128
-        pos = await self._binary.seek(cookie & _POS_MAX, whence)
-        self._forget()
-        if cookie:
-            self._chunk_state = (b"", flags)
-            self._decoder.setstate(self._chunk_state)
-        self._encoder.setstate(0) if pos else self._encoder.reset()
-        while skip and await self._decode_more():
-            skip -= len(self._take(skip))
-        return cookie or pos
+        binary = self._binary
+        async with binary._lock:
+            binary._check()
+            if whence in (os.SEEK_CUR, os.SEEK_END) and cookie:
+                raise io.UnsupportedOperation(
+                    "can't do nonzero cur- or end-relative seeks"
+                )
+            if whence == os.SEEK_SET and cookie < 0:
+                raise ValueError(f"negative seek position {cookie!r}")
+            if whence == os.SEEK_CUR:
+                cookie = self._tell()
+            elif whence != os.SEEK_SET:
+                cookie = await binary._seek(0, whence)
+            await binary._seek(split(cookie)[0], os.SEEK_SET)
+            self._go(cookie)
+        return cookie
 
     async def truncate(self, size: int | None = None, /) -> int:
         """Have the file end at a size, or here; see BinaryFile."""
-        if size is None:
-            size = await self._begin() & _POS_MAX
-        return await self._binary.truncate(size)
+        binary = self._binary
+        async with binary._lock:
+            await binary._begin_write()
+            if size is None:
+                size = split(self._begin())[0]
+            if self._chunks:  # what is decoded may not be there any more
+                self._go(self._tell())
+            return await binary._truncate(size)
 
     async def close(self) -> None:
         """Write what is left, and close the file; see BinaryFile."""
@@ -275,66 +303,123 @@ class TextFile:
         """Refuse to be pickled."""
         raise TypeError("an open file cannot be pickled")
 
-    def _take(self, size: int) -> str:
-        text = self._text[self._at : self._at + size]
-        self._at += len(text)
-        return text
+    # What follows has the lock of the binary file.
 
-    def _forget(self) -> None:
-        """Nothing is decoded: the file is where the user is."""
-        self._text, self._at = "", 0
-        self._chunk, self._chunk_state = b"", (b"", 0)
-        self._decoder.reset()
+    async def _skip(self) -> None:
+        """Let go of the chunks behind the user, and go where seek() has said."""
+        del self._chunks[: self._index]
+        self._index = 0
+        while self._ahead < 0:  # what seek() has left to be skipped
+            if not await self._decode_more():
+                raise OSError("can't restore logical file position")
 
     async def _decode_more(self) -> bool:
-        """Decode the next chunk, all before which is taken; False at the end."""
-        state = self._decoder.getstate()
-        kept = state[0]
-        pos = await self._binary.tell() - len(kept)
-        data = await self._binary.read1(_CHUNK)
-        self._text, self._at = self._decoder.decode(data, not data), 0
-        self._chunk, self._chunk_pos = kept + data, pos
-        self._chunk_state = (b"", state[1])
-        return bool(data) or bool(self._text)
+        """Decode the next chunk; False: there is none."""
+        binary = self._binary
+        kept, flags = self._decoder.getstate()
+        pos = binary._pos - len(kept)
+        data = await binary._read1(_CHUNK)  # what is cancelled here has changed nothing
+        text = self._decoder.decode(data, not data)
+        if not data and not text:
+            return False
+        self._chunks.append(Chunk(text, kept + data, pos, flags))
+        self._ahead += len(text)
+        self._move(0)
+        return True
 
-    def _line_end(self) -> tuple[int, bool]:
-        """Return how many decoded characters are of this line, and whether it ends."""
-        ends = ("\r\n", "\n", "\r") if self._universal else (self._end,)
-        found = [
-            (at, -len(end))
-            for end in ends
-            if (at := self._text.find(end, self._at)) >= 0
-        ]
-        if not found:
-            return len(self._text) - self._at, False
-        at, size = min(found)
-        return at - size - self._at, True
-
-    def _cookie_of(self, count: int) -> int:
-        """Return the place of the chunk that so many characters of it are before.
-
-        It is told by the last place before, at which it can be begun to decode.
-        """
-        decoder = self._decoder
-        decoder.setstate(self._chunk_state)
-        place, before, state = 0, 0, self._chunk_state[1]
-        done = 0
-        for size in range(1, len(self._chunk) + 1):
-            done += len(decoder.decode(self._chunk[size - 1 : size]))
-            if done > count:
+    def _move(self, count: int) -> None:
+        """Go on by so many characters, and to a chunk that has the next one."""
+        self._at += count
+        while self._index < len(self._chunks) - 1:
+            size = len(self._chunks[self._index].text)
+            if self._at < size:
                 break
-            kept, flags = decoder.getstate()
-            if not kept and (done > before or not flags):
-                place, before, state = size, done, flags
-        return _cookie(self._chunk_pos + place, count - before, state)
+            self._at -= size
+            self._index += 1
 
-    async def _begin(self) -> int:
+    def _take(self, size: int) -> str:
+        """Return so many characters of what is decoded, at most."""
+        parts = []
+        while self._chunks:
+            text = self._chunks[self._index].text
+            part = text[self._at : self._at + size]
+            if not part:
+                break
+            parts.append(part)
+            size -= len(part)
+            self._ahead -= len(part)
+            self._move(len(part))
+        return "".join(parts)
+
+    def _take_all(self) -> str:
+        """Return what is decoded, and what the binary file has ahead."""
+        data = self._binary._take(-1)
+        rest: str = self._decoder.decode(data, True)
+        text = self._take(self._ahead) + rest
+        self._chunks.clear()
+        self._index = self._at = 0
+        if text or data:
+            self._flags = self._decoder.getstate()[1]
+            self._encoder.setstate(0)  # this is not the beginning
+        return text
+
+    async def _line(self, limit: int) -> int:
+        """Have a line decoded; return how long it is, so much of it at most."""
+        count, index, at, last = 0, self._index, self._at, ""
+        while limit < 0 or count < limit:
+            if index == len(self._chunks) and not await self._decode_more():
+                break
+            text = self._chunks[index].text
+            if end := self._find_end(text, at, last):
+                count += end - at
+                break
+            count += len(text) - at
+            last = text[-1] if at < len(text) else last
+            index, at = index + 1, 0
+        return count if limit < 0 else min(count, limit)
+
+    def _find_end(self, text: str, at: int, last: str) -> int:
+        """Return where in a text a line ends, whose last character was that; or 0."""
+        if self._universal:
+            match = _ANY_END.search(text, at)
+            return match.end() if match else 0
+        if last and last + text[:1] == self._end:
+            return 1
+        found = text.find(self._end, at)
+        return found + len(self._end) if found >= 0 else 0
+
+    def _forget(self, flags: int) -> None:
+        """Nothing is decoded: the file is where the user is."""
+        self._chunks.clear()
+        self._index = self._at = self._ahead = 0
+        self._flags = flags
+        self._decoder.reset()
+
+    def _go(self, cookie: int) -> None:
+        """Go to a place; nothing is to be written."""
+        pos, skip, flags = split(cookie)
+        self._binary._go(pos)
+        self._forget(flags)
+        if cookie:
+            self._decoder.setstate((b"", flags))
+        self._encoder.setstate(0) if pos else self._encoder.reset()
+        self._at, self._ahead = skip, -skip
+
+    def _tell(self) -> int:
+        if not self._chunks:
+            return cookie_of(self._binary._pos, self._at, self._flags)
+        kept, flags = self._decoder.getstate()
+        if not self._ahead and not kept:
+            return cookie_of(self._binary._pos, 0, flags)
+        return place_in(self._chunks[self._index], self._at, self._decoder)
+
+    def _begin(self) -> int:
         """Return where the user is, to write or cut there.
 
         Raises:
             OSError: The encoding cannot begin there.
         """
-        cookie = await self.tell()
-        if cookie >> 64 & _POS_MAX:
+        cookie = self._tell()
+        if split(cookie)[1]:
             raise OSError("not to be written here: the encoding cannot begin here")
         return cookie
