@@ -73,7 +73,13 @@ class SlowFiles:
         return self.submit(os.preadv, fd, [what], offset)
 
     def pwrite(self, fd, data, offset):
-        return self.submit(os.pwrite, fd, memoryview(data), offset)
+        view = memoryview(data)  # which keeps it from growing, until it is written
+
+        def pwrite():
+            with view:
+                return os.pwrite(fd, view, offset)
+
+        return self.submit(pwrite)
 
     def fsync(self, fd):
         return self.submit(os.fsync, fd)
