@@ -45,11 +45,6 @@ async def until(condition):
             await asyncio.sleep(0)
 
 
-def pwrite(fd, data, offset):
-    with memoryview(data) as view:  # or the traceback of an error would hold it
-        return os.pwrite(fd, view, offset)
-
-
 class SlowFiles:
     """AioFiles whose calls threads make, each when it is let go."""
 
@@ -78,7 +73,13 @@ class SlowFiles:
         return self.submit(os.preadv, fd, [what], offset)
 
     def pwrite(self, fd, data, offset):
-        return self.submit(pwrite, fd, data, offset)
+        view = memoryview(data)  # which keeps it from growing, until it is written
+
+        def pwrite():
+            with view:
+                return os.pwrite(fd, view, offset)
+
+        return self.submit(pwrite)
 
     def fsync(self, fd):
         return self.submit(os.fsync, fd)

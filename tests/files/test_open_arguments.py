@@ -8,9 +8,11 @@ import contextlib
 import io
 import os
 import tempfile
+import threading
 
 import pytest
-from open_world import outcome, stock_open, until
+from conftest import DEADLINE_S, wait_until
+from open_world import is_open, outcome, stock_open, until
 
 import tpool
 
@@ -81,7 +83,9 @@ def test_opener_opens_it(run, tmp_path):
 
         def opener(path, flags):
             called.append((path, flags))
-            return os.open(path, flags, dir_fd=home)
+            fd = os.open(path, flags, dir_fd=home)
+            os.set_inheritable(fd, True)
+            return fd
 
         async with tpool.open("file", opener=opener) as file:
             assert await file.read() == "text"
@@ -238,6 +242,30 @@ def test_cancelled_open_leaves_no_fd(run, tmp_path):
         await until(lambda: len(os.listdir("/dev/fd")) <= len(before))
 
     run(main())
+
+
+def test_open_that_outlives_its_loop_leaves_no_fd(run, tmp_path, gate):
+    """Its thread has begun, and nobody is there when it ends."""
+    begun, fds = threading.Event(), []
+
+    def opener(path, flags):
+        begun.set()
+        gate.wait(DEADLINE_S)
+        fds.append(os.open(path, flags, 0o600))
+        return fds[0]
+
+    async def main():
+        async def opened():
+            return await tpool.open(tmp_path / "new", "wb", opener=opener)
+
+        task = asyncio.ensure_future(opened())
+        await until(begun.is_set)
+        task.cancel()
+        await asyncio.wait([task])
+        asyncio.get_running_loop().call_soon(gate.set)
+
+    run(main())
+    wait_until(lambda: fds and not is_open(fds[0]))
 
 
 def test_kinds_of_files_that_are_not_for_it_are_said(run, tmp_path):

@@ -10,7 +10,7 @@ import threading
 from functools import partial
 
 import pytest
-from conftest import run_python
+from conftest import run_python, wait_until
 from open_world import SlowFiles, cancel_in, is_open, until
 
 import tpool
@@ -79,6 +79,26 @@ def test_close_that_no_thread_has_begun_is_done_with_the_loop(tmp_path):
         go.set()
 
     tpool.run(main())
+
+
+def test_close_that_the_loop_does_not_wait_for_is_done(run, tmp_path):
+    fds = []
+
+    async def main():
+        file = await tpool.open(tmp_path / "file", "wb")
+        slow = SlowFiles(file)
+        fds.append(file.fileno())
+        await file.write(b"data")
+        closing = asyncio.ensure_future(file.close())
+        await asyncio.sleep(0)
+        await until(lambda: slow.begun)
+        closing.cancel()
+        await asyncio.wait([closing])
+        asyncio.get_running_loop().call_soon(slow.let)
+
+    run(main())
+    wait_until(lambda: not is_open(fds[0]))
+    assert (tmp_path / "file").read_bytes() == b"data"
 
 
 def test_error_of_the_last_write_is_told_by_close(run, tmp_path, monkeypatch):

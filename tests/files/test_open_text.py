@@ -215,6 +215,42 @@ def test_write_comes_where_the_user_is(run, tmp_path):
     run(main())
 
 
+def test_what_is_cut_off_is_not_read_any_more(run, tmp_path):
+    (tmp_path / "file").write_text("one\ntwo\n")
+
+    async def main():
+        async with tpool.open(tmp_path / "file", "r+") as file:
+            assert await file.readline() == "one\n"
+            assert await file.truncate() == 4
+            assert await file.read() == ""
+        assert (tmp_path / "file").read_text() == "one\n"
+
+    run(main())
+
+
+def test_end_of_a_text_that_was_read_is_not_its_beginning(run, tmp_path):
+    """So no mark is written there; and the order of bytes is what it was."""
+    path = tmp_path / "file"
+    path.write_text("one", "utf-16")
+
+    async def main():
+        async with tpool.open(path, "r+", encoding="utf-16") as file:
+            assert await file.read() == "one"
+            await file.write("two")
+        assert path.read_text("utf-16") == "onetwo"
+        path.write_bytes(codecs.BOM_UTF16_BE + "one".encode("utf-16-be"))
+        async with tpool.open(path, encoding="utf-16") as file:
+            assert await file.read() == "one"
+            place = await file.tell()
+            await file.seek(0)
+            with path.open("ab") as other:
+                other.write("two".encode("utf-16-be"))
+            assert await file.seek(place) == place
+            assert await file.read() == "two"
+
+    run(main())
+
+
 def test_what_cannot_be_decoded_is_said_and_passed(run, tmp_path):
     (tmp_path / "file").write_bytes(b"x" * 8192 + b"\xff" * 8192 + b"after\n")
 

@@ -44,7 +44,7 @@ class BinaryFile(FileBuffer):
     @property
     def closed(self) -> bool:
         """Whether close() was called."""
-        return self._fd < 0
+        return self._closed
 
     def fileno(self) -> int:
         """Return its fd.
@@ -279,17 +279,20 @@ class BinaryFile(FileBuffer):
             OSError: Something could not be written; it is closed all the same.
         """
         is_idle = self._flying is None and not self._lock.locked()
-        if is_idle and not self._can_write and self._fd >= 0:
-            self._finish(self._leave())
+        if is_idle and not self._can_write and not self._closed:
+            self._closed = True
+            self._finish()
             return
         if self._is_forked():
+            self._closed = True
             self._drop()
             return
         async with self._lock:
-            if self._fd < 0:
+            if self._closed:
                 return
             try:
-                await self._settle()
+                if not self._loop.is_closed():
+                    await self._settle()
             finally:
                 await self._close()
 

@@ -42,7 +42,8 @@ class FileBuffer:
     raises: so no two of them overtake each other, and none finds another file by the fd.
     """
 
-    _fd = -1
+    _fd = -1  # until it is closed
+    _closed = False  # or about to be
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class FileBuffer:
             closefd: Whether close() closes the fd.
         """
         self._files = files
+        self._loop = asyncio.get_running_loop()
         # _size: when it was opened; _pos: of the user, what comes next.
         self._fd, self._size, self._pos, self._append = opened
         self._can_read = "r" in mode or "+" in mode
@@ -90,18 +92,19 @@ class FileBuffer:
 
     # Bound: when the collector comes at the exit, the module may be gone.
     def _abandon(self, warn: Callable[..., None] = warnings.warn) -> None:
-        told = repr(self)
+        warns, told = self._closefd and not self._closed, repr(self)
+        self._closed = True
         try:
             if self._is_forked():
                 self._drop()
-            elif self._flying is None or not self._finish_behind(self._flying):
-                self._finish(self._leave())
+            elif not self._finish_behind():
+                self._finish()
         finally:
-            if self._closefd:
+            if warns:
                 warn(f"unclosed file {told}", ResourceWarning, 3, source=self)
 
     def _check(self) -> None:
-        if self._fd < 0:
+        if self._closed:
             raise ValueError("I/O operation on closed file.")
 
     # What follows has the lock.
@@ -251,49 +254,52 @@ class FileBuffer:
 
     # The end.
 
+    # Whoever ends it keeps it: what is dropped with a loop __del__() finishes.
+
     async def _close(self) -> None:
-        if self._flying is not None and self._finish_behind(self._flying):
+        self._closed = True
+        if self._finish_behind():
             return  # this was cancelled twice
-        fd = self._leave()
-        if not self._can_write:
-            self._finish(fd)
+        if not self._can_write or self._loop.is_closed():
+            self._finish()
             return
-        try:  # the system may write what it has of it, over a network say
-            request = self._files._threads.submit(self._finish, fd)
-        except RuntimeError:  # its loop is closed
-            self._finish(fd)
-            return
-        request.add_done_callback(lambda r: self._finish(fd) if r.cancelled() else None)
+        # In a thread: the system may write what it has of it, over a network say.
+        request = self._files._threads.submit(self._finish)
+        request.add_done_callback(lambda r: self._finish() if r.cancelled() else None)
         await request
 
-    def _leave(self) -> int:
-        fd, self._fd = self._fd, -1
-        return fd
-
-    def _finish(self, fd: int) -> None:
-        """Write what is left, and close it: whoever does nobody else uses it any more."""
+    def _finish(self) -> None:
+        """Write what is left, and close it: in any thread, where nobody else uses it."""
+        if self._fd < 0:
+            return
         try:
             while self._dirty:
                 at = self._pos - len(self._dirty)
-                del self._dirty[: os.pwrite(fd, self._dirty, at)]
+                del self._dirty[: os.pwrite(self._fd, self._dirty, at)]
         finally:
             self._dirty.clear()
             self._ahead, self._at = b"", 0
-            if self._closefd:
-                os.close(fd)
-            else:
-                os.lseek(fd, self._pos, os.SEEK_SET)
+            if not self._closefd:
+                os.lseek(self._fd, self._pos, os.SEEK_SET)
+            self._drop()
 
-    def _finish_behind(self, request: Request[Any]) -> bool:
-        """Have it be finished when the system has done this; False: it has."""
+    def _finish_behind(self) -> bool:
+        """Have it be finished when the system is ready; False: it is."""
+        request = self._flying
+        if request is None:
+            return False
+        if self._loop.is_closed():
+            self._files.close()  # which waits; nobody may hear of it any more
         if request.done() or request.cancelled():
             self._land(request)
             return False
-        fd = self._leave()
+        if self._loop.is_closed():
+            self._flying = None
+            return False
 
         def finish(request: Request[Any]) -> None:
             self._land(request)
-            self._finish(fd)
+            self._finish()
 
         request.add_done_callback(finish)
         return True
@@ -302,8 +308,8 @@ class FileBuffer:
         return self._forks != _forks
 
     def _drop(self) -> None:
-        """Close it, in the child of a fork: what was written its parent writes."""
-        fd = self._leave()
+        """Close it; in the child of a fork what was written its parent writes."""
+        fd, self._fd = self._fd, -1
         if fd >= 0 and self._closefd:
             os.close(fd)
 

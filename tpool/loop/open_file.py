@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tpool.aio_files import AioFiles
 
     _Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
-    _Found: TypeAlias = tuple[int, int, int, bool]  # as BinaryFile takes it
     _Opener: TypeAlias = Callable[[Any, int], int]
     _TextMode: TypeAlias = Literal[
         "r", "w", "a", "x", "r+", "w+", "a+", "x+", "rt", "wt", "at", "xt"
@@ -77,6 +76,26 @@ def _check_kind(path: _Path | int, mode: int) -> None:
         )
 
 
+class _Fd:
+    """An fd that was opened in a thread: closed where nobody waits for it any more."""
+
+    def __init__(self, fd: int, is_own: bool) -> None:
+        self._fd = fd
+        self._is_own = is_own
+
+    def take(self) -> int:
+        """Return it: it is the caller's now."""
+        self._is_own = False
+        return self._fd
+
+    def close(self) -> None:
+        if self._is_own:
+            os.close(self.take())
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class _Opening(Generic[_F]):
     """What open() returns: to be awaited, or entered."""
 
@@ -101,41 +120,36 @@ class _Opening(Generic[_F]):
     async def _open(self) -> _F:
         files = _files_of(asyncio.get_running_loop())
         sys.audit("open", self._name, self._mode, self._flags)
-        opened = None
+        cached: tuple[int, int] | None = None
         if not isinstance(self._name, int) and self._opener is None:
-            opened = _core._open_cached(self._name, self._flags)
-        if opened is None:
-            found = await self._open_elsewhere(files)
-        else:
-            found = (*opened, 0, False)  # of no "a", by which it could have to be made
-        size = -1 if self._buffering == 1 else self._buffering
+            cached = _core._open_cached(self._name, self._flags)
+        found: tuple[int, int, int, bool]
+        if cached is None:
+            owner, size, pos, appends = await files._threads.submit(
+                self._open_in_a_thread
+            )
+            found = owner.take(), size, pos, appends
+        else:  # of no "a", by which it could have to be made
+            found = cached[0], cached[1], 0, False
+        buffered = -1 if self._buffering == 1 else self._buffering
         file: Any = BinaryFile(
-            files, found, self._name, self._mode, size, self._closefd
+            files, found, self._name, self._mode, buffered, self._closefd
         )
         if self._text is not None:
             file = TextFile(file, *self._text, self._buffering == 1)
         return cast("_F", file)
 
-    async def _open_elsewhere(self, files: AioFiles) -> _Found:
-        """Do it in a thread; what nobody waits for any more is closed."""
-        request = files._threads.submit(self._open_in_a_thread)
-        try:
-            return await request
-        except BaseException:
-            request.add_done_callback(self._close_unwanted)
-            raise
-
-    def _open_in_a_thread(self) -> _Found:
+    def _open_in_a_thread(self) -> tuple[_Fd, int, int, bool]:
         """Return what BinaryFile takes of a file that is open."""
-        fd = self._open_fd()
+        owner = _Fd(fd := self._open_fd(), not isinstance(self._name, int))
         try:
             found = os.fstat(fd)
             _check_kind(self._name, found.st_mode)
             whence = os.SEEK_END if "a" in self._mode else os.SEEK_CUR
             appends = bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND)
-            return fd, found.st_size, os.lseek(fd, 0, whence), appends
+            return owner, found.st_size, os.lseek(fd, 0, whence), appends
         except BaseException:
-            self._close(fd)
+            owner.close()
             raise
 
     def _open_fd(self) -> int:
@@ -150,14 +164,6 @@ class _Opening(Generic[_F]):
             raise ValueError(f"opener must return an fd, not {fd!r}")
         os.set_inheritable(fd, False)
         return fd
-
-    def _close(self, fd: int) -> None:
-        if not isinstance(self._name, int):
-            os.close(fd)
-
-    def _close_unwanted(self, request: _core.Request[_Found]) -> None:
-        if not request.cancelled() and request.exception() is None:
-            self._close(request.result()[0])
 
     def __await__(self) -> Generator[Any, None, _F]:
         """Open it."""
