@@ -11,7 +11,7 @@ import os
 import random
 
 import pytest
-from open_world import outcome, stock_open
+from open_world import SlowFiles, outcome, stock_open
 
 import tpool
 
@@ -174,3 +174,17 @@ def test_only_buffers_are_written(run, tmp_path, data):
 
     run(main())
     assert (tmp_path / "file").read_bytes() == b""
+
+
+@pytest.mark.parametrize("mode", ["rb", "r"])
+def test_all_of_a_file_is_read_by_one_call(run, tmp_path, mode):
+    (tmp_path / "file").write_bytes(b"x" * 100_000)
+
+    async def main():
+        async with tpool.open(tmp_path / "file", mode) as file:
+            slow = SlowFiles(file)
+            slow.let()
+            assert len(await file.read()) == 100_000
+            assert slow.begun == ["pread"]
+
+    run(main())
