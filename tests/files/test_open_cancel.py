@@ -49,7 +49,7 @@ def test_cancelled_read_has_read_nothing(run, tmp_path, mode, call, number):
     (tmp_path / "file").write_text("one\n" + LINE * 2)
 
     async def main():
-        async with tpool.open(tmp_path / "file", mode) as file:
+        async with tpool.open(tmp_path / "file", mode, 8192) as file:
             slow = SlowFiles(file)
             slow.let(1)
             assert await file.readline() in ("one\n", b"one\n")
@@ -89,7 +89,7 @@ def test_cancelled_write_is_written_once(run, tmp_path):
     """Who waits is cancelled, the write goes on; the next one comes behind it."""
 
     async def main():
-        async with tpool.open(tmp_path / "file", "ab") as file:
+        async with tpool.open(tmp_path / "file", "ab", 8192) as file:
             for i in range(20):
                 task = asyncio.ensure_future(file.write(b"%04d" % i * 5000))
                 await asyncio.sleep(0)
@@ -125,7 +125,7 @@ def test_cancelled_call_is_overtaken_by_none(run, tmp_path):
     path = tmp_path / "file"
 
     async def main():
-        async with tpool.open(path, "w+b") as file:
+        async with tpool.open(path, "w+b", 8192) as file:
             slow = SlowFiles(file)
             await cancel_in(slow, 1, lambda: file.write(b"a" * 9000))
             slow.let(1)
