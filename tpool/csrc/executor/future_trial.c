@@ -16,8 +16,8 @@ void future_trial_feed(struct pool_core *pool, bool waited)
 {
     int64_t now_ns, polled_ns = TRIAL_BY_WORKER;
 
-    if (!pool->waits.tuning.params.max_ns || cpu_pair_is_single(&pool->core->cpus) ||
-        !begin(pool)) {
+    if (!pool->waits.tuning.params.max_ns ||
+        cpu_pair_is_single(&pool->core->cpus) || !begin(pool)) {
         return;
     }
     now_ns = clock_now_ns();
