@@ -90,6 +90,7 @@ class PollTrial(ctypes.Structure):
         ("odd", ctypes.c_bool),
         ("pauses", ctypes.c_int),
         ("cost_ns", _ns * 4),
+        ("time_ns", _ns * 4),
         ("calls_min", _ns),
         ("ns_min", _ns),
         ("tried", CallCosts),

@@ -119,9 +119,11 @@ static void change(struct poll_trial *t, enum trial_stage stage,
 }
 
 /* Learns what the way costs; false: it is not what it was, and not known yet. */
-static bool learn(struct poll_trial *t, int64_t cost_ns)
+static bool learn(struct poll_trial *t, const struct call_costs *epoch)
 {
-    int64_t *known = &t->cost_ns[t->way];
+    int64_t *known = &t->cost_ns[t->way], *time = &t->time_ns[t->way];
+    int64_t cost_ns = total_ns(epoch) / epoch->calls;
+    int64_t time_ns = epoch->ns / epoch->calls;
     bool odd = cost_ns / CHANGED > *known || *known / CHANGED > cost_ns;
 
     if (odd && *known && !t->odd) {
@@ -131,9 +133,11 @@ static bool learn(struct poll_trial *t, int64_t cost_ns)
     t->odd = false;
     if (!odd) {
         *known += (cost_ns - *known) >> COST_SHIFT;
+        *time += (time_ns - *time) >> COST_SHIFT;
         return true;
     }
     *known = cost_ns;
+    *time = time_ns;
     retry_all(t);
     if (t->credit_ns < -DEBT_MAX_NS) {
         t->credit_ns = -DEBT_MAX_NS; /* what is left was for other calls */
@@ -175,7 +179,7 @@ static enum trial_verdict was_steady(struct poll_trial *t,
         t->warm = true;
         return TRIAL_NONE;
     }
-    known = learn(t, total_ns(epoch) / epoch->calls);
+    known = learn(t, epoch);
     for (int bit = 0; bit < N_BITS; bit++) {
         t->due_ns[bit] -= epoch->ns;
     }
@@ -186,31 +190,43 @@ static enum trial_verdict was_steady(struct poll_trial *t,
     return TRIAL_BEGUN;
 }
 
+/* Of the way that was tried. */
+static void take_costs(struct poll_trial *t, int64_t cost_ns)
+{
+    t->cost_ns[t->way] = cost_ns;
+    t->time_ns[t->way] = t->tried.ns / t->tried.calls;
+}
+
 static enum trial_verdict was_tried(struct poll_trial *t,
                                     const struct call_costs *epoch,
                                     uint32_t in_flight)
 {
-    int64_t known_ns = t->cost_ns[other(t)], cost_ns;
-    int64_t noise_ns;
+    int64_t known_ns = t->cost_ns[other(t)], cost_ns, noise_ns;
+    int64_t time_ns = t->time_ns[other(t)];
+    bool slower;
 
     t->tried.calls += epoch->calls;
     t->tried.ns += epoch->ns;
     t->tried.cpu_ns += epoch->cpu_ns;
     cost_ns = total_ns(&t->tried) / t->tried.calls;
     noise_ns = CLEARLY(known_ns, t->tried.calls);
+    /* What it saves in computing it takes in time: nobody waits to see which is more. */
+    slower = cost_ns >= known_ns &&
+             t->tried.ns / t->tried.calls >
+                 time_ns + CLEARLY(time_ns, t->tried.calls);
     if (t->tried.calls < TRY_CALLS_MAX && t->tried.ns < TRY_MAX_NS &&
-        cost_ns < known_ns + noise_ns) {
+        cost_ns < known_ns + noise_ns && !slower) {
         try_on(t, in_flight);
         return TRIAL_NONE;
     }
     if (cost_ns < known_ns - noise_ns) {
-        t->cost_ns[t->way] = cost_ns;
+        take_costs(t, cost_ns);
         retry_soon(t, t->bit);
         t->due_ns[t->bit] = t->interval_ns[t->bit];
         steady(t);
         return TRIAL_WON;
     }
-    t->cost_ns[t->way] = cost_ns;
+    take_costs(t, cost_ns);
     regret(t, &t->tried, other(t));
     retry_later(t);
     change(t, TRIAL_RETURNS, in_flight);

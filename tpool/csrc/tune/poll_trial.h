@@ -9,7 +9,7 @@
  * What a call costs is the time that passes for it plus the CPU time of the process: a
  * microsecond of waiting is worth one of computing.  The way that costs less is taken;
  * now and then the other is tried, for a few calls where it is much worse, for more
- * where it is nearly as good.  What trying costs comes out of a credit that is earned
+ * where it is nearly as good, and not slower.  What trying costs comes out of a credit that is earned
  * at a fiftieth of all costs; while the answer stays the same it is tried ever less often.
  */
 #ifndef TPOOL_TUNE_POLL_TRIAL_H
@@ -54,6 +54,7 @@ struct poll_trial {
     bool odd;                /* calls cost something else in the last epoch */
     int pauses;              /* since an epoch was over */
     int64_t cost_ns[N_WAYS]; /* of a call; 0: unknown */
+    int64_t time_ns[N_WAYS]; /* the part of that which passes */
     /* The epoch is over with so many calls, and so long. */
     int64_t calls_min, ns_min;
     struct call_costs tried;
