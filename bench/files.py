@@ -5,8 +5,9 @@
 KiB with O_DIRECT, so many in flight; "append" is a write of 100 bytes and its
 fdatasync(), so many tasks; "open" is open, read all and close, of 4 KiB. By AioFiles and
 tpool.open(), with each backend; by os.pread() in threads of tpool's loop and of the stock
-one; and by aiofiles, where it is installed, on both. os.pread() alone, which blocks
-the loop, shows what the system takes.
+one; by aiofiles, where it is installed, on both; and by caio, where that is, which has no
+aligned buffers to read directly. os.pread() alone, which blocks the loop, shows what the
+system takes.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 if importlib.util.find_spec("aiofiles"):
     import aiofiles
+if importlib.util.find_spec("caio"):
+    import caio
 
 PAGE = 4096
 SIZE = 32 << 20
@@ -119,6 +122,14 @@ class Bench:
                 await file.read(size)
 
             peers[name] = self.peer(runner, by_aiofiles, n)
+        if importlib.util.find_spec("caio"):
+            context = self.stock.run(_caio())
+            self.stack.callback(context.close)
+
+            async def by_caio(_: int) -> None:
+                await context.read(size, self.fd, 0)
+
+            peers["caio, stock loop"] = self.peer(self.stock, by_caio, n)
         return peers
 
     def in_threads(
@@ -196,6 +207,10 @@ class Bench:
 
 async def _aiofile(path: Path) -> Any:  # noqa: ANN401
     return await aiofiles.open(path, "rb", buffering=0)
+
+
+async def _caio() -> Any:  # noqa: ANN401
+    return caio.AsyncioContext(max_requests=128)
 
 
 async def _close(file: Any) -> None:  # noqa: ANN401

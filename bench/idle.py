@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import mmap
 import os
 import re
 import socket
@@ -151,6 +152,38 @@ def loop_idle(peer: str, name: str, n: int, seconds: float) -> Idle:
     return idle
 
 
+def sources_idle(peer: str, n: int, seconds: float) -> Idle:
+    """Our loop sleeps, with a file, a ring, and a word of which a notifier would tell."""
+    with asyncio.Runner(loop_factory=tpool.new_event_loop) as runner:
+        ctx = runner.get_loop().ctx  # type: ignore[attr-defined]
+        with tpool.Ring.create() as ring, mmap.mmap(-1, mmap.PAGESIZE) as memory:
+            word = ctx.watch(memory, 0, h.noop, interval=None)
+            reader = ctx.add_ring(ring, print)
+            file = runner.run(opened())
+
+            async def reads() -> None:
+                for _ in range(n):
+                    await file.seek(0)
+                    await file.read()
+
+            idle = measure(
+                peer,
+                lambda: runner.run(reads()),
+                lambda for_s: runner.run(asyncio.sleep(for_s)),
+                n,
+                seconds,
+            )
+            runner.run(file.close())
+            reader.close()
+            word.close()
+    return idle
+
+
+async def opened() -> tpool.loop.binary_file.BinaryFile:
+    """Open a small file, which exists."""
+    return await tpool.open(__file__, "rb")
+
+
 def main() -> None:
     made = h.parser(__doc__)
     made.set_defaults(rounds=1)
@@ -167,6 +200,7 @@ def main() -> None:
             stock_idle("concurrent.futures", n, seconds),
             loop_idle(f"tpool loop, {SOCKETS} sockets", "tpool", n, seconds),
             loop_idle(f"asyncio loop, {SOCKETS} sockets", _loops.STOCK, n, seconds),
+            sources_idle("tpool loop, a file, a ring, a word", n, seconds),
         ]
     h.report("The cost of being idle", __file__, options, table)
 

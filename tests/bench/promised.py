@@ -37,6 +37,7 @@ AIOFILES = (
     if importlib.util.find_spec("aiofiles")
     else []
 )
+CAIO = ["caio, stock loop"] if importlib.util.find_spec("caio") else []
 THREADS = ["threads, tpool's loop", "threads, stock loop"]
 GAPS_US = [0, 5, 10, 20, 30, 45, 60, 100, 500]
 
@@ -157,6 +158,7 @@ PROMISED = {
                     *THREADS,
                     "os.pread(), which blocks",
                     *AIOFILES,
+                    *CAIO,
                 )
             ),
             *(
@@ -214,6 +216,7 @@ PROMISED = {
                 STOCK,
                 "tpool loop, 100 sockets",
                 "asyncio loop, 100 sockets",
+                "tpool loop, a file, a ring, a word",
             )
         ],
         set(),
