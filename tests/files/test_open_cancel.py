@@ -188,7 +188,8 @@ def test_storm_of_cancellations_loses_nothing(run, tmp_path):
                 )
                 for _ in range(r.randrange(6)):
                     await asyncio.sleep(0)
-                task.cancel()
+                if r.random() < 0.9:  # or it would not end where threads are slow
+                    task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     parts.append(await task)
                     ended = not parts[-1]
