@@ -8,6 +8,7 @@ import gc
 import os
 import platform
 import threading
+import time
 import weakref
 
 import file_world
@@ -261,3 +262,21 @@ def test_collected_context_keeps_the_buffers_until_the_kernel_is_done(
     for i, buffer in enumerate(buffers):
         assert buffer[:] in (DATA[i * PAGE :][:PAGE], bytes(PAGE))
         buffer.close()  # or BufferError
+
+
+def test_cancelled_write_has_written_nothing(ctx, tmp_path, files):
+    """And one that says it was not cancelled all: whenever that is asked."""
+    flags = os.O_CREAT | os.O_RDWR | os.O_APPEND
+    data, fd = bytes(20_000), os.open(tmp_path / "log", flags)
+    for number in range(1500):
+        request = files.pwrite(fd, data, 0)
+        ctx.poll(False)
+        until = time.perf_counter_ns() + number % 97 * 700
+        while time.perf_counter_ns() < until:  # it is begun, or done, at any moment
+            pass
+        request.cancel()
+        while not request.done():
+            ctx.poll()
+        assert os.fstat(fd).st_size == (0 if request.cancelled() else len(data))
+        os.ftruncate(fd, 0)
+    os.close(fd)

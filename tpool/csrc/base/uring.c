@@ -208,6 +208,13 @@ static void fetch_overflow(struct io_queue *q)
     }
 }
 
+static const struct io_uring_cqe *cqe_at(const struct io_queue *q,
+                                         uint32_t index)
+{
+    return (const struct io_uring_cqe *)q->uring.cqes +
+           (index & q->uring.cq_mask);
+}
+
 static void *take(struct io_queue *q, int64_t *ret)
 {
     /* Relaxed: nobody else writes the head. */
@@ -222,8 +229,7 @@ static void *take(struct io_queue *q, int64_t *ret)
             return NULL;
         }
     }
-    cqe = (const struct io_uring_cqe *)q->uring.cqes +
-          (head & q->uring.cq_mask);
+    cqe = cqe_at(q, head);
     tag = (void *)(uintptr_t)cqe->user_data;
     *ret = cqe->res;
     /* Release: pairs with the kernel's acquire, which then writes over it. */
@@ -238,14 +244,37 @@ static int wait_for_one(struct io_queue *q)
     return ret < 0 ? ret : 0;
 }
 
-/* Linux 6.0.  What runs already is not waited for. */
+#ifdef IORING_ASYNC_CANCEL_FD_FIXED
+/* Whether a completion that is there says that it was cancelled. */
+static bool was_cancelled(const struct io_queue *q, const void *tag)
+{
+    uint32_t head = atomic_load_explicit(q->head, memory_order_relaxed);
+    uint32_t tail = atomic_load_explicit(q->tail, memory_order_acquire);
+
+    for (; head != tail; head++) {
+        const struct io_uring_cqe *cqe = cqe_at(q, head);
+
+        if (cqe->user_data == (uintptr_t)tag) {
+            return cqe->res == -ECANCELED;
+        }
+    }
+    return false;
+}
+#endif
+
+/*
+ * Linux 6.0.  What runs already is not waited for.  The kernel says the same of what it
+ * has cancelled and of what has ended meanwhile; the completion, which is there by then,
+ * does not.
+ */
 static bool cancel(struct io_queue *q, void *tag)
 {
 #ifdef IORING_ASYNC_CANCEL_FD_FIXED
     struct io_uring_sync_cancel_reg reg = {.addr = (uintptr_t)tag, .fd = -1};
 
     return syscall(SYS_io_uring_register, q->bell.rfd,
-                   IORING_REGISTER_SYNC_CANCEL, &reg, 1) == 0;
+                   IORING_REGISTER_SYNC_CANCEL, &reg, 1) == 0 &&
+           was_cancelled(q, tag);
 #else
     (void)q, (void)tag;
     return false;
