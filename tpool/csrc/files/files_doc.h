@@ -56,8 +56,7 @@ PyDoc_STRVAR(
     "    where the device is full, say. It raises OSError where os.pwrite()\n"
     "    does.\n"
     "\n"
-    "Raises:\n"
-    "    As pread().\n"
+    "Raises as pread().\n"
     "\n"
     "Context: The owner.");
 
@@ -73,8 +72,7 @@ PyDoc_STRVAR(fsync_doc,
              "    A Request of None. It raises OSError where "
              "os.fsync() does.\n"
              "\n"
-             "Raises:\n"
-             "    As pread().\n"
+             "Raises as pread().\n"
              "\n"
              "Context: The owner.");
 
