@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import operator
 import os
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING
 
+from tpool.loop.async_file import AsyncFile
 from tpool.loop.file_buffer import FileBuffer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import TracebackType
 
     from typing_extensions import Buffer
 
@@ -27,7 +27,7 @@ def size_of(size: int | None) -> int:
     return -1 if size is None else operator.index(size)
 
 
-class BinaryFile(FileBuffer):
+class BinaryFile(FileBuffer, AsyncFile[bytes]):
     """A file opened by tpool.open() in a binary mode.
 
     Its methods are those of a binary file of io.open(), as coroutines: what they read
@@ -62,14 +62,6 @@ class BinaryFile(FileBuffer):
     def writable(self) -> bool:
         """Whether it was opened for writing."""
         return self._can_write
-
-    def seekable(self) -> bool:
-        """Return True: others are not opened."""
-        return True
-
-    def isatty(self) -> bool:
-        """Return False: others are not opened."""
-        return False
 
     async def read(self, size: int | None = -1, /) -> bytes:
         """Read so many bytes, or, by default, all to the end of the file.
@@ -179,16 +171,6 @@ class BinaryFile(FileBuffer):
                 raise
         return lines
 
-    def __aiter__(self) -> Self:
-        """Return self, whose lines are iterated over."""
-        return self
-
-    async def __anext__(self) -> bytes:
-        """Return the next line."""
-        if line := await self.readline():
-            return line
-        raise StopAsyncIteration
-
     async def write(self, data: Buffer, /) -> int:
         """Write all of a buffer; it reaches the file no later than by flush().
 
@@ -296,25 +278,7 @@ class BinaryFile(FileBuffer):
             finally:
                 await self._close()
 
-    async def __aenter__(self) -> Self:
-        """Return self."""
-        self._check()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close it."""
-        await self.close()
-
     def __repr__(self) -> str:
         """Tell what it is."""
         state = " closed" if self.closed else ""
         return f"<tpool.{type(self).__name__} name={self.name!r} mode={self.mode!r}{state}>"
-
-    def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled."""
-        raise TypeError("an open file cannot be pickled")

@@ -278,10 +278,11 @@ def open(
     if buffering < -1:
         raise ValueError(f"buffering must be -1 or more, not {buffering!r}")
     if "b" in mode:
-        if encoding is not None or errors is not None or newline is not None:
-            given = {"encoding": encoding, "errors": errors, "newline": newline}
-            name = next(name for name in given if given[name] is not None)
-            raise ValueError(f"binary mode doesn't take an {name} argument")
+        for name, value in (
+            ("encoding", encoding), ("errors", errors), ("newline", newline)
+        ):  # fmt: skip
+            if value is not None:
+                raise ValueError(f"binary mode doesn't take an {name} argument")
         text = None
         if buffering == 1:
             warnings.warn(

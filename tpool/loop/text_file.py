@@ -7,14 +7,14 @@ import codecs
 import io
 import os
 import re
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING
 
+from tpool.loop.async_file import AsyncFile
 from tpool.loop.binary_file import size_of
 from tpool.loop.text_place import Chunk, cookie_of, place_in, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import TracebackType
 
     from tpool.loop.binary_file import BinaryFile
 
@@ -24,7 +24,7 @@ _CHUNK = 8192  # bytes decoded at once
 _ANY_END = re.compile("\r\n|\r|\n")
 
 
-class TextFile:
+class TextFile(AsyncFile[str]):
     """A file opened by tpool.open() in a text mode.
 
     Its methods are those of a text file of io.open(), as coroutines; so are what
@@ -103,14 +103,6 @@ class TextFile:
         """Whether it was opened for writing."""
         return self._binary.writable()
 
-    def seekable(self) -> bool:
-        """Return True: others are not opened."""
-        return True
-
-    def isatty(self) -> bool:
-        """Return False: others are not opened."""
-        return False
-
     async def read(self, size: int | None = -1, /) -> str:
         """Read so many characters, or, by default, all to the end of the file.
 
@@ -174,16 +166,6 @@ class TextFile:
                 self._ahead += total
                 raise
         return lines
-
-    def __aiter__(self) -> Self:
-        """Return self, whose lines are iterated over."""
-        return self
-
-    async def __anext__(self) -> str:
-        """Return the next line."""
-        if line := await self.readline():
-            return line
-        raise StopAsyncIteration
 
     async def write(self, text: str, /) -> int:
         """Write a text; it reaches the file no later than by flush().
@@ -281,27 +263,9 @@ class TextFile:
         """Write what is left, and close the file; see BinaryFile."""
         await self._binary.close()
 
-    async def __aenter__(self) -> Self:
-        """Return self."""
-        self._binary._check()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close it."""
-        await self.close()
-
     def __repr__(self) -> str:
         """Tell what it is."""
         return f"<tpool.TextFile name={self.name!r} mode={self.mode!r} encoding={self.encoding!r}>"
-
-    def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled."""
-        raise TypeError("an open file cannot be pickled")
 
     # What follows has the lock of the binary file.
 
