@@ -271,6 +271,8 @@ class Fuzz(World):
     def on_signal(self, number, frame):
         if os.getpid() != self.pid:  # of a child that has just been forked
             return
+        if not self.stepping:  # between two calls: nothing would end a wait
+            return
         self.reenter("signal")
         if self.depth and self.random.random() < 0.1:
             raise Hostile
