@@ -80,6 +80,31 @@ def test_binary_file_does_what_that_of_io_does(tmp_path, mode, buffering):
     tpool.run(main())
 
 
+@pytest.mark.skipif(not hasattr(os, "SEEK_DATA"), reason="no holes in files here")
+def test_data_and_holes_are_found_as_by_io(run, tmp_path):
+    path = tmp_path / "file"
+
+    async def main():
+        async with tpool.open(path, "w+b") as ours:
+            await ours.truncate(1 << 20)
+            await ours.seek(1 << 19)
+            await ours.write(b"data")
+            with stock_open(path, "rb") as theirs:
+                for whence in (os.SEEK_DATA, os.SEEK_HOLE, 5, -1, "2", None):
+                    for place in (0, (1 << 19) + 1, 1 << 20, -1):
+                        asked = place, whence
+                        mine = await outcome(ours.seek, *asked)
+                        assert mine == await outcome(theirs.seek, *asked), asked
+            place = await ours.seek(0, os.SEEK_DATA)
+            assert place == await ours.tell()
+            assert await ours.read() == path.read_bytes()[place:]
+        async with tpool.open(path) as text:
+            for whence in (os.SEEK_DATA, os.SEEK_HOLE):
+                assert await outcome(text.seek, 0, whence) is ValueError
+
+    run(main())
+
+
 def test_awaited_file_is_closed_by_its_user(run, tmp_path):
     async def main():
         file = await tpool.open(tmp_path / "new", "w")

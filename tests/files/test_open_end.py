@@ -212,6 +212,34 @@ def test_exit_of_the_interpreter_writes_what_is_buffered(tmp_path, loop):
     assert (tmp_path / "file").read_text() == "data"
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "tpool"])
+def test_exit_of_the_interpreter_writes_what_a_cancelled_write_has_left(tmp_path, loop):
+    """Its loop, which is not closed, would have heard how much that has written."""
+    code = (
+        "import asyncio, os, sys, threading, tpool\n"
+        "go = threading.Event()\n"
+        "class Short:\n"
+        "    def __init__(self, files): self.pool = files._threads\n"
+        "    def pwrite(self, fd, data, at):\n"
+        "        part = bytes(data[:2])\n"
+        "        return self.pool.submit(lambda: go.wait() and os.pwrite(fd, part, at))\n"
+        "async def main():\n"
+        "    global file\n"
+        "    file = await tpool.open(sys.argv[1], 'wb', 4)\n"
+        "    file._files = Short(file._files)\n"
+        "    writing = asyncio.ensure_future(file.write(b'12345'))\n"
+        "    while not file._files.pool.stats().running: await asyncio.sleep(0)\n"
+        "    writing.cancel()\n"
+        "    await asyncio.wait([writing])\n"
+        f"loop = {loop}.new_event_loop()\n"
+        "loop.run_until_complete(main())\n"
+        "go.set()\n"
+    )
+    said = run_python("-W", "ignore", "-c", code, tmp_path / "file")
+    assert said.stderr == ""
+    assert (tmp_path / "file").read_bytes() == b"12345"
+
+
 @pytest.mark.parametrize("how", ["close", "forget"])
 def test_child_of_a_fork_leaves_what_is_buffered_to_its_parent(tmp_path, how):
     code = (

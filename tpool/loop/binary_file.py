@@ -219,16 +219,18 @@ class BinaryFile(FileBuffer, AsyncFile[bytes]):
     async def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Go to a place: from the beginning (0), from here (1), or from the end (2).
 
+        Or to the next data (os.SEEK_DATA) or hole (os.SEEK_HOLE) from a place on.
+
         Returns:
             The place, bytes from the beginning.
 
         Raises:
             ValueError: It is closed, or there is no such place.
-            OSError: The place is before the beginning; or see write().
+            OSError: The place is before the beginning, or none is found; or see write().
         """
         async with self._lock:
             self._check()
-            return await self._seek(operator.index(offset), whence)
+            return await self._seek(operator.index(offset), operator.index(whence))
 
     async def tell(self) -> int:
         """Return the place where it is, bytes from the beginning.

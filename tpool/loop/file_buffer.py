@@ -31,6 +31,9 @@ _BUFFER = io.DEFAULT_BUFFER_SIZE
 # Of a file of unknown size one read asks for no more.
 _CHUNK_MAX = 1 << 20
 _OFFSET_MAX = (1 << 63) - 1
+# Where the system knows of holes in files: to data, and to a hole.
+_IN_HOLES = [getattr(os, k) for k in ("SEEK_DATA", "SEEK_HOLE") if hasattr(os, k)]
+_WHENCES = ", ".join(map(str, range(3 + len(_IN_HOLES))))
 
 
 class FileBuffer:
@@ -237,8 +240,10 @@ class FileBuffer:
             offset += self._pos
         elif whence == os.SEEK_END:
             offset += os.lseek(self._fd, 0, os.SEEK_END)  # a device's, too
+        elif whence in _IN_HOLES:
+            offset = os.lseek(self._fd, offset, whence)
         elif whence != os.SEEK_SET:
-            raise ValueError(f"whence must be 0, 1 or 2, not {whence!r}")
+            raise ValueError(f"whence must be {_WHENCES}, not {whence!r}")
         if offset < 0:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         if offset > _OFFSET_MAX:
@@ -304,6 +309,12 @@ class FileBuffer:
         request.add_done_callback(finish)
         return True
 
+    def _hear(self) -> None:
+        """Have what was in flight be told, where no loop will: all calls have ended."""
+        if self._flying is not None and not self._loop.is_running():
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                self._flying.result()
+
     def _is_forked(self) -> bool:
         return self._forks != _forks
 
@@ -324,6 +335,7 @@ def _write_at_exit() -> None:
         for file in _written:
             if file._fd >= 0:
                 stack.callback(file._abandon)
+                stack.callback(file._hear)
 
 
 def _after_fork_in_child() -> None:

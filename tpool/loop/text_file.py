@@ -234,7 +234,9 @@ class TextFile(AsyncFile[str]):
         binary = self._binary
         async with binary._lock:
             binary._check()
-            if whence in (os.SEEK_CUR, os.SEEK_END) and cookie:
+            if whence not in (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END):
+                raise ValueError(f"whence must be 0, 1 or 2, not {whence!r}")
+            if whence != os.SEEK_SET and cookie:
                 raise io.UnsupportedOperation(
                     "can't do nonzero cur- or end-relative seeks"
                 )
