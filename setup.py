@@ -21,11 +21,11 @@ setup(
             depends=sorted(glob(f"{CSRC}/**/*.h", recursive=True)),
             include_dirs=[CSRC],
             extra_compile_args=[
-                *("-std=c11", "-UNDEBUG", "-O2", "-fvisibility=hidden", *TOGETHER),
+                *("-std=c11", "-UNDEBUG", "-O3", "-fvisibility=hidden", *TOGETHER),
                 *("-Wall", "-Wextra"),
                 *("-Wno-missing-field-initializers", "-Wno-cast-function-type"),
             ],
-            extra_link_args=["-pthread", "-O2", *TOGETHER],
+            extra_link_args=["-pthread", "-O3", *TOGETHER],
         )
     ]
 )
