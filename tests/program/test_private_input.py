@@ -9,7 +9,7 @@ import threading
 from unittest import mock
 
 import pytest
-from conftest import wait_until
+from conftest import run_python, wait_until
 
 import tpool
 from tpool import _core
@@ -92,6 +92,27 @@ def test_after_fork_where_there_was_none_changes_nothing(ctx, pool, gate):
     gate.set()
     assert request.result() is True
     usable(ctx, pool)
+
+
+def test_post_that_turns_the_context_after_a_fork_finds_it_closed():
+    """In the child they are handed over: what runs then may be anything."""
+    code = (
+        "import faulthandler, os, tpool\n"
+        "faulthandler.enable()\n"
+        "ctx, said = tpool.AioContext(), []\n"
+        "def turn(number):\n"
+        "    said.append(number)\n"
+        "    for call in (ctx.check, ctx.dispatch, ctx.poll, ctx._dispatch_rest):\n"
+        "        try: call()\n"
+        "        except RuntimeError as error: assert 'forked' in str(error)\n"
+        "        else: said.append(call)\n"
+        "for number in range(500): ctx._post(turn, number)\n"
+        "pid = os.fork()\n"
+        "if pid: print(os.waitpid(pid, 0)[1])\n"
+        "else: os._exit(said != list(range(500)))\n"
+    )
+    said = run_python("-c", code)
+    assert (said.stdout, said.stderr) == ("0\n", "")
 
 
 def test_after_fork_beside_an_owner_that_sleeps_leaves_it_asleep(ctx, pool, background):

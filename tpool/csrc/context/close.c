@@ -134,14 +134,16 @@ PyObject *context_check_idle(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     return none_or_null(ret);
 }
 
-/* The loop above goes on in the child, and all of it is its own. */
-static void hand_over_posts(AioContextObject *c)
+/*
+ * The loop above goes on in the child, and all of it is its own.  What they call may turn
+ * the context: they are on none of its lists any more.
+ */
+static void hand_over_posts(struct completion_node *node)
 {
-    struct completion_node *node, *next;
+    struct completion_node *next;
     bool progress;
 
-    aio_absorb(&c->aio);
-    for (node = c->aio.batch_head; node; node = next) {
+    for (; node; node = next) {
         struct work *w = work_of(node);
 
         next = node->next;
@@ -162,6 +164,8 @@ static void hand_over_posts(AioContextObject *c)
  */
 PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
 {
+    struct completion_node *arrived;
+
     if (c->aio.closed || !is_of_parent(c)) {
         Py_RETURN_NONE;
     }
@@ -171,7 +175,8 @@ PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     for (int i = 0; i < KERNEL_IO_KINDS; i++) {
         kernel_io_abandon(&c->kernel_io[i]);
     }
-    hand_over_posts(c);
+    aio_absorb(&c->aio);
+    arrived = c->aio.batch_head;
     c->aio.closed = c->forked = true;
     c->aio.polls++; /* a poll() that a callback has forked in does not wait */
     signal_guard_abandon(&c->signals);
@@ -182,5 +187,6 @@ PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     notify_cleanup(&c->aio.core->notify);
     completion_list_init(&c->aio.core->list);
     c->aio.batch_head = c->aio.idle_head = NULL;
+    hand_over_posts(arrived);
     Py_RETURN_NONE;
 }
