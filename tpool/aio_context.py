@@ -292,8 +292,11 @@ _contexts: Registry[AioContext] = Registry()
 
 
 def _after_fork_in_child() -> None:
-    for ctx in _contexts:
+    contexts = list(_contexts)
+    for ctx in contexts:
         ctx._after_fork()
+    for ctx in contexts:  # which runs code
+        ctx._hand_over()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -32,7 +32,7 @@ SIGNATURES = {
         "call_soon": "cvv", "new_timer": "c", "set_fd_handler": "fcccc",
         "set_event_notifier": "Nccc", "set_fd_poll": "fcc", "watch": "Mic", "fileno": "", "_stats": "",
         "_poll_for": "w", "_own": "", "_disown": "", "_interleave": "",
-        "_after_fork": "",
+        "_after_fork": "", "_hand_over": "",
         "_check_idle": "", "close": "", "stats": "", "_close_pools": "", "_post": "cv",
         "_watch_fd": "fcc", "_dispatch_rest": "", "_poll_while": "p",
         "_check_loops": "", "_leave_loops": "", "wrap_future": "K", "__enter__": "", "__exit__": "vvv",

@@ -94,15 +94,18 @@ def test_after_fork_where_there_was_none_changes_nothing(ctx, pool, gate):
     usable(ctx, pool)
 
 
-def test_post_that_turns_the_context_after_a_fork_finds_it_closed():
+def test_post_that_turns_contexts_after_a_fork_finds_them_closed():
     """In the child they are handed over: what runs then may be anything."""
     code = (
         "import faulthandler, os, tpool\n"
         "faulthandler.enable()\n"
-        "ctx, said = tpool.AioContext(), []\n"
+        "ctx, other, said = tpool.AioContext(), tpool.AioContext(), []\n"
+        "files = tpool.AioFiles(other)  # whose memory a child does not inherit\n"
         "def turn(number):\n"
         "    said.append(number)\n"
-        "    for call in (ctx.check, ctx.dispatch, ctx.poll, ctx._dispatch_rest):\n"
+        "    for call in (\n"
+        "        ctx.check, ctx.dispatch, ctx.poll, ctx._dispatch_rest, other.poll\n"
+        "    ):\n"
         "        try: call()\n"
         "        except RuntimeError as error: assert 'forked' in str(error)\n"
         "        else: said.append(call)\n"

@@ -135,14 +135,44 @@ PyObject *context_check_idle(AioContextObject *c, PyObject *Py_UNUSED(ignored))
 }
 
 /*
- * The loop above goes on in the child, and all of it is its own.  What they call may turn
- * the context: they are on none of its lists any more.
+ * The one thread of the child.  What other threads held is taken from them; the
+ * parent's fds are closed here, so that the child neither hears nor changes
+ * what is its parent's.  Nothing is dropped: that would run code, of a child
+ * that wants to do something else.
  */
-static void hand_over_posts(struct completion_node *node)
+PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
 {
-    struct completion_node *next;
+    if (c->aio.closed || !is_of_parent(c)) {
+        Py_RETURN_NONE;
+    }
+    if (owner_after_fork(&c->owner) < 0) {
+        return PyErr_NoMemory();
+    }
+    for (int i = 0; i < KERNEL_IO_KINDS; i++) {
+        kernel_io_abandon(&c->kernel_io[i]);
+    }
+    aio_absorb(&c->aio);
+    c->inherited = c->aio.batch_head;
+    c->aio.closed = c->forked = true;
+    c->aio.polls++; /* a poll() that a callback has forked in does not wait */
+    signal_guard_abandon(&c->signals);
+    fdmon_cleanup(&c->aio.fdmon);
+    fds_abandon(&c->aio.fds);
+    timers_abandon(&c->aio.timers);
+    c->words.first = NULL;
+    notify_cleanup(&c->aio.core->notify);
+    completion_list_init(&c->aio.core->list);
+    c->aio.batch_head = c->aio.idle_head = NULL;
+    Py_RETURN_NONE;
+}
+
+/* The loop above goes on in the child, and all of it is its own. */
+PyObject *context_hand_over(AioContextObject *c, PyObject *Py_UNUSED(ignored))
+{
+    struct completion_node *node = c->inherited, *next;
     bool progress;
 
+    c->inherited = NULL;
     for (; node; node = next) {
         struct work *w = work_of(node);
 
@@ -154,39 +184,5 @@ static void hand_over_posts(struct completion_node *node)
             }
         }
     }
-}
-
-/*
- * The one thread of the child.  What other threads held is taken from them; the
- * parent's fds are closed here, so that the child neither hears nor changes
- * what is its parent's.  Nothing is dropped: that would run code, of a child
- * that wants to do something else.
- */
-PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
-{
-    struct completion_node *arrived;
-
-    if (c->aio.closed || !is_of_parent(c)) {
-        Py_RETURN_NONE;
-    }
-    if (owner_after_fork(&c->owner) < 0) {
-        return PyErr_NoMemory();
-    }
-    for (int i = 0; i < KERNEL_IO_KINDS; i++) {
-        kernel_io_abandon(&c->kernel_io[i]);
-    }
-    aio_absorb(&c->aio);
-    arrived = c->aio.batch_head;
-    c->aio.closed = c->forked = true;
-    c->aio.polls++; /* a poll() that a callback has forked in does not wait */
-    signal_guard_abandon(&c->signals);
-    fdmon_cleanup(&c->aio.fdmon);
-    fds_abandon(&c->aio.fds);
-    timers_abandon(&c->aio.timers);
-    c->words.first = NULL;
-    notify_cleanup(&c->aio.core->notify);
-    completion_list_init(&c->aio.core->list);
-    c->aio.batch_head = c->aio.idle_head = NULL;
-    hand_over_posts(arrived);
     Py_RETURN_NONE;
 }

@@ -32,6 +32,8 @@ typedef struct {
     /* Any thread. */
     atomic_bool run; /* by the event loop above, in the owner's thread */
     bool forked;     /* closed, for it is in the child of a fork */
+    /* There: what had arrived in the parent, off its lists. */
+    struct completion_node *inherited;
     /* Context acquired. */
     struct signal_guard signals;
     struct lock_hold hold; /* of the owner, while it blocks */
@@ -130,6 +132,7 @@ static inline int context_check_open(AioContextObject *c)
 
 /* A method: in the child of a fork, before anything else is done with it. */
 PyObject *context_after_fork(AioContextObject *c, PyObject *ignored);
+PyObject *context_hand_over(AioContextObject *c, PyObject *ignored);
 
 extern PyMethodDef context_methods[];
 /*

@@ -10,6 +10,11 @@
 PyDoc_STRVAR(after_fork_doc, "_after_fork($self, /)\n--\n\n"
                              "In the child of a fork: refuse everything.");
 
+PyDoc_STRVAR(hand_over_doc,
+             "_hand_over($self, /)\n--\n\n"
+             "In the child of a fork: call what was posted in the parent. It\n"
+             "may use any context: each has to refuse everything before.");
+
 PyDoc_STRVAR(check_idle_doc, "_check_idle($self, /)\n--\n\n"
                              "Raise the RuntimeError that close() would.");
 

@@ -218,6 +218,7 @@ PyMethodDef context_methods[] = {
     METHOD("_disown", context_disown, METH_NOARGS, disown_doc),
     METHOD("_interleave", context_interleave, METH_NOARGS, interleave_doc),
     METHOD("_after_fork", context_after_fork, METH_NOARGS, after_fork_doc),
+    METHOD("_hand_over", context_hand_over, METH_NOARGS, hand_over_doc),
     METHOD("_check_idle", context_check_idle, METH_NOARGS, check_idle_doc),
     METHOD("_close_pools", context_close_pools, METH_NOARGS, close_pools_doc),
     METHOD("close", context_close, METH_NOARGS, close_doc),
