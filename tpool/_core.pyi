@@ -240,6 +240,7 @@ class ThreadPoolExecutor:
         on_full: str,
         poll_max_ns: int,
         spawn: Callable[[Worker], object],
+        initializes: bool,
     ) -> None: ...
     @property
     def _down(self) -> bool: ...

@@ -158,7 +158,10 @@ class ThreadPoolExecutor(
             max_pending,
             on_full,
             poll_max_ns,
-            start if initializer is None else partial(_spawn, weakref.ref(self), start),
+            start
+            if initializer is None
+            else _initializing(start, initializer, initargs),
+            initializer is not None,
         )
         if exiting.is_set():
             self._close(1, False)
@@ -243,18 +246,13 @@ class ThreadPoolExecutor(
         raise TypeError("a ThreadPoolExecutor cannot be pickled: it owns threads")
 
 
-def _spawn(
-    ref: weakref.ref[ThreadPoolExecutor],
+def _initializing(
     start: Callable[..., None],
-    worker: _core.Worker,
-) -> None:
-    """Start a thread with an initializer, which may refer to its executor."""
-    if (executor := ref()) is None:
-        raise RuntimeError("the executor is gone: its threads do what is left")
-    initializer: Callable[..., object] = executor._initializer  # type: ignore[assignment]
-    initialize = partial(_initialize, initializer, executor._initargs)
-    del executor
-    start(worker, initialize=initialize)
+    initializer: Callable[..., object],
+    initargs: tuple[Any, ...],
+) -> Callable[[_core.Worker], None]:
+    """Return what starts a thread that calls the initializer first."""
+    return partial(start, initialize=partial(_initialize, initializer, initargs))
 
 
 def _initialize(initializer: Callable[..., object], initargs: tuple[Any, ...]) -> bool:

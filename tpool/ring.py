@@ -368,7 +368,7 @@ class RingHandler:
                 message = self._ring.try_recv()
                 if message is not None or self._ring._arm(False):
                     return message
-        except (EOFError, OSError, RuntimeError) as error:
+        except Exception as error:  # also one of a view that is not released
             self.close()
             if self._on_end is not None:
                 self._on_end(error)

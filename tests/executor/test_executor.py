@@ -436,4 +436,4 @@ def test_futures_are_made_by_executors_alone():
 
 def test_future_type_is_checked():
     with pytest.raises(TypeError, match="future_type"):
-        tpool._core.ThreadPoolExecutor(int, 1, None, "", None, "raise", 0, os)
+        tpool._core.ThreadPoolExecutor(int, 1, None, "", None, "raise", 0, os, False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import ctypes
+import gc
 import random
 import signal
 import threading
@@ -228,3 +229,32 @@ def test_threads_that_submit_cancel_and_wait_at_random(background):
     stats = executor.stats()
     assert stats.cancelled == sum(future.cancelled() for future in futures)
     assert stats.completed + stats.cancelled == stats.submitted == len(futures)
+
+
+@pytest.mark.parametrize("cycle", [False, True])
+def test_dropped_executor_with_an_initializer_starts_the_threads_it_needs(cycle):
+    class Owner:
+        def __init__(self):
+            begin = self.begin if cycle else int
+            self.executor = tpool.ThreadPoolExecutor(2, initializer=begin)
+
+        def begin(self):
+            pass
+
+    for _ in range(20):
+        owner = Owner()
+        assert owner.executor.submit(int).result() == 0
+        met = threading.Event()
+        first = owner.executor.submit(met.wait, 5)
+        owner.executor.submit(met.set)
+        del owner
+        gc.collect()
+        assert first.result()
+
+
+def test_shutdown_cancels_what_waits_for_an_initializer(gate):
+    executor = tpool.ThreadPoolExecutor(2, initializer=gate.wait)
+    futures = [executor.submit(int) for _ in range(3)]
+    executor.shutdown(wait=False, cancel_futures=True)
+    gate.set()
+    assert all(future.cancelled() for future in futures)

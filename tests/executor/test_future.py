@@ -8,6 +8,7 @@ import concurrent.futures
 import gc
 import sys
 import threading
+import time
 import weakref
 
 import pytest
@@ -51,6 +52,29 @@ def test_states_are_those_of_concurrent_futures(running, pending, gate):
     assert repr(running).endswith("state=finished returned int>")
     assert running._get_snapshot() == (True, False, 7, None)
     assert (running._result, running._exception) == (7, None)
+
+
+@pytest.mark.skipif(
+    not getattr(sys, "_is_gil_enabled", lambda: True)(),
+    reason="there an object goes in the thread that has made it, which waits",
+)
+@pytest.mark.parametrize("times", [1, 2])
+def test_who_waits_is_told_before_the_arguments_go(times):
+    """Else a __del__() that waits for who waits would do so for ever."""
+    got = []
+
+    class Lent:
+        def __init__(self, lock):
+            self.lock = lock
+
+        def __del__(self):
+            got.append(self.lock.acquire(timeout=5))
+
+    lock = threading.Lock()
+    with tpool.ThreadPoolExecutor(1) as executor:
+        with lock:
+            executor.submit(lambda *_: time.sleep(0.1), *[Lent(lock)] * times).result()
+    assert got == [True]
 
 
 def test_cancelled_before_it_runs_it_never_does(one, pending, gate):

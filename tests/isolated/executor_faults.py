@@ -174,6 +174,61 @@ def child_of_the_submitter_is_refused():
     executor.shutdown()
 
 
+def child_ends_what_threads_of_its_parent_wait_for():
+    """F10: they are not there, and where their stacks were are others' by now."""
+
+    def deep(n):
+        return n and deep(n - 1)
+
+    def run_threads(target):
+        threads = [threading.Thread(target=target) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def child():
+        for _ in range(2):
+            for thread in run_threads(lambda: (deep(300), gate.wait(0.1))):
+                thread.join()
+        assert queued.cancel() is True
+        running.set_result(1)
+
+    with executor_of(1) as executor:
+        gate = threading.Event()
+        running, queued = executor.submit(gate.wait), executor.submit(int)
+        waits = run_threads(queued.result) + run_threads(running.result)
+        while not running.running():
+            pass
+        gate.wait(0.2)  # until they wait
+        assert in_child(child) == 0
+        gate.set()
+        for thread in waits:
+            thread.join()
+
+
+def signal_handler_forks():
+    """F10: the child of a handler that has interrupted result() is refused."""
+    with executor_of(1) as executor:
+        gate = threading.Event()
+        future = executor.submit(gate.wait)
+        pids = []
+
+        def handler(*_):
+            pids.append(os.fork())
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(0 if pids[0] else 10)
+            if pids[0]:
+                gate.set()
+
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        try:
+            assert future.result() is True
+        except RuntimeError as error:
+            os._exit("forked" not in str(error))
+        assert os.waitstatus_to_exitcode(os.waitpid(pids[0], 0)[1]) == 0
+
+
 def child_of_a_worker_is_refused():
     """F11: it neither runs what its parent has queued nor waits for its threads."""
     with executor_of(2) as executor:

@@ -48,6 +48,20 @@ def test_the_call_is_traced(run, wrap, way):
     assert isinstance(tracer.executors[0], Executor)
 
 
+def test_class_in_its_place_makes_the_calls(run, monkeypatch):
+    """A program that puts tpool's there, say; it has threads of its own."""
+    monkeypatch.setattr(
+        concurrent.futures, "ThreadPoolExecutor", tpool.ThreadPoolExecutor
+    )
+
+    async def main():
+        return [await hop(threading.get_ident), await asyncio.to_thread(int, "7")]
+
+    thread, seven = run(main())
+    assert thread != threading.get_ident()
+    assert seven == 7
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_the_loop_s_own_pool_makes_the_call(wrap, way):
     wrap(way)

@@ -143,6 +143,16 @@ def test_the_end_is_told_once(ctx, rings):
     assert [type(end) for end in ends] == [EOFError]
 
 
+def test_a_view_that_is_not_released_ends_it(ctx, rings):
+    writer, reader = rings
+    writer.send(b"1")
+    ends = []
+    with reader.recv_view():
+        ctx.add_ring(reader, print, ends.append)
+        poll_until(ctx, lambda: ends)
+    assert isinstance(ends[0], BufferError)
+
+
 def test_a_ring_that_is_closed_in_a_context_ends_there(ctx, rings):
     _, reader = rings
     ends = []

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import mmap
 import struct
+import threading
 
 import pytest
 
@@ -70,6 +71,17 @@ def test_an_owner_that_is_no_process_is_a_dead_one(memory, owner):
         put(memory, WRITER + 72, owner)
         with pytest.raises(ConnectionResetError):
             ring.recv()
+
+
+def test_an_owner_that_is_a_thread_is_a_dead_one(memory, gate):
+    thread = threading.Thread(target=gate.wait)
+    thread.start()
+    with tpool.Ring(memoryview(memory)[:384], readers=1) as ring:
+        put(memory, WRITER + 72, 1 << 32 | thread.native_id)
+        with pytest.raises(ConnectionResetError):
+            ring.recv()
+    gate.set()
+    thread.join()
 
 
 def test_what_is_not_looked_at_may_be_anything(memory):

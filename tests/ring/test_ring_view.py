@@ -7,7 +7,7 @@ import gc
 import os
 
 import pytest
-from conftest import run_code
+from conftest import run_code, task_state, wait_until
 
 import tpool
 
@@ -67,6 +67,16 @@ def test_one_that_is_dropped_is_released(pair):
         reader.recv()
     del again
     assert reader.try_recv() is None
+
+
+def test_nobody_finds_one_that_has_no_message_yet(pair, background):
+    writer, reader = pair
+    waits = background(lambda: bytes(reader.recv_view()))
+    wait_until(lambda: reader.sleeps or task_state(waits.native_id) == "S")
+    found = [o for o in gc.get_objects() if type(o).__name__ == "RingView"]
+    writer.send(b"1")
+    assert not found  # what it would show is any memory
+    assert waits.finish() == b"1"
 
 
 def test_it_outlives_the_ring(pair):

@@ -70,21 +70,23 @@ static int check_future_type(struct module_state *state, PyObject *type)
 static int executor_init_args(ExecutorObject *self, PyObject *args,
                               PyObject *kwargs)
 {
-    static char *names[] = {"future_type",        "max_workers", "idle_timeout",
-                            "thread_name_prefix", "max_pending", "on_full",
-                            "poll_max_ns",        "spawn",       NULL};
+    static char *names[] = {
+        "future_type", "max_workers", "idle_timeout", "thread_name_prefix",
+        "max_pending", "on_full",     "poll_max_ns",  "spawn",
+        "initializes", NULL};
     struct module_state *state = PyModule_GetState(
         PyType_GetModuleByDef(Py_TYPE(self), &tpool_core_module));
     PyObject *future_type, *workers, *idle, *prefix, *pending, *on_full, *poll;
+    PyObject *initializes;
     struct pool_config config = {.block_signals = false};
     struct poll_params params = {0};
     int64_t max_workers;
     struct pool_core *pool;
 
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OOOOOOOO:ThreadPoolExecutor", names, &future_type,
-            &workers, &idle, &prefix, &pending, &on_full, &poll,
-            &config.spawn) ||
+            args, kwargs, "OOOOOOOOO:ThreadPoolExecutor", names, &future_type,
+            &workers, &idle, &prefix, &pending, &on_full, &poll, &config.spawn,
+            &initializes) ||
         check_future_type(state, future_type) < 0 ||
         arg_int(workers, "max_workers", 1, THREADS_MAX, &max_workers) < 0 ||
         arg_int(poll, "poll_max_ns", 0, INT64_MAX, &params.max_ns) < 0 ||
@@ -95,6 +97,7 @@ static int executor_init_args(ExecutorObject *self, PyObject *args,
         PyErr_SetString(PyExc_RuntimeError, "__init__() was called before");
         return -1;
     }
+    config.initializes = initializes == Py_True;
     pool = pool_core_new(state, NULL, &config, future_wake);
     if (!pool) {
         return -1;
@@ -174,8 +177,17 @@ static PyObject *executor_get_broken(ExecutorObject *self,
 
 static int executor_traverse(ExecutorObject *self, visitproc visit, void *arg)
 {
+    struct pool_core *pool = self->base.pool;
+
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->future_type);
+    /*
+     * Its initializer may refer to the executor.  While something is queued the threads
+     * may need it for more of them, whoever has the executor: then it is not visited.
+     */
+    if (pool && !request_queue_count(&pool->queue)) {
+        Py_VISIT(pool->spawn);
+    }
     return 0;
 }
 

@@ -105,6 +105,9 @@ bool future_delist(FutureObject *f, struct future_waiter *w)
     struct completion_node **at;
     bool found;
 
+    if (pool_is_forked(f->pool)) {
+        return true; /* see take_waiting() */
+    }
     Py_BEGIN_CRITICAL_SECTION(f);
     for (at = &f->waiting; *at && *at != &w->link; at = &(*at)->next) {
     }
@@ -133,6 +136,18 @@ void future_wake(struct pool_core *pool, struct completion_node *waiting)
     }
 }
 
+/*
+ * Critical section.  Those who wait; none in the child of a fork: they are threads of the
+ * parent's, and where their stacks were there is something else by now.
+ */
+static struct completion_node *take_waiting(FutureObject *f)
+{
+    struct completion_node *waiting = f->waiting;
+
+    f->waiting = NULL;
+    return pool_is_forked(f->pool) ? NULL : waiting;
+}
+
 /* Critical section.  Whether it was open, and has ended now. */
 static bool end_now(FutureObject *f, struct future_end *end)
 {
@@ -141,8 +156,7 @@ static bool end_now(FutureObject *f, struct future_end *end)
     }
     f->result = end->result;
     f->exception = end->exception;
-    end->waiting = f->waiting;
-    f->waiting = NULL;
+    end->waiting = take_waiting(f);
     end->callbacks = f->callbacks;
     f->callbacks = NULL;
     atomic_store_explicit(&f->fate, end->fate, memory_order_release);
@@ -291,6 +305,37 @@ static void leave_flight(FutureObject *f)
     future_drop_call(f);
 }
 
+/* Whether the call alone has it, and to drop it may run code. */
+static bool is_ours(PyObject *call, PyObject *o)
+{
+    Py_ssize_t ours = 0;
+
+    if (!PyObject_IS_GC(o) &&
+        !PyType_HasFeature(Py_TYPE(o), Py_TPFLAGS_HEAPTYPE)) {
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(call); i++) {
+        ours += PyTuple_GET_ITEM(call, i) == o;
+    }
+    return Py_REFCNT(o) <= ours;
+}
+
+/* Whether to drop the call may run code, which may wait for who waits. */
+static bool drop_may_run_code(PyObject *call)
+{
+#ifdef Py_GIL_DISABLED
+    (void)call; /* what others have they may drop meanwhile */
+    return true;
+#else
+    Py_ssize_t i = 0, n = PyTuple_GET_SIZE(call);
+
+    while (i < n && !is_ours(call, PyTuple_GET_ITEM(call, i))) {
+        i++;
+    }
+    return i < n;
+#endif
+}
+
 /* Takes the queue's reference. */
 static struct completion_node *future_run(struct work *w,
                                           struct call_times *times)
@@ -302,6 +347,7 @@ static struct completion_node *future_run(struct work *w,
     Py_ssize_t nkw = f->kwnames ? PyTuple_GET_SIZE(f->kwnames) : 0;
     PyObject **args = &PyTuple_GET_ITEM(f->call, 0), *result;
     size_t nargs = (size_t)(PyTuple_GET_SIZE(f->call) - 1 - nkw);
+    bool waited;
 
     times->wait_ns = begin_ns - f->submit_ns;
     times->run_ns = -1;
@@ -318,8 +364,13 @@ static struct completion_node *future_run(struct work *w,
     trace_emit_at(trace, TRACE_THREAD_POOL_COMPLETE, f, 0,
                   begin_ns + times->run_ns);
     waiting = finish(f, result);
+    waited = waiting != NULL;
+    if (waited && drop_may_run_code(f->call)) {
+        future_wake(f->pool, waiting);
+        waiting = NULL;
+    }
     leave_flight(f);
-    if (!waiting) {
+    if (!waited) {
         future_trial_feed(f->pool, false);
     }
     Py_DECREF(f);

@@ -67,7 +67,9 @@ int future_wait(FutureObject *f, int64_t timeout_ns)
                     _PyOS_IsMainThread());
     do {
         ret = wait_for_word(pool, &wait, true);
-        raised = PyErr_CheckSignals() < 0;
+        /* A handler may have forked: nobody will end it in the child. */
+        raised = PyErr_CheckSignals() < 0 ||
+                 (ret == -EINTR && pool_check_here(pool) < 0);
     } while (ret == -EINTR && !raised);
     if (ret != 1) {
         PyObject *exc = take_exception();

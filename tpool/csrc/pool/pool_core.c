@@ -107,6 +107,7 @@ static void init(struct pool_core *pool, struct module_state *state,
     pool->max_pending = config->max_pending;
     pool->block = config->block;
     pool->block_signals = config->block_signals;
+    pool->initializes = config->initializes;
 }
 
 struct pool_core *pool_core_new(struct module_state *state,

@@ -41,6 +41,7 @@ struct pool_core {
     uint32_t max_pending;
     bool block;         /* who submits to a full pool, instead of raising */
     bool block_signals; /* in the workers */
+    bool initializes;   /* what its workers do first takes any time */
     uint32_t forks;     /* of the module, when it was made */
     /* An executor's.  Any thread: the waits for its futures. */
     struct word_waits waits;
@@ -79,7 +80,7 @@ struct pool_config {
     PyObject *spawn, *name_prefix; /* NULL, both: one that wraps */
     int64_t idle_timeout_ns;
     uint32_t max_pending;
-    bool block, block_signals;
+    bool block, block_signals, initializes;
 };
 
 /*

@@ -39,12 +39,15 @@ static struct pool_core *next_pool(struct module_state *state,
     return pool;
 }
 
-/* An executor's threads start as those of concurrent.futures: with a call. */
+/*
+ * An executor's threads start as those of concurrent.futures: with a call, unless they
+ * have something else to do first.
+ */
 static bool has_thread_without_call(struct pool_core *pool)
 {
     struct queue_stats stats;
 
-    if (pool->context_ref) {
+    if (pool->context_ref || pool->initializes) {
         return false;
     }
     request_queue_get_stats(&pool->queue, &stats);

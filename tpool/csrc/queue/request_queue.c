@@ -53,6 +53,11 @@ static uint64_t queued(struct request_queue *q, uint64_t reserved)
     return reserved > taken ? reserved - taken : 0;
 }
 
+uint64_t request_queue_count(struct request_queue *q)
+{
+    return queued(q, atomic_load_explicit(&q->reserved, memory_order_relaxed));
+}
+
 bool request_queue_reserve(struct request_queue *q, uint32_t n, uint32_t max)
 {
     uint64_t reserved;

@@ -174,6 +174,9 @@ bool request_queue_grow(struct request_queue *q);
 
 #define QUEUE_UNBOUNDED UINT32_MAX
 
+/* Any thread.  How many are queued, or about to be. */
+uint64_t request_queue_count(struct request_queue *q);
+
 /*
  * Any thread.  Counts n requests as queued; false, and nothing counted, where
  * more than max would be.

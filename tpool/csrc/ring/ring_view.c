@@ -53,10 +53,10 @@ int ring_recv_view(RingObject *self, PyObject **view, int64_t timeout_ns)
     v->ring = (RingObject *)Py_NewRef((PyObject *)self);
     v->memory = (Py_buffer){NULL};
     v->number = 0;
-    PyObject_GC_Track(v);
     ret = ring_pin(self, &v->memory);
     ret = ret < 0 ? ret : ring_front(self, &v->message, &v->number, timeout_ns);
     if (ret == 1) {
+        PyObject_GC_Track(v); /* not before: who finds it may look into it */
         *view = PyMemoryView_FromObject((PyObject *)v);
         ret = *view ? 1 : -1;
     }

@@ -76,7 +76,8 @@ int process_open(uint64_t id)
     }
     fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
     if (fd < 0) {
-        return errno == EINVAL ? -ESRCH : -errno; /* a thread, not a process */
+        /* EINVAL, or, on newer kernels, ENOENT: a thread, not a process. */
+        return errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
     }
     /* After it is open: now the number stands for what the fd does, or for nothing. */
     ret = read_start(pid, &start);
