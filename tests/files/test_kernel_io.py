@@ -394,7 +394,8 @@ def test_context_has_both_at_once(ctx, direct):
     assert {request.result() for request in made} == {PAGE}
 
 
-def test_thread_that_ends_leaves_its_requests_to_be_made(ctx, file):
+@pytest.mark.parametrize("threads", [1, 3])
+def test_thread_that_ends_leaves_its_requests_to_be_made(ctx, file, threads):
     with make_files(ctx, "io_uring", entries=256) as files:
         made = []
 
@@ -404,9 +405,10 @@ def test_thread_that_ends_leaves_its_requests_to_be_made(ctx, file):
                 made.append(files.fsync(file))
             ctx.poll(False)
 
-        thread = threading.Thread(target=begin)
-        thread.start()
-        thread.join()
+        for call in [begin, *[lambda: ctx.poll(False)] * (threads - 1)]:
+            thread = threading.Thread(target=call)
+            thread.start()
+            thread.join()
         ctx.close()
     assert [r.exception() for r in made] == [None] * 200
     assert [r.result() for r in made] == [200_000, None] * 100

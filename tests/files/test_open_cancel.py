@@ -10,7 +10,7 @@ import os
 import random
 
 import pytest
-from open_world import SlowFiles, cancel_in
+from open_world import SlowFiles, cancel_in, until
 
 import tpool
 
@@ -213,5 +213,31 @@ def test_tasks_share_a_text(run, tmp_path):
         assert sorted(itertools.chain(*parts)) == sorted(
             "".join(lines).splitlines(True)
         )
+
+    run(main())
+
+
+def test_error_that_comes_with_the_cancel_is_told_by_the_next_call(
+    run, tmp_path, monkeypatch
+):
+    """The system says once that it could not write."""
+
+    def fail(_):
+        monkeypatch.undo()
+        raise OSError(5, "Input/output error")
+
+    async def main():
+        async with tpool.open(tmp_path / "file", "wb") as file:
+            slow = SlowFiles(file)
+            monkeypatch.setattr(os, "fsync", fail)
+            task = asyncio.ensure_future(file.fsync())
+            await until(lambda: slow.begun)
+            file._flying.add_done_callback(lambda _: task.cancel())
+            slow.let()
+            await asyncio.wait([task])
+            assert task.cancelled()
+            with pytest.raises(OSError, match="Input/output"):
+                await file.fsync()
+            await file.fsync()
 
     run(main())

@@ -262,3 +262,80 @@ def test_child_of_a_fork_leaves_what_is_buffered_to_its_parent(tmp_path, how):
     said = run_python("-c", code, tmp_path / "file")
     assert (said.stdout, said.stderr) == ("", "")
     assert (tmp_path / "file").read_bytes() == b"once"
+
+
+def test_close_that_is_cancelled_in_its_turn_closes_all_the_same(run, tmp_path):
+    async def main():
+        (tmp_path / "file").write_bytes(bytes(100))
+        file = await tpool.open(tmp_path / "file", "rb")
+        slow, fd = SlowFiles(file), file.fileno()
+        reading = asyncio.ensure_future(file.read())
+        await until(lambda: slow.begun)
+        closing = asyncio.ensure_future(file.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait([closing])
+        slow.let()
+        assert len(await reading) == 100
+        await until(lambda: not is_open(fd))
+
+    run(main())
+
+
+@pytest.mark.parametrize("loops", ["asyncio tpool", "asyncio asyncio", "tpool asyncio"])
+def test_close_is_for_any_loop(tmp_path, loops):
+    makes = {"asyncio": asyncio.new_event_loop, "tpool": tpool.new_event_loop}
+    first, second = (makes[name]() for name in loops.split())
+
+    async def opened():
+        file = await tpool.open(tmp_path / "file", "wb")
+        await file.write(b"data")
+        return file
+
+    async def close(file):
+        await asyncio.wait_for(file.close(), 10)
+
+    second.run_until_complete(close(first.run_until_complete(opened())))
+    assert (tmp_path / "file").read_bytes() == b"data"
+    first.close()
+    second.close()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "tpool"])
+def test_write_that_a_thread_makes_when_the_loop_closes_is_made_once(tmp_path, loop):
+    path, size = tmp_path / "file", 200_000_000
+
+    async def main():
+        file = await tpool.open(path, "ab")
+        file._files = tpool.AioFiles(file._files.ctx, backend="threads")
+        write = asyncio.ensure_future(file.write(bytes(size)))
+        await until(lambda: path.stat().st_size)
+        write.cancel()
+        await asyncio.wait([write])
+        return file
+
+    file = {"asyncio": asyncio.run, "tpool": tpool.run}[loop](main())
+    asyncio.run(file.close())
+    assert path.stat().st_size == size
+
+
+def test_child_of_a_fork_ends_in_silence_with_a_write_of_its_parent(tmp_path):
+    code = (
+        "import asyncio, os, sys, threading, tpool\n"
+        "go = threading.Event()\n"
+        "async def main():\n"
+        "    file = await tpool.open(sys.argv[1], 'wb')\n"
+        "    await file.write(b'once')\n"
+        "    file._flying = file._files._threads.submit(go.wait)\n"
+        "    return file\n"
+        "loop = tpool.new_event_loop()\n"
+        "file = loop.run_until_complete(main())\n"
+        "if pid := os.fork():\n"
+        "    assert os.waitpid(pid, 0)[1] == 0\n"
+        "    go.set()\n"
+        "    loop.run_until_complete(file.close())\n"
+        "    loop.close()\n"
+    )
+    said = run_python("-W", "ignore", "-c", code, tmp_path / "file")
+    assert (said.stdout, said.stderr) == ("", "")
+    assert (tmp_path / "file").read_bytes() == b"once"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import itertools
 import random
 
 import pytest
@@ -259,5 +260,57 @@ def test_what_cannot_be_decoded_is_said_and_passed(run, tmp_path):
             with pytest.raises(UnicodeDecodeError):
                 await file.readline()
             assert await file.readline() == "x" * 8192 + "after\n"
+
+    run(main())
+
+
+@pytest.mark.parametrize("newline", [None, ""])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-be"])
+@pytest.mark.parametrize("how", ["write", "write there", "cut"])
+def test_change_behind_each_character_of_lone_returns(
+    run, tmp_path, how, encoding, newline
+):
+    r"""A \r that the decoder holds, as an \n may follow, is ahead of the user."""
+    path = tmp_path / "file"
+
+    async def change(count):
+        async with tpool.open(path, "r+", encoding=encoding, newline=newline) as file:
+            part = await file.read(count) if count else ""
+            if how == "write there":
+                await file.seek(await file.tell())
+            await (file.truncate() if how == "cut" else file.write("X"))
+            return part
+
+    async def main():
+        for whole in map("".join, itertools.product("a\r\n", repeat=3)):
+            for at in range(4):
+                path.write_bytes(whole.encode(encoding))
+                begin = whole[:at]
+                if newline is None:
+                    if whole[at - 1 : at + 1] == "\r\n":
+                        continue
+                    begin = begin.replace("\r\n", "\n")
+                assert len(await change(len(begin))) == len(begin)
+                found = path.read_bytes().decode(encoding)
+                rest = "" if how == "cut" else "X" + whole[at + 1 :]
+                assert found == whole[:at] + rest, (whole, at)
+
+    run(main())
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_what_comes_behind_a_write_is_read_on(run, tmp_path, encoding):
+    """It has no mark: the write was not at the end."""
+    path = tmp_path / "file"
+    path.write_text("one two", encoding)
+
+    async def main():
+        async with tpool.open(path, "r+", encoding=encoding) as file:
+            assert await file.read(1) == "o"
+            await file.write("X")
+            assert await file.read() == "e two"
+            await file.seek(0)
+            await file.write("Y")
+            assert await file.read(2) == "Xe"
 
     run(main())

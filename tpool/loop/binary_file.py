@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
 import os
 from typing import TYPE_CHECKING
@@ -271,11 +272,17 @@ class BinaryFile(FileBuffer, AsyncFile[bytes]):
             self._closed = True
             self._drop()
             return
+        if self._lock.locked():  # by another task; a cancel ends the wait only
+            await asyncio.shield(asyncio.ensure_future(self._close_in_turn()))
+        else:
+            await self._close_in_turn()
+
+    async def _close_in_turn(self) -> None:
         async with self._lock:
             if self._closed:
                 return
             try:
-                if not self._loop.is_closed():
+                if asyncio.get_running_loop() is self._loop:
                     await self._settle()
             finally:
                 await self._close()

@@ -130,10 +130,15 @@ class FileBuffer:
     async def _call(self, request: Request[_T], writes: bool = False) -> _T:
         """Have the system do something with the file; return its result."""
         self._flying, self._writes = request, writes
+        told = True
         try:
             return await request
+        except asyncio.CancelledError:
+            # It may have failed just now: the next call raises that.
+            told = not request.done() or request.cancelled() or not request.exception()
+            raise
         finally:
-            if request.done() or request.cancelled():
+            if told and (request.done() or request.cancelled()):
                 self._land(request)
 
     async def _settle(self) -> None:
@@ -265,8 +270,8 @@ class FileBuffer:
         self._closed = True
         if self._finish_behind():
             return  # this was cancelled twice
-        if not self._can_write or self._loop.is_closed():
-            self._finish()
+        if not self._can_write or asyncio.get_running_loop() is not self._loop:
+            self._finish()  # that one may not run any more
             return
         # In a thread: the system may write what it has of it, over a network say.
         request = self._files._threads.submit(self._finish)
@@ -300,6 +305,9 @@ class FileBuffer:
             return False
         if self._loop.is_closed():
             self._flying = None
+            if self._writes:  # a thread has: its loop does not hear of it
+                with contextlib.suppress(OSError, RuntimeError):
+                    del self._dirty[: request._late_result()]
             return False
 
         def finish(request: Request[Any]) -> None:
@@ -311,7 +319,8 @@ class FileBuffer:
 
     def _hear(self) -> None:
         """Have what was in flight be told, where no loop will: all calls have ended."""
-        if self._flying is not None and not self._loop.is_running():
+        idle = not (self._loop.is_closed() or self._loop.is_running())
+        if self._flying is not None and idle and not self._is_forked():
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 self._flying.result()
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TextFile"]
 
+_MARKED = ("utf-8-sig", "utf-16", "utf-32")  # begin with a mark
 _CHUNK = 8192  # bytes decoded at once
 _ANY_END = re.compile("\r\n|\r|\n")
 
@@ -57,6 +58,7 @@ class TextFile(AsyncFile[str]):
             else io.IncrementalNewlineDecoder(decoder, newline is None)
         )
         self._encoder = codecs.getincrementalencoder(encoding)(errors)
+        self._is_marked = codecs.lookup(encoding).name in _MARKED
         if binary._pos:
             self._encoder.setstate(0)  # of a file that has its BOM
         # What is decoded: the user is in one of them, before one of its characters, and
@@ -183,13 +185,19 @@ class TextFile(AsyncFile[str]):
         binary = self._binary
         async with binary._lock:
             await binary._begin_write()
-            if self._chunks or self._at:  # the file may not be where the user is
+            if (
+                self._chunks or self._at or self._flags
+            ):  # the file may not be where the user is
                 self._go(self._begin())
             ends = self.line_buffering and ("\n" in text or "\r" in text)
             count = len(text)
             if self._written_end and self._written_end != "\n":
                 text = text.replace("\n", self._written_end)
+            flags = self._flags if binary._pos else 0
             self._forget(0)
+            if self._is_marked:  # what comes next is not the beginning
+                self._flags = flags
+                self._decoder.setstate((b"", flags))
             await binary._write(self._encoder.encode(text))
             if ends:
                 await binary._flush()
@@ -255,10 +263,12 @@ class TextFile(AsyncFile[str]):
         binary = self._binary
         async with binary._lock:
             await binary._begin_write()
+            place = None
             if size is None:
-                size = split(self._begin())[0]
+                place = self._begin()
+                size = split(place)[0]
             if self._chunks:  # what is decoded may not be there any more
-                self._go(self._tell())
+                self._go(self._tell() if place is None else place)
             return await binary._truncate(size)
 
     async def close(self) -> None:
@@ -385,7 +395,15 @@ class TextFile(AsyncFile[str]):
         Raises:
             OSError: The encoding cannot begin there.
         """
-        cookie = self._tell()
-        if split(cookie)[1]:
+        pos, skip, flags = split(self._tell())
+        if skip:
             raise OSError("not to be written here: the encoding cannot begin here")
-        return cookie
+        if isinstance(self._decoder, io.IncrementalNewlineDecoder) and flags & 1:
+            # A \r was read there, and has yet to be told: it may be one with a \n.
+            pos, flags = pos - self._size_of_return(), flags & ~1
+        return cookie_of(pos, skip, flags)
+
+    def _size_of_return(self) -> int:
+        encoder = codecs.getincrementalencoder(self.encoding)(self.errors)
+        encoder.encode("\r")  # behind a mark
+        return len(encoder.encode("\r"))

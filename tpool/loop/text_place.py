@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+from io import IncrementalNewlineDecoder
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from codecs import IncrementalDecoder
-    from io import IncrementalNewlineDecoder
     from typing import TypeAlias
 
     _Decoder: TypeAlias = IncrementalDecoder | IncrementalNewlineDecoder
@@ -54,13 +54,26 @@ def place_in(chunk: Chunk, count: int, decoder: _Decoder) -> int:
 
 def _place_in(chunk: Chunk, count: int, decoder: _Decoder) -> int:
     decoder.setstate((b"", chunk.flags))
+    holds = isinstance(decoder, IncrementalNewlineDecoder)  # a \r: the lowest bit
     place, before, state = 0, 0, chunk.flags
     done = 0
+    edge, told, last = 0, 0, chunk.flags  # where a character has ended, and the state
+    begin = (0, chunk.flags)  # the same, before a \r that is held
     for size in range(1, len(chunk.data) + 1):
         done += len(decoder.decode(chunk.data[size - 1 : size]))
         if done > count:
+            if holds and last & 1 and count == told + 1:  # that \r was one by itself
+                place, before, state = edge, count, last & ~1
             break
         kept, flags = decoder.getstate()
-        if not kept and (done > before or not flags):
-            place, before, state = size, done, flags
+        if kept:
+            continue
+        at, there = size, flags
+        if holds and flags & 1:
+            if not last & 1 or done > told:
+                begin = (edge, last & ~1)
+            at, there = begin
+        if done > before or (not there and at > place):
+            place, before, state = at, done, there
+        edge, told, last = size, done, flags
     return cookie_of(chunk.pos + place, count - before, state)

@@ -198,16 +198,21 @@ static int file_op_traverse(FileOpObject *op, visitproc visit, void *arg)
     return 0;
 }
 
-static void file_op_dealloc(FileOpObject *op)
+void file_op_let_go(FileOpObject *op)
 {
-    PyTypeObject *type = Py_TYPE(op);
-
-    PyObject_GC_UnTrack(op);
     for (Py_ssize_t i = 0; i < Py_SIZE(op); i++) {
         if (op->views[i].obj) {
             PyBuffer_Release(&op->views[i]);
         }
     }
+}
+
+static void file_op_dealloc(FileOpObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+
+    PyObject_GC_UnTrack(op);
+    file_op_let_go(op);
     Py_XDECREF(op->bytes);
     Py_DECREF(op->file);
     PyObject_GC_Del(op);

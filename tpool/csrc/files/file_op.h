@@ -42,6 +42,9 @@ FileOpObject *file_op_new(struct module_state *state, enum file_io_kind kind,
  */
 PyObject *file_op_result(FileOpObject *op, int64_t ret);
 
+/* GIL held; can run code.  Of its buffers: it is not done, and nobody will. */
+void file_op_let_go(FileOpObject *op);
+
 /* What the times of such calls are learned by. */
 uintptr_t file_op_key(const FileOpObject *op);
 

@@ -71,6 +71,9 @@ static int kernel_cancel(RequestObject *r)
         Py_END_CRITICAL_SECTION();
         if (now) {
             request_deliver(r); /* with the queue's reference */
+        } else {
+            /* Who hears that it is cancelled may resize them, before it comes back. */
+            file_op_let_go((FileOpObject *)r->fn);
         }
     }
     return mine;

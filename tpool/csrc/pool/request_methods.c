@@ -106,17 +106,45 @@ static int get_outcome(RequestObject *r, const char *method,
     return request_is_cancelled(r) ? raise_cancelled() : 0;
 }
 
+static PyObject *outcome(RequestObject *r)
+{
+    if (r->base.work.raised) {
+        PyErr_SetObject((PyObject *)Py_TYPE(r->outcome), r->outcome);
+        return NULL;
+    }
+    return Py_NewRef(r->outcome);
+}
+
+PyDoc_STRVAR(
+    late_result_doc,
+    "_late_result($self, /)\n--\n\n"
+    "As result(), of a call that has ended when its context was closed.\n"
+    "\n"
+    "Raises:\n"
+    "    RuntimeError: It has not ended, or not begun.\n"
+    "\n"
+    "Context: Any thread.");
+
+static PyObject *request_late_result(RequestObject *r,
+                                     PyObject *Py_UNUSED(ignored))
+{
+    enum work_state state = request_state(r);
+
+    if (request_is_cancelled(r) ||
+        (state != WORK_FINISHED && state != WORK_DONE)) {
+        PyErr_Format(PyExc_RuntimeError, "%R has not ended", r);
+        return NULL;
+    }
+    return outcome(r);
+}
+
 static PyObject *request_result(RequestObject *r, PyObject *const *args,
                                 Py_ssize_t nargs, PyObject *kwnames)
 {
     if (get_outcome(r, "result()", args, nargs, kwnames) < 0) {
         return NULL;
     }
-    if (r->base.work.raised) {
-        PyErr_SetObject((PyObject *)Py_TYPE(r->outcome), r->outcome);
-        return NULL;
-    }
-    return Py_NewRef(r->outcome);
+    return outcome(r);
 }
 
 static PyObject *request_exception(RequestObject *r, PyObject *const *args,
@@ -362,6 +390,7 @@ static PyMethodDef request_methods[] = {
     METHOD("cancel", request_cancel, METH_NOARGS, cancel_doc),
     METHOD("add_done_callback", request_add_done_callback, METH_O,
            add_done_callback_doc),
+    METHOD("_late_result", request_late_result, METH_NOARGS, late_result_doc),
     METHOD("__reduce__", request_reduce, METH_NOARGS, NULL),
     METHOD("__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL),
     {NULL},

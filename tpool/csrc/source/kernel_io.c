@@ -10,6 +10,9 @@
 /* Until the kernel is asked again that had no memory: as long as a device may take. */
 #define RETRY_NS NS_PER_MS
 
+/* So many threads may end before one is there that does it. */
+#define AGAIN_MAX 100
+
 /* Works that have come, the oldest first. */
 struct chain {
     struct completion_node *head, **end;
@@ -100,7 +103,7 @@ static void again(struct kernel_io *k, struct kernel_io_entry *e)
 {
     list_remove(e);
     k->n_flying--;
-    e->again = true;
+    e->again++;
     fly(k, e);
 }
 
@@ -111,7 +114,7 @@ static void collect(struct kernel_io *k, struct chain *ended)
 
     while ((e = io_queue_take(&k->queue, &ret))) {
         if ((ret == -ECANCELED || ret == -EINTR) && !e->cancelled &&
-            !e->again) {
+            e->again < AGAIN_MAX) {
             again(k, e);
         } else {
             land(k, e, ret, ended);

@@ -30,7 +30,7 @@ struct kernel_io_entry {
     const struct file_io *io; /* what it is to do */
     bool elsewhere;           /* see io_queue_add() */
     bool waiting;             /* for room */
-    bool again;               /* it was given to the kernel twice */
+    uint8_t again;            /* how often it was given to the kernel again */
     bool cancelled;           /* it ends by -ECANCELED */
     int64_t ret;              /* what became of it: bytes or -errno */
     struct kernel_io_entry *next, **link; /* in one of the lists below */
