@@ -305,36 +305,38 @@ static void leave_flight(FutureObject *f)
     future_drop_call(f);
 }
 
-/* Whether the call alone has it, and to drop it may run code. */
-static bool is_ours(PyObject *call, PyObject *o)
+#ifdef Py_GIL_DISABLED
+static bool drop_may_run_code(PyObject *Py_UNUSED(call))
 {
-    Py_ssize_t ours = 0;
+    return true; /* what others have they may drop meanwhile */
+}
+#else
+/* Whether the call has the last reference, and to drop it may run code. */
+static bool has_last(PyObject *call, PyObject *o)
+{
+    Py_ssize_t its = 0;
 
     if (!PyObject_IS_GC(o) &&
         !PyType_HasFeature(Py_TYPE(o), Py_TPFLAGS_HEAPTYPE)) {
         return false;
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(call); i++) {
-        ours += PyTuple_GET_ITEM(call, i) == o;
+        its += PyTuple_GET_ITEM(call, i) == o;
     }
-    return Py_REFCNT(o) <= ours;
+    return Py_REFCNT(o) <= its;
 }
 
 /* Whether to drop the call may run code, which may wait for who waits. */
 static bool drop_may_run_code(PyObject *call)
 {
-#ifdef Py_GIL_DISABLED
-    (void)call; /* what others have they may drop meanwhile */
-    return true;
-#else
     Py_ssize_t i = 0, n = PyTuple_GET_SIZE(call);
 
-    while (i < n && !is_ours(call, PyTuple_GET_ITEM(call, i))) {
+    while (i < n && !has_last(call, PyTuple_GET_ITEM(call, i))) {
         i++;
     }
     return i < n;
-#endif
 }
+#endif
 
 /* Takes the queue's reference. */
 static struct completion_node *future_run(struct work *w,
