@@ -46,7 +46,7 @@ SIGNATURES = {
     "Request": {
         "result": "s", "exception": "s", "done": "", "running": "", "cancelled": "",
         "cancel": "", "add_done_callback": "c", "__await__": "",
-        "__class_getitem__": "v",
+        "__class_getitem__": "v", "_late_result": "",
     },
     "BottomHalf": {"schedule": "", "schedule_idle": "", "cancel": "", "delete": ""},
     "Timer": {"mod_ns": "n", "mod_anticipate_ns": "n", "cancel": ""},

@@ -128,14 +128,21 @@ PyDoc_STRVAR(
 static PyObject *request_late_result(RequestObject *r,
                                      PyObject *Py_UNUSED(ignored))
 {
-    enum work_state state = request_state(r);
+    PyObject *result = NULL;
+    bool ended;
 
-    if (request_is_cancelled(r) ||
-        (state != WORK_FINISHED && state != WORK_DONE)) {
-        PyErr_Format(PyExc_RuntimeError, "%R has not ended", r);
-        return NULL;
+    Py_BEGIN_CRITICAL_SECTION(r); /* see request_set_finished() */
+    ended = r->outcome && !request_is_cancelled(r) &&
+            (request_state(r) == WORK_FINISHED ||
+             request_state(r) == WORK_DONE);
+    if (ended) {
+        result = outcome(r);
     }
-    return outcome(r);
+    Py_END_CRITICAL_SECTION();
+    if (!ended) {
+        PyErr_Format(PyExc_RuntimeError, "%R has not ended", r);
+    }
+    return result;
 }
 
 static PyObject *request_result(RequestObject *r, PyObject *const *args,
