@@ -185,9 +185,8 @@ class TextFile(AsyncFile[str]):
         binary = self._binary
         async with binary._lock:
             await binary._begin_write()
-            if (
-                self._chunks or self._at or self._flags
-            ):  # the file may not be where the user is
+            # The file may not be where the user is.
+            if self._chunks or self._at or self._flags:
                 self._go(self._begin())
             ends = self.line_buffering and ("\n" in text or "\r" in text)
             count = len(text)
@@ -404,6 +403,7 @@ class TextFile(AsyncFile[str]):
         return cookie_of(pos, skip, flags)
 
     def _size_of_return(self) -> int:
+        """Return how many bytes a carriage return is, not at the beginning."""
         encoder = codecs.getincrementalencoder(self.encoding)(self.errors)
-        encoder.encode("\r")  # behind a mark
+        encoder.encode("\r")
         return len(encoder.encode("\r"))
