@@ -385,3 +385,30 @@ def test_what_select_has_returned_stays_as_it_is(loop):
         assert selector.select(0) == nothing == []
         assert [key.fileobj for key, _ in some] == [ours]
         selector.unregister(ours)
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_task_that_has_raised_goes_without_the_collector(run, debug):
+    """The frames of its exception's traceback do not lead back to it."""
+
+    async def fails():
+        asyncio.get_running_loop().call_soon(int)  # debug mode looks at all frames
+        raise KeyError
+
+    async def main():
+        asyncio.get_running_loop().set_debug(debug)
+        gc.collect()
+        gc.disable()
+        try:
+            task = asyncio.ensure_future(fails())
+            ref = weakref.ref(task)
+            await asyncio.wait([task])
+            assert isinstance(task.exception(), KeyError)
+            del task
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            return ref()
+        finally:
+            gc.enable()
+
+    assert run(main()) is None

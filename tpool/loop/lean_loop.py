@@ -166,6 +166,7 @@ def _run_timed(loop: LeanEventLoop, handle: asyncio.Handle) -> None:
             _base_events.logger.warning("Executing %s took %.3f seconds", name, took_s)
     finally:
         loop._current_handle = None
+        del handle  # an exception's traceback has this frame, as it has Handle._run()'s
 
 
 def _report(handle: Any, exc: BaseException) -> None:  # noqa: ANN401  # its slots
