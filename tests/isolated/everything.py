@@ -34,7 +34,7 @@ class Shared:
         self.loops = deque(maxlen=4)
         self.futures = deque(maxlen=16)
         self.calls = deque(maxlen=16)  # of other executors
-        self.iothreads = deque(maxlen=2)
+        self.iothreads = deque()  # all: each runs until it is stopped
         self.outcomes = 0  # callbacks called; how many is nobody's business
 
     def submitted(self, pool, requests):

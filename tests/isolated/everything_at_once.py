@@ -329,6 +329,8 @@ class Actor(threading.Thread):
         shared.iothreads.append(thread)
         shared.contexts.append(thread.ctx)
         shared.pools.append(thread.pool)
+        for older in list(shared.iothreads)[:-2]:
+            older.stop()
 
     def stop_iothread(self):
         thread = self.any(shared.iothreads)
