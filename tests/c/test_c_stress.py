@@ -27,7 +27,7 @@ BUILDS = [
     *((program, ()) for program in c_build.PROGRAMS),
     *VARIANTS.items(),
 ]
-RUNS_MAX = 5
+RUNS_MAX = 12
 SOON = "-DSTRESS_DEADLINE_NS=10*NS_PER_SECOND"  # many times what a program takes
 UNIT_MUTANTS = planted_unit.MUTANTS | planted_ring.MUTANTS
 MUTANTS = (*planted.NOTIFY_MUTANTS, *planted.QUEUE_MUTANTS)
