@@ -205,6 +205,13 @@ def test_trials_are_ever_rarer_while_the_answer_stays_the_same(tuner):
     assert _tuner.TRIAL_WON not in load.verdicts
 
 
+def test_hopeless_way_is_left_while_it_settles_and_rarely_tried(tuner):
+    load = Load(tuner, constant((1 * US, 2 * US), (50 * US, 40 * US))).run(300 * MS)
+    assert 3 <= load.begun <= 5
+    more_ns = load.total_ns - load.calls * 3 * US
+    assert more_ns <= load.begun * 5 * 90 * US  # or settling alone would take as much
+
+
 def test_one_odd_epoch_is_no_change(tuner):
     load = Load(tuner, constant((10 * US, 20 * US), (40 * US, 20 * US))).run(300 * MS)
     known_ns = load.trial.cost_ns[_tuner.WAY_POLL]

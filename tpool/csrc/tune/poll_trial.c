@@ -19,6 +19,8 @@
 #define CLEARLY(known_ns, calls) (4 * (known_ns) / (calls))
 /* A cost so many times higher, or lower, is of another load, or another machine. */
 #define CHANGED 2
+/* So many times worse while it settles is enough to know, and will be for long. */
+#define HOPELESS 8
 /* Calls in flight that are waited for at a change; the rest is as they are. */
 #define FLIGHT_MAX 32
 /* Of all costs, what trying may cost, and what it may cost at once. */
@@ -197,6 +199,32 @@ static void take_costs(struct poll_trial *t, int64_t cost_ns)
     t->time_ns[t->way] = t->tried.ns / t->tried.calls;
 }
 
+static enum trial_verdict lost(struct poll_trial *t, int64_t cost_ns,
+                               uint32_t in_flight)
+{
+    take_costs(t, cost_ns);
+    regret(t, &t->tried, other(t));
+    retry_later(t);
+    change(t, TRIAL_RETURNS, in_flight);
+    return TRIAL_LOST;
+}
+
+static enum trial_verdict has_settled(struct poll_trial *t,
+                                      const struct call_costs *epoch,
+                                      uint32_t in_flight)
+{
+    int64_t cost_ns = total_ns(epoch) / epoch->calls;
+
+    if (cost_ns / HOPELESS > t->cost_ns[other(t)]) {
+        t->tried = *epoch;
+        t->interval_ns[t->bit] = INTERVAL_MAX_NS;
+        return lost(t, cost_ns, in_flight);
+    }
+    regret(t, epoch, other(t));
+    try_on(t, in_flight);
+    return TRIAL_NONE;
+}
+
 static enum trial_verdict was_tried(struct poll_trial *t,
                                     const struct call_costs *epoch,
                                     uint32_t in_flight)
@@ -226,11 +254,7 @@ static enum trial_verdict was_tried(struct poll_trial *t,
         steady(t);
         return TRIAL_WON;
     }
-    take_costs(t, cost_ns);
-    regret(t, &t->tried, other(t));
-    retry_later(t);
-    change(t, TRIAL_RETURNS, in_flight);
-    return TRIAL_LOST;
+    return lost(t, cost_ns, in_flight);
 }
 
 static bool is_on(const struct poll_trial *t)
@@ -270,9 +294,7 @@ enum trial_verdict poll_trial_next(struct poll_trial *t,
     t->pauses = 0;
     switch (t->stage) {
     case TRIAL_SETTLES:
-        regret(t, epoch, other(t));
-        try_on(t, in_flight);
-        return TRIAL_NONE;
+        return has_settled(t, epoch, in_flight);
     case TRIAL_TRIES:
         return was_tried(t, epoch, in_flight);
     case TRIAL_RETURNS:
