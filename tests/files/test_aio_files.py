@@ -7,6 +7,7 @@ import asyncio
 import errno
 import mmap
 import os
+import threading
 import time
 
 import file_world
@@ -69,6 +70,39 @@ def test_reads_of_one_turn_from_the_cache_are_bounded(files, file):
     assert [request.done() for request in made] == [True] * 64 + [False]
     assert made[-1].result() == DATA[:100]  # by a turn
     assert files.pread(file, 100, 0).done()
+
+
+def threads_of_the_kernel(native_id):
+    """Count those that make requests of a thread of ours."""
+    count = 0
+    for task in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{task}/comm") as name:
+            count += name.read().strip() == f"iou-wrk-{native_id}"
+    return count
+
+
+@pytest.mark.parametrize(
+    ("in_a_turn", "threads"),
+    [
+        pytest.param(100, False, id="read on and on"),
+        pytest.param(200, True, id="all at once"),
+    ],
+)
+def test_no_thread_is_needed_to_read_cached_pages_one_after_the_other(
+    background, file, in_a_turn, threads
+):
+    """One of the kernel's would look each 5 s, idle, whether there is anything to do."""
+    need_cache(file)
+    assert os.pread(file.fileno(), SIZE, 0)
+
+    def read():
+        with tpool.AioContext() as ctx, make_files(ctx, "io_uring") as files:
+            for _ in range(10):
+                made = [files.pread(file, 100, 0) for _ in range(in_a_turn)]
+                assert {request.result() for request in made} == {DATA[:100]}
+            return threads_of_the_kernel(threading.get_native_id())
+
+    assert bool(background(read).finish()) == threads
 
 
 def test_o_direct_is_never_read_at_once(files, tmp_path):

@@ -12,9 +12,10 @@
 
 /*
  * Of one turn, from the page cache and to it, with the GIL: about 0.1 ms, after which
- * others have their turn.  What moves less counts as the least.
+ * others have their turn.  The first half moves at once, the rest in the call to the kernel
+ * with which the next turn begins.  What moves less counts as the least.
  */
-#define CACHED_MAX   (1024 * 1024)
+#define CACHED_MAX   (2 * 1024 * 1024)
 #define CACHED_LEAST (16 * 1024)
 /* The kernel's own bound. */
 #define ENTRIES_MAX 32768
@@ -47,8 +48,8 @@ static int check(FilesObject *self)
     return ret;
 }
 
-/* Whether so much may be copied in this turn. */
-static bool may_be_at_once(FilesObject *self, size_t size)
+/* Whether so much more than was copied in this turn is no more than max. */
+static bool is_within(FilesObject *self, size_t size, size_t max)
 {
     uint64_t turn = counter_get(&self->context->aio.stats.turns);
 
@@ -56,7 +57,7 @@ static bool may_be_at_once(FilesObject *self, size_t size)
         self->turn = turn;
         self->spent = 0;
     }
-    return self->spent < CACHED_MAX && size <= CACHED_MAX - self->spent;
+    return self->spent < max && size <= max - self->spent;
 }
 
 /* So much was, or is left to the kernel, which may do so. */
@@ -103,16 +104,20 @@ static PyObject *start_checked(FilesObject *self, FileOpObject *op)
 {
     bool moves = op->io.n_iov != 0, read = op->io.kind == FILE_READ;
     bool cached = moves && file_io_is_cached(op->io.fd);
-    bool at_once = cached && may_be_at_once(self, file_io_size(&op->io));
-    PyObject *r = at_once && read ? read_at_once(self, op) : NULL;
+    size_t size = file_io_size(&op->io);
+    bool here = cached && is_within(self, size, CACHED_MAX);
+    PyObject *r = NULL;
 
+    if (here && read && is_within(self, size, CACHED_MAX / 2)) {
+        r = read_at_once(self, op);
+    }
     if (r || PyErr_Occurred()) {
         return r;
     }
-    if (at_once) {
-        spend(self, file_io_size(&op->io));
+    if (here) {
+        spend(self, size);
     }
-    return do_in_earnest(self, op, cached && !at_once);
+    return do_in_earnest(self, op, cached && !here);
 }
 
 /* The same; takes op over, which may be NULL. */
