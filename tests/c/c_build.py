@@ -91,7 +91,7 @@ _FD_TABLE_REFUSED = ("malloc", "calloc", "realloc", "epoll_ctl", "epoll_create1"
 FLAGS = {
     "stress_fd_table": tuple(f"-Wl,--wrap={name}" for name in _FD_TABLE_REFUSED),
     "stress_fdmon": ("-Wl,--wrap=epoll_create1",),
-    "stress_ring": ("-Wl,--wrap=malloc",),
+    "stress_ring": ("-Wl,--wrap=malloc", "-Wl,--wrap=realloc"),
     "stress_timer_heap": ("-Wl,--wrap=realloc",),
 }
 

@@ -97,6 +97,13 @@ MUTANTS = {
             "",
             ("unit",),
         ),
+        Mutant(
+            "what goes on at the beginning of the ring stays where it is",
+            "queue/ring.c",
+            "bool stay = fits(r, r->capacity) && fits(r, capacity);",
+            "bool stay = fits(r, capacity);",
+            ("unit",),
+        ),
     ),
     "stress_aio_poll": (
         Mutant(

@@ -10,10 +10,17 @@ static bool refuse;
 
 void *__real_malloc(size_t size);
 void *__wrap_malloc(size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_realloc(void *old, size_t size);
 
 void *__wrap_malloc(size_t size)
 {
     return refuse ? NULL : __real_malloc(size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    return refuse ? NULL : __real_realloc(old, size);
 }
 
 int main(int argc, char **argv)

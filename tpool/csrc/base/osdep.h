@@ -21,6 +21,9 @@
 /* Bytes; what two threads write must not share a line. */
 #define CACHE_LINE 64
 
+/* A function for what is seldom: those that call it need no room for what it does. */
+#define SELDOM __attribute__((noinline))
+
 #define container_of(ptr, type, member)                                        \
     ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 

@@ -76,9 +76,6 @@ static _Atomic uint32_t *send_getter(SimpleQueueObject *self)
     struct getter *g;
     bool sleeps;
 
-    if (!self->first) {
-        return NULL;
-    }
     forget_dead(self);
     g = self->first;
     if (!g) {
@@ -92,12 +89,10 @@ static _Atomic uint32_t *send_getter(SimpleQueueObject *self)
     return sleeps ? &g->word : NULL;
 }
 
-/* Its stack may be gone; the word is an address. */
-static void wake_getter(SimpleQueueObject *self, _Atomic uint32_t *word)
+/* The stack that the word is in may be gone; it is an address. */
+SELDOM static void wake_getter(SimpleQueueObject *self, _Atomic uint32_t *word)
 {
-    if (word) {
-        word_wake(&self->waits, word);
-    }
+    word_wake(&self->waits, word);
 }
 
 int simple_queue_put(SimpleQueueObject *self, PyObject *item)
@@ -106,17 +101,19 @@ int simple_queue_put(SimpleQueueObject *self, PyObject *item)
     int ret;
 
     Py_BEGIN_CRITICAL_SECTION(self);
-    ret = ring_push(&self->items, Py_NewRef(item));
+    ret = ring_push(&self->items, item);
     if (ret == 0) {
-        word = send_getter(self);
+        Py_INCREF(item);
+        word = self->first ? send_getter(self) : NULL;
     }
     Py_END_CRITICAL_SECTION();
     if (ret < 0) {
-        Py_DECREF(item);
         PyErr_NoMemory();
         return -1;
     }
-    wake_getter(self, word);
+    if (word) {
+        wake_getter(self, word);
+    }
     return 0;
 }
 
@@ -187,11 +184,13 @@ static void send_another(SimpleQueueObject *self, const struct getter *g)
     _Atomic uint32_t *word = NULL;
 
     Py_BEGIN_CRITICAL_SECTION(self);
-    if (g->set && self->items.count) {
+    if (g->set && self->items.count && self->first) {
         word = send_getter(self);
     }
     Py_END_CRITICAL_SECTION();
-    wake_getter(self, word);
+    if (word) {
+        wake_getter(self, word);
+    }
 }
 
 /* Waits for an object until the deadline.  NULL without an exception: there is none. */
@@ -221,18 +220,27 @@ static PyObject *wait_for_item(SimpleQueueObject *self, int64_t deadline_ns)
     }
 }
 
-PyObject *simple_queue_get(SimpleQueueObject *self, bool block,
-                           int64_t timeout_ns)
+/* There is none now. */
+SELDOM static PyObject *get_later(SimpleQueueObject *self, bool block,
+                                  int64_t timeout_ns)
 {
-    PyObject *item = simple_queue_pop(self);
+    PyObject *item = NULL;
 
-    if (!item && block) {
+    if (block) {
         item = wait_for_item(self, deadline_in_ns(timeout_ns));
     }
     if (!item && !PyErr_Occurred()) {
         PyErr_SetNone(self->state->queue_empty);
     }
     return item;
+}
+
+PyObject *simple_queue_get(SimpleQueueObject *self, bool block,
+                           int64_t timeout_ns)
+{
+    PyObject *item = simple_queue_pop(self);
+
+    return item ? item : get_later(self, block, timeout_ns);
 }
 
 size_t simple_queue_count(SimpleQueueObject *self)

@@ -74,19 +74,25 @@ static void queue_dealloc(SimpleQueueObject *self)
     Py_TRASHCAN_END
 }
 
-static PyObject *queue_put(SimpleQueueObject *self, PyObject *const *args,
-                           Py_ssize_t nargs, PyObject *kwnames)
+SELDOM static PyObject *put_any(SimpleQueueObject *self, PyObject *const *args,
+                                Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"item", "block", "timeout"};
     PyObject *values[] = {NULL, NULL, NULL};
 
-    if (nargs == 1 && !kwnames) {
-        return none_or_null(simple_queue_put(self, args[0]));
-    }
     if (args_unpack("put", args, nargs, kwnames, names, 1, 3, values) < 0) {
         return NULL;
     }
     return none_or_null(simple_queue_put(self, values[0]));
+}
+
+static PyObject *queue_put(SimpleQueueObject *self, PyObject *const *args,
+                           Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs == 1 && !kwnames) {
+        return none_or_null(simple_queue_put(self, args[0]));
+    }
+    return put_any(self, args, nargs, kwnames);
 }
 
 static PyObject *queue_put_nowait(SimpleQueueObject *self,
@@ -122,17 +128,14 @@ static int parse_timeout(PyObject *value, int64_t *timeout_ns)
     return arg_seconds(value, "timeout", timeout_ns);
 }
 
-static PyObject *queue_get(SimpleQueueObject *self, PyObject *const *args,
-                           Py_ssize_t nargs, PyObject *kwnames)
+SELDOM static PyObject *get_any(SimpleQueueObject *self, PyObject *const *args,
+                                Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"block", "timeout"};
     PyObject *values[] = {Py_True, Py_None};
     int64_t timeout_ns = -1;
     int block;
 
-    if (!nargs && !kwnames) {
-        return simple_queue_get(self, true, -1);
-    }
     if (args_unpack("get", args, nargs, kwnames, names, 0, 2, values) < 0) {
         return NULL;
     }
@@ -141,6 +144,15 @@ static PyObject *queue_get(SimpleQueueObject *self, PyObject *const *args,
         return NULL;
     }
     return simple_queue_get(self, block, timeout_ns);
+}
+
+static PyObject *queue_get(SimpleQueueObject *self, PyObject *const *args,
+                           Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (!nargs && !kwnames) {
+        return simple_queue_get(self, true, -1);
+    }
+    return get_any(self, args, nargs, kwnames);
 }
 
 static PyObject *queue_get_nowait(SimpleQueueObject *self,

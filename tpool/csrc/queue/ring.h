@@ -24,7 +24,7 @@ struct ring {
 void ring_cleanup(struct ring *r);
 
 /* Returns 0 or -ENOMEM: then nothing has changed.  capacity: at least count. */
-int ring_resize(struct ring *r, size_t capacity);
+SELDOM int ring_resize(struct ring *r, size_t capacity);
 
 /* The nth from the oldest, or where it will be. */
 static inline void **ring_slot(const struct ring *r, size_t n)
