@@ -10,7 +10,7 @@
 #define ROOM_WAIT_NS (20 * NS_PER_MS)
 
 /* Waits until there may be room.  Returns 0, or -1 with an exception. */
-static int wait_for_room(PoolObject *self)
+SELDOM static int wait_for_room(PoolObject *self)
 {
     struct pool_core *pool = self->pool;
     struct timespec ts;

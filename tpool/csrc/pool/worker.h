@@ -11,7 +11,7 @@
  * GIL held.  Starts the worker that the queue has counted.  Returns 0, or -1
  * with an exception and *left set to how many workers there are.
  */
-int pool_spawn(struct pool_core *pool, uint32_t *left);
+SELDOM int pool_spawn(struct pool_core *pool, uint32_t *left);
 
 /*
  * GIL held.  Whether this thread is starting a worker: what it submits meanwhile,

@@ -49,9 +49,10 @@ PyObject *args_call(PyCFunctionWithKeywords function, void *self,
  * Up to n arguments of a METH_FASTCALL method, by their places or names; borrowed.
  * What is not given is as it is in values; the first few (least) must be given.
  */
-int args_unpack(const char *function, PyObject *const *args, Py_ssize_t nargs,
-                PyObject *kwnames, const char *const *names, int least, int n,
-                PyObject **values);
+SELDOM int args_unpack(const char *function, PyObject *const *args,
+                       Py_ssize_t nargs, PyObject *kwnames,
+                       const char *const *names, int least, int n,
+                       PyObject **values);
 
 /*
  * What the environment variable TPOOL_POLL_MAX_NS says, which goes before a default of
