@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The queues of the kernel: random reads and writes of a file against what it must
+ * The queues of the kernel: random reads, writes and syncs of a file against what it must
  * hold, with more completions than an io_uring has room for; and what is left of a request
  * that is moved in part.
  */
@@ -26,16 +26,19 @@ static struct request {
 } requests[MANY];
 
 /* No two at once touch one slice: what one reads depends on no other. */
-static void fill(struct request *r, int fd, struct rng *rng)
+static void fill(struct request *r, int fd, struct rng *rng, uint32_t kinds)
 {
     uint32_t slice = (uint32_t)(r - requests), first = rng_below(rng, 512);
     uint32_t size = 1 + rng_below(rng, 511);
     uint32_t at = slice * (SIZE / MANY) + rng_below(rng, SIZE / MANY - 1023);
 
-    r->io = (struct file_io){.kind = rng_below(rng, 2) ? FILE_READ : FILE_WRITE,
+    r->io = (struct file_io){.kind = (enum file_io_kind)rng_below(rng, kinds),
                              .fd = fd,
                              .iov = r->iov,
                              .offset = at};
+    if (r->io.kind == FILE_SYNC || r->io.kind == FILE_DATASYNC) {
+        return;
+    }
     r->iov[0] = (struct iovec){r->data[0], size};
     r->iov[1] = (struct iovec){r->data[1], first};
     r->io.n_iov = 1 + (first > 0 && rng_below(rng, 2));
@@ -88,6 +91,12 @@ static void check_silence(struct io_queue *q)
     assert(q->unheard == 0 && poll(&p, 1, 0) == 0);
 }
 
+/* Linux AIO is for what moves bytes alone. */
+static uint32_t kinds_of(const struct io_queue *q)
+{
+    return q->ops == &io_uring_ops ? 4 : 2;
+}
+
 /* So many, no completion taken before the last: 2 * ENTRIES of them fit. */
 static void round_of(struct io_queue *q, int fd, int n, struct rng *rng)
 {
@@ -95,7 +104,7 @@ static void round_of(struct io_queue *q, int fd, int n, struct rng *rng)
     int done = 0, vain = 0;
 
     for (int i = 0; i < n; i++) {
-        fill(&requests[i], fd, rng);
+        fill(&requests[i], fd, rng, kinds_of(q));
         requests[i].flies = true;
         io_queue_add(q, &requests[i].io, &requests[i], rng_below(rng, 4) == 0);
         if (q->unshown == q->entries || rng_below(rng, 3) == 0) {
@@ -123,7 +132,7 @@ static void test_take_back(struct io_queue *q, int fd, struct rng *rng)
     int64_t ret;
 
     for (int i = 0; i < ENTRIES; i++) {
-        fill(&requests[i], fd, rng);
+        fill(&requests[i], fd, rng, kinds_of(q));
         io_queue_add(q, &requests[i].io, &requests[i], false);
     }
     for (int i = 0; i < ENTRIES; i++) {
@@ -169,7 +178,7 @@ static void test_advance(int fd, struct rng *rng)
         int64_t at;
 
         do {
-            fill(r, fd, rng);
+            fill(r, fd, rng, 2);
         } while (r->io.kind != FILE_WRITE);
         size = file_io_size(&r->io);
         at = r->io.offset;

@@ -129,7 +129,7 @@ static struct io_uring_sqe *sqe_at(const struct io_queue *q, uint32_t index)
     return (struct io_uring_sqe *)q->uring.sqes + (index & q->uring.sq_mask);
 }
 
-/* One buffer is none of the vectors that the kernel has to read. */
+/* What moves bytes: one buffer is none of the vectors that the kernel has to read. */
 static void fill_move(struct io_uring_sqe *sqe, const struct file_io *io)
 {
     bool write = io->kind == FILE_WRITE;
@@ -158,7 +158,13 @@ static void add(struct io_queue *q, const struct file_io *io, void *tag,
     sqe->fd = io->fd;
     sqe->user_data = (uintptr_t)tag;
     sqe->flags = elsewhere ? IOSQE_ASYNC : 0;
-    fill_move(sqe, io);
+    if (io->kind == FILE_READ || io->kind == FILE_WRITE) {
+        fill_move(sqe, io);
+    } else {
+        sqe->opcode = IORING_OP_FSYNC;
+        sqe->fsync_flags = io->kind == FILE_DATASYNC ? IORING_FSYNC_DATASYNC
+                                                     : 0;
+    }
     q->uring.filled++;
     q->unshown++;
 }
@@ -275,14 +281,10 @@ static bool cancel(struct io_queue *q, void *tag)
 #endif
 }
 
-/*
- * What else there is it would leave to threads of its own, which have to be woken: a write
- * to the page cache, a sync.  In what has no places it would take no notice of the offset.
- */
+/* In what has no places it would take no notice of the offset. */
 static bool takes(const struct file_io *io)
 {
-    return io->kind == FILE_READ ? file_io_is_plain(io->fd)
-                                 : file_io_is_direct(io);
+    return file_io_is_plain(io->fd);
 }
 
 const struct io_queue_ops io_uring_ops = {
