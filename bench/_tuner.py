@@ -15,6 +15,7 @@ FILES = ("poll_tuner", "poll_history", "poll_window", "call_plan", "poll_trial")
 KEEP, GROW, SHRINK = range(3)  # enum poll_verdict
 WAY_POLL, WAY_BLOCK, WAY_SERIAL = range(3)  # sets of enum way_bit
 TRIAL_NONE, TRIAL_BEGUN, TRIAL_LOST, TRIAL_WON = range(4)  # enum trial_verdict
+TRIAL_STEADY, TRIAL_SETTLES, TRIAL_TRIES, TRIAL_RETURNS = range(4)  # enum trial_stage
 QUIET, BLOCK, HOPELESS, NAP, POLL = range(5)  # enum wait_choice
 
 _ns = ctypes.c_int64

@@ -212,6 +212,17 @@ def test_hopeless_way_is_left_while_it_settles_and_rarely_tried(tuner):
     assert more_ns <= load.begun * 5 * 90 * US  # or settling alone would take as much
 
 
+def test_trial_that_settles_again_is_not_lost_by_a_moment(tuner):
+    """It was nearly as good before the pause."""
+    load = Load(tuner, constant((30 * US, 60 * US), (31 * US, 61 * US)))
+    while load.trial.stage != _tuner.TRIAL_TRIES or not load.trial.tried.calls:
+        load.epoch()
+    assert not tuner.poll_trial_pause(load.trial, 1)
+    stall = _tuner.CallCosts(4, 4000 * US, 4000 * US)
+    assert tuner.poll_trial_next(load.trial, stall, 1) == _tuner.TRIAL_NONE
+    assert load.trial.stage == _tuner.TRIAL_TRIES
+
+
 def test_one_odd_epoch_is_no_change(tuner):
     load = Load(tuner, constant((10 * US, 20 * US), (40 * US, 20 * US))).run(300 * MS)
     known_ns = load.trial.cost_ns[_tuner.WAY_POLL]

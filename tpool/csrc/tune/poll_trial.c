@@ -215,7 +215,7 @@ static enum trial_verdict has_settled(struct poll_trial *t,
 {
     int64_t cost_ns = total_ns(epoch) / epoch->calls;
 
-    if (cost_ns / HOPELESS > t->cost_ns[other(t)]) {
+    if (!t->tried.calls && cost_ns / HOPELESS > t->cost_ns[other(t)]) {
         t->tried = *epoch;
         t->interval_ns[t->bit] = INTERVAL_MAX_NS;
         return lost(t, cost_ns, in_flight);
