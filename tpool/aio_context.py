@@ -93,7 +93,6 @@ class AioContext(_core.AioContext):
 
     _pools: Registry[_Pool]
     _threads: Workers
-    _file_threads: Registry[Workers]  # of its AioFiles
     _closing: bool
     _visitors: list[_Visitor]  # have its fileno() in asyncio loops
     _rings: set[RingHandler]  # that it looks at
@@ -114,7 +113,6 @@ class AioContext(_core.AioContext):
         )
         self._pools = Registry()
         self._threads = Workers()
-        self._file_threads = Registry()
         self._closing = False
         self._visitors = []
         self._rings = set()
@@ -203,10 +201,9 @@ class AioContext(_core.AioContext):
     def close(self) -> None:
         """Shut the pools down, dispatch what has arrived, and let go of all fds.
 
-        Queued requests are cancelled, but for those of AioFiles, which are done;
-        running ones are waited for, also those of pools that were dropped. Those
-        of wrapped futures are cancelled, and the futures go on. May be called
-        twice.
+        Queued requests are cancelled; running ones are waited for, and so are
+        all requests of a pool that was dropped. Those of wrapped futures are
+        cancelled, and the futures go on. May be called twice.
 
         Raises:
             RuntimeError: It is being polled, by a callback of its own or
@@ -231,13 +228,6 @@ class AioContext(_core.AioContext):
                 handler._let_go()
         finally:
             self._closing = False
-
-    def _finish_files(self) -> None:
-        """Have threads do what they were asked for of files, and nothing after it."""
-        if not self.closed:
-            self._close_files()
-            for threads in self._file_threads:
-                threads.join()
 
     def _poll_while(self, pending: Callable[[], int], threads: Workers) -> None:
         """Poll, in the owner, while calls are pending that can be waited for.

@@ -68,7 +68,6 @@ class AioFiles(_core.AioFiles):
         except BaseException:
             threads.shutdown(False)
             raise
-        ctx._file_threads.add(threads._threads)
         _made.add(self)
         return self
 

@@ -32,8 +32,8 @@ SIGNATURES = {
         "call_soon": "cvv", "new_timer": "c", "set_fd_handler": "fcccc",
         "set_event_notifier": "Nccc", "set_fd_poll": "fcc", "watch": "Mic", "fileno": "", "_stats": "",
         "_poll_for": "w", "_own": "", "_disown": "", "_interleave": "",
-        "_after_fork": "", "_hand_over": "", "_finish_files": "",
-        "_check_idle": "", "close": "", "stats": "", "_close_pools": "", "_close_files": "", "_post": "cv",
+        "_after_fork": "", "_hand_over": "",
+        "_check_idle": "", "close": "", "stats": "", "_close_pools": "", "_post": "cv",
         "_watch_fd": "fcc", "_dispatch_rest": "", "_poll_while": "p",
         "_check_loops": "", "_leave_loops": "", "wrap_future": "K", "__enter__": "", "__exit__": "vvv",
     },
@@ -112,8 +112,6 @@ ENDS = {
     "close",
     "_close",
     "_close_pools",
-    "_close_files",
-    "_finish_files",
     "shutdown",
     "__exit__",
     "_join",
@@ -125,7 +123,7 @@ ENDS = {
 WAITS = {
     "poll": (False,), "result": (0,), "exception": (0,), "_poll_for": (0,),
     "select": (0,), "get": (True, 0), "send": (b"", 0), "recv": (0,), "recv_view": (0,), "acquire": None, "_join": None, "join": None, "map": None,
-    "shutdown": (False,), "__exit__": None, "close": None, "_finish_files": None, "_poll_while": None,
+    "shutdown": (False,), "__exit__": None, "close": None, "_poll_while": None,
     "run_until_complete": None, "_run_once": None, "_results": None, "run": None,
 }  # fmt: skip
 # Called by no fuzzer: each ends the process, its threads, or all pools, or it is what

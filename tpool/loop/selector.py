@@ -206,7 +206,6 @@ class AioSelector(selectors._BaseSelectorImpl):
         """Let go of all fds; calls that still run end for nobody."""
         super().close()
         try:
-            self.ctx._finish_files()
             _core.AioContext.close(self.ctx)
         except (KeyboardInterrupt, SystemExit):  # of a callback; each has its turn
             self.close()

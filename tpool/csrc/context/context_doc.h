@@ -106,13 +106,6 @@ PyDoc_STRVAR(
     "Context: Any thread.");
 
 PyDoc_STRVAR(
-    close_files_doc,
-    "_close_files($self, /)\n--\n\n"
-    "Have the pools of AioFiles accept no more requests; what is queued is done.\n"
-    "\n"
-    "Context: Any thread.");
-
-PyDoc_STRVAR(
     set_poll_params_doc,
     "set_poll_params($self, /, max_ns, grow=0, shrink=0, *, hybrid=True)\n--\n\n"
     "Set bound and slopes of the polling time, of the pools' workers too.\n"

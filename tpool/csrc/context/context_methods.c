@@ -94,14 +94,7 @@ static WITH_OWN_KEYWORDS(context_set_poll_params, AioContextObject)
 static PyObject *context_close_pools(AioContextObject *c,
                                      PyObject *Py_UNUSED(ignored))
 {
-    c->state->posters.close(c->state, c->aio.core, false);
-    Py_RETURN_NONE;
-}
-
-static PyObject *context_close_files(AioContextObject *c,
-                                     PyObject *Py_UNUSED(ignored))
-{
-    c->state->posters.close(c->state, c->aio.core, true);
+    c->state->posters.close(c->state, c->aio.core);
     Py_RETURN_NONE;
 }
 
@@ -228,7 +221,6 @@ PyMethodDef context_methods[] = {
     METHOD("_hand_over", context_hand_over, METH_NOARGS, hand_over_doc),
     METHOD("_check_idle", context_check_idle, METH_NOARGS, check_idle_doc),
     METHOD("_close_pools", context_close_pools, METH_NOARGS, close_pools_doc),
-    METHOD("_close_files", context_close_files, METH_NOARGS, close_files_doc),
     METHOD("close", context_close, METH_NOARGS, close_doc),
     {NULL},
 };

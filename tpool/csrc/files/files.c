@@ -11,8 +11,8 @@
 #include <structmember.h>
 
 /*
- * Of one turn, from the page cache, with the GIL: about 0.1 ms, after which others have
- * their turn.  The first half moves at once, the rest in the call to the kernel
+ * Of one turn, from the page cache and to it, with the GIL: about 0.1 ms, after which
+ * others have their turn.  The first half moves at once, the rest in the call to the kernel
  * with which the next turn begins.  What moves less counts as the least.
  */
 #define CACHED_MAX   (2 * 1024 * 1024)
@@ -60,17 +60,14 @@ static bool is_within(FilesObject *self, size_t size, size_t max)
     return self->spent < max && size <= max - self->spent;
 }
 
-/* So much was, or is left to the kernel, which may do so in the owner. */
+/* So much was, or is left to the kernel, which may do so. */
 static void spend(FilesObject *self, size_t size)
 {
     self->spent += size > CACHED_LEAST ? size : CACHED_LEAST;
 }
 
-/*
- * A request that is done; NULL without an exception: op has to be done, what is left.
- * Where a file has no such reads io_uring leaves it to a thread, and *asks says not to.
- */
-static PyObject *read_at_once(FilesObject *self, FileOpObject *op, bool *asks)
+/* A request that is done; NULL without an exception: op has to be done, what is left. */
+static PyObject *read_at_once(FilesObject *self, FileOpObject *op)
 {
     size_t moved = 0;
     int64_t ret = file_io_read_cached(&op->io, &moved);
@@ -78,62 +75,49 @@ static PyObject *read_at_once(FilesObject *self, FileOpObject *op, bool *asks)
     op->moved = moved;
     spend(self, moved);
     if (ret < 0) {
-        *asks = ret != -EOPNOTSUPP;
         return NULL; /* an error too is told by who does it in earnest */
     }
     return (PyObject *)request_new_done(self->threads->pool,
                                         file_op_result(op, 0));
 }
 
-static PyObject *by_thread(FilesObject *self, FileOpObject *op)
+/* By the kernel, or a thread.  elsewhere: not in the owner, if it is by the kernel. */
+static PyObject *do_in_earnest(FilesObject *self, FileOpObject *op,
+                               bool elsewhere)
 {
-    RequestObject *r = request_new_bare(self->threads->pool, (PyObject *)op,
-                                        file_op_key(op));
+    struct pool_core *pool = self->threads->pool;
+    RequestObject *r;
 
+    if (self->kernel_io && io_queue_takes(&self->kernel_io->queue, &op->io)) {
+        return kernel_request_new(pool, self->context, self->kernel_io, op,
+                                  elsewhere);
+    }
+    r = request_new_bare(pool, (PyObject *)op, file_op_key(op));
     if (r && pool_submit_work(self->threads, &r->base.work, r->submit_ns) < 0) {
         Py_CLEAR(r);
     }
     return (PyObject *)r;
 }
 
-/*
- * What io_uring would leave to threads of its own, which have to be woken each time: a write
- * to the page cache, one that makes the file longer, a sync.
- */
-static bool is_for_a_thread(const struct file_io *io)
-{
-    return io->kind != FILE_READ && !file_io_is_direct(io);
-}
-
 /* The request for op; NULL with an exception. */
 static PyObject *start_checked(FilesObject *self, FileOpObject *op)
 {
-    struct kernel_io *kernel = self->kernel_io;
+    bool moves = op->io.n_iov != 0, read = op->io.kind == FILE_READ;
+    bool cached = moves && file_io_is_cached(op->io.fd);
     size_t size = file_io_size(&op->io);
-    bool cached = op->io.kind == FILE_READ && file_io_is_cached(op->io.fd);
-    bool here = cached && is_within(self, size, CACHED_MAX), asks = true;
-    bool kernel_can;
+    bool here = cached && is_within(self, size, CACHED_MAX);
     PyObject *r = NULL;
 
-    if (here && is_within(self, size, CACHED_MAX / 2)) {
-        r = read_at_once(self, op, &asks);
+    if (here && read && is_within(self, size, CACHED_MAX / 2)) {
+        r = read_at_once(self, op);
     }
     if (r || PyErr_Occurred()) {
         return r;
     }
-    kernel_can = kernel && io_queue_takes(&kernel->queue, &op->io);
-    if (!kernel_can || !asks || is_for_a_thread(&op->io)) {
-        r = by_thread(self, op);
-        if (r || !kernel_can || exception_is_fatal()) {
-            return r;
-        }
-        PyErr_Clear(); /* the pool is full, or has no thread */
-    }
     if (here) {
-        spend(self, file_io_size(&op->io));
+        spend(self, size);
     }
-    return kernel_request_new(self->threads->pool, self->context, kernel, op,
-                              cached && !here);
+    return do_in_earnest(self, op, cached && !here);
 }
 
 /* The same; takes op over, which may be NULL. */
@@ -313,7 +297,6 @@ static PyObject *files_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     self->threads = (PoolObject *)Py_NewRef((PyObject *)threads);
-    pool_set_finishes(threads->pool); /* as the kernel does */
     self->context = (AioContextObject *)Py_NewRef((PyObject *)threads->context);
     self->kernel_io = kernel_io;
     return (PyObject *)self;

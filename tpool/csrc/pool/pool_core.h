@@ -49,7 +49,6 @@ struct pool_core {
     atomic_bool judging;
     struct call_trial trial;
     _Atomic uint8_t down; /* any thread: enum pool_down */
-    atomic_bool finishes; /* any thread: its close() cancels nothing */
     /* Protected by the module's pools_lock. */
     struct pool_core *next, **link;
     /* Any thread. */
@@ -117,17 +116,6 @@ void pool_room(struct pool_core *pool);
 static inline enum pool_down pool_down(struct pool_core *pool)
 {
     return atomic_load_explicit(&pool->down, memory_order_relaxed);
-}
-
-/* Any thread; relaxed: as there.  Whether its close() cancels nothing. */
-static inline bool pool_finishes(struct pool_core *pool)
-{
-    return atomic_load_explicit(&pool->finishes, memory_order_relaxed);
-}
-
-static inline void pool_set_finishes(struct pool_core *pool)
-{
-    atomic_store_explicit(&pool->finishes, true, memory_order_relaxed);
 }
 
 /* Any thread, GIL held.  From now on it takes no more. */

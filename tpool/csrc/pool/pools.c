@@ -59,7 +59,6 @@ void pool_close(struct pool_core *pool, enum pool_down why, bool cancel)
     struct work *w;
 
     pool_set_down(pool, why);
-    cancel = cancel && !pool_finishes(pool);
     while (cancel && (w = request_queue_cancel_oldest(
                           &pool->queue, has_thread_without_call(pool)))) {
         w->ops->cancel(w);
@@ -67,15 +66,12 @@ void pool_close(struct pool_core *pool, enum pool_down why, bool cancel)
     request_queue_shutdown(&pool->queue);
 }
 
-static void close_those_of(struct module_state *state, struct aio_core *core,
-                           bool finishing)
+static void close_those_of(struct module_state *state, struct aio_core *core)
 {
     struct pool_core *pool = NULL;
 
     while ((pool = next_pool(state, core, pool))) {
-        if (!finishing || pool_finishes(pool)) {
-            pool_close(pool, POOL_SHUTDOWN, true);
-        }
+        pool_close(pool, POOL_SHUTDOWN, true);
     }
 }
 

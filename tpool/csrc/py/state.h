@@ -27,12 +27,8 @@ extern struct PyModuleDef tpool_core_module;
 
 /* What a context tells those that post to it, whoever they are.  GIL held. */
 struct posters_ops {
-    /*
-     * It closes: they accept no more work, and drop what has not begun, but for those
-     * that finish it; finishing: it is those alone that are told.
-     */
-    void (*close)(struct module_state *state, struct aio_core *core,
-                  bool finishing);
+    /* It closes: they accept no more work, and drop what has not begun. */
+    void (*close)(struct module_state *state, struct aio_core *core);
     void (*set_params)(struct module_state *state, struct aio_core *core,
                        const struct poll_params *params);
     /* It is gone: nobody will hear how calls end that others make for it. */
