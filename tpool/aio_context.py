@@ -201,9 +201,9 @@ class AioContext(_core.AioContext):
     def close(self) -> None:
         """Shut the pools down, dispatch what has arrived, and let go of all fds.
 
-        Queued requests are cancelled; running ones are waited for, and so are
-        all requests of a pool that was dropped. Those of wrapped futures are
-        cancelled, and the futures go on. May be called twice.
+        Queued requests are cancelled, running ones waited for, also those of a
+        pool that was dropped. Those of wrapped futures are cancelled, and the
+        futures go on. May be called twice.
 
         Raises:
             RuntimeError: It is being polled, by a callback of its own or
