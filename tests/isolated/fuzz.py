@@ -20,7 +20,7 @@ import threading
 import time
 import warnings
 
-from fuzz_calls import HANG_S, LINE, LINES, LONG_S, MAIN, Fuzz
+from fuzz_calls import LINE, LINES, LONG_S, MAIN, Fuzz, end_what_hangs
 from fuzz_tables import check_that_all_is_known
 from fuzz_world import Context, Pool
 
@@ -111,7 +111,7 @@ def main(seed, calls, path, threads):
     while first.steps < calls // threads:
         before = first.steps
         try:
-            faulthandler.dump_traceback_later(HANG_S, exit=True)
+            end_what_hangs()
             first.run(min(5000, calls // threads - first.steps))
         except BaseException as error:  # a signal between two calls
             if isinstance(error, AssertionError) or first.steps == before:
@@ -125,7 +125,7 @@ def end_of(first, fuzzes, others, stop, helper):
     Not by the interpreter's own end: what was drawn has left strange things in the
     lists of threading, and an exit that one of them interrupts dies of SIGINT.
     """
-    faulthandler.dump_traceback_later(HANG_S, exit=True)
+    end_what_hangs()
     signal.signal(signal.SIGALRM, signal.SIG_IGN)
     for thread in others:
         while thread.is_alive():

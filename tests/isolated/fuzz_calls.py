@@ -14,6 +14,15 @@ import time
 import types
 import weakref
 
+
+def end_what_hangs():
+    """Show where, and exit, if nobody calls this again in time."""
+    faulthandler.dump_traceback_later(60, exit=True)
+
+
+os.register_at_fork(after_in_child=end_what_hangs)  # before the hooks of tpool
+
+# ruff: noqa: E402
 from fuzz_tables import COMMON, ENDS, LEFT_OUT, SIGNATURES, WAITS, functions
 from fuzz_values import Hostile
 from fuzz_world import World
@@ -21,7 +30,6 @@ from fuzz_world import World
 import tpool
 from tpool import _core
 
-HANG_S = 60
 LONG_S = 5  # many times what a step takes that does not wait
 LINE, LINES = 160, 128
 DEPTH = 3  # calls inside each other
@@ -138,7 +146,8 @@ class Fuzz(World):
         values = [value for _, value in arguments]
         if name == "run" and kind == "Worker" and r.random() < 0.1:
             return threading.Thread(target=thing.run, daemon=True).start()
-        ended = self.main and threading.current_thread() is MAIN  # by watch()
+        ended = self.main and threading.current_thread() is MAIN  # by watch(),
+        ended = ended and os.getpid() == self.pid  # which no child of a fork has
         if name in WAITS and (kind == "Worker" or self.looking or not ended):
             if WAITS[name] is None:
                 return None
@@ -310,9 +319,12 @@ class Fuzz(World):
     def fork(self):
         """The child calls what it has inherited."""
         self.note("fork")
+        for ctx in self.kinds["AioContext"]:  # handed over by the child's first hooks
+            with contextlib.suppress(BaseException):
+                _core.AioContext._post(ctx, self.reenter, "fork")
         faulthandler.cancel_dump_traceback_later()  # a child would wait for its thread
         child = os.fork()
-        faulthandler.dump_traceback_later(HANG_S, exit=True)
+        end_what_hangs()
         if child == 0:
             status = 1
             try:
