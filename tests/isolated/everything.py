@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import itertools
 import os
 from collections import deque
 
@@ -33,9 +34,11 @@ class Shared:
         self.notifiers = deque(maxlen=6)
         self.loops = deque(maxlen=4)
         self.futures = deque(maxlen=16)
+        self.executors = deque(maxlen=4)
+        self.queue = tpool.SimpleQueue()
         self.calls = deque(maxlen=16)  # of other executors
         self.iothreads = deque()  # all: each runs until it is stopped
-        self.outcomes = 0  # callbacks called; how many is nobody's business
+        self.outcomes = itertools.count()  # of callbacks
 
     def submitted(self, pool, requests):
         """Any thread.  A loop's calls end for nobody where it closes before they do."""
@@ -54,7 +57,7 @@ class Knot:
         self.me = self
 
     def __call__(self, *_):
-        shared.outcomes += 1
+        next(shared.outcomes)
 
 
 def notify_from_a_worker():

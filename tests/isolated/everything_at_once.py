@@ -43,6 +43,7 @@ from everything import (
     take,
     visits,
 )
+from everything_else import Rest
 
 import tpool
 from tpool import trace
@@ -50,7 +51,7 @@ from tpool import trace
 THREADS = 4
 
 
-class Actor(threading.Thread):
+class Actor(Rest, threading.Thread):
     """One of the four: an owner of contexts, and a user of all others'."""
 
     def __init__(self, seed, until):
@@ -64,6 +65,7 @@ class Actor(threading.Thread):
 
     def run(self):
         try:
+            self.begin_rest()
             self.new_context()
             while time.monotonic() < self.until:
                 deed = self.random.choice(DEEDS)
@@ -73,6 +75,7 @@ class Actor(threading.Thread):
                         deed(self)
                 self.deeds += times
             self.end_context()
+            self.end_rest()
         except BaseException as error:
             self.error = error
             raise
@@ -304,24 +307,6 @@ class Actor(threading.Thread):
             os.close(read)
             os.close(write)
 
-    def new_notifier(self):
-        note = tpool.EventNotifier(active=self.random.random() < 0.5)
-        self.any(shared.contexts).set_event_notifier(note, note.test_and_clear)
-        shared.notifiers.append(note)
-
-    def use_notifier(self):
-        note = self.any(shared.notifiers)
-        for _ in range(self.random.randrange(3)):
-            note.set()
-        if self.random.random() < 0.2:
-            note.test_and_clear()
-
-    def end_notifier(self):
-        note = self.any(shared.notifiers)
-        for ctx in list(shared.contexts):
-            with contextlib.suppress(*NOT_NOW):
-                ctx.set_event_notifier(note)
-
     # Threads with contexts, and event loops
 
     def start_iothread(self):
@@ -404,14 +389,16 @@ DEAR = [
     Actor.collect,
     Actor.collect_in_a_worker,
     Actor.fail,
+    Actor.pass_by_a_ring,
     Actor.run_loop,
     Actor.start_iothread,
     Actor.tie_a_knot,
 ]
 PARTS = [Actor.__init__, Actor.run, Actor.any, Actor.call, Actor.end_context]
+PARTS += [Actor.begin_rest, Actor.end_rest]
 DEEDS = DEAR + 4 * [
     deed
-    for deed in vars(Actor).values()
+    for deed in (*vars(Actor).values(), *vars(Rest).values())
     if callable(deed) and deed not in PARTS and deed not in DEAR
 ]
 
@@ -428,6 +415,8 @@ def main(seconds, seed):
         thread = shared.iothreads.pop()
         thread.stop()
         thread.join()
+    for executor in shared.executors:
+        executor.shutdown()
     trace.disable()
     errors = [actor.error for actor in actors if actor.error is not None]
     assert not errors, errors
