@@ -139,6 +139,8 @@ class World:
             value = r.choice([*self.sockets, 0, 1, 2, self.sockets[0].fileno()])
             if r.random() < 0.3:
                 value = self.one("EventNotifier")
+        elif letter == "T":
+            value = tuple(range(r.randrange(4)))
         elif letter == "a":
             if r.random() < 0.3:
                 return "tuples", self.tuples()

@@ -160,7 +160,7 @@ def test_worker_that_is_run_by_who_submits_does_its_work_there(ctx):
 @pytest.mark.parametrize("future", [None, 1, object(), mock.ANY, mock.Mock()])
 @pytest.mark.parametrize("settle", [None, 1, lambda *args: 1 / 0])
 def test_request_for_a_strange_future_ends(ctx, pool, unraisable, future, settle):
-    request = pool._submit_for(future, settle, abs, -1)
+    request = pool._submit_for(future, settle, abs, (-1,))
     wait_until(request.done, turn=ctx.poll)
     assert len(unraisable) == 1
     unraisable.clear()

@@ -182,7 +182,7 @@ class EventLoop(LeanEventLoop):
         future: asyncio.Future[_T] = (
             _futures.Future(loop=self) if self._is_lean else self.create_future()
         )
-        pool._submit_for(future, settle, func, *args)
+        pool._submit_for(future, settle, func, args)
         return future
 
     def call_soon_threadsafe(

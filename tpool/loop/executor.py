@@ -70,7 +70,9 @@ def executor_on(pool: ThreadPool) -> concurrent.futures.Executor:
     if queued is None:  # somebody has put another class in its place, tpool's say
         return executor  # type: ignore[no-any-return]  # with threads of its own
     context = () if sys.version_info < (3, 14) else (executor._create_worker_context(),)
-    executor._adjust_thread_count = partial(_hand_over, weakref.ref(pool), queued, context)
+    executor._adjust_thread_count = partial(
+        _hand_over, weakref.ref(pool), queued, context
+    )
     return executor  # type: ignore[no-any-return]
 
 
@@ -83,7 +85,7 @@ def _hand_over(
     item, pool = queued.get_nowait(), pool_ref()
     if pool is None:
         raise RuntimeError("the event loop of this executor is gone")
-    request = pool._submit_for(item.future, _settle, item.run, *context)
+    request = pool._submit_for(item.future, _settle, item.run, context)
     item.future._request_ref = weakref.ref(request)  # which refers to the future
 
 

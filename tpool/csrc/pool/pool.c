@@ -33,7 +33,7 @@ PyDoc_STRVAR(
 
 PyDoc_STRVAR(
     submit_for_doc,
-    "_submit_for($self, future, settle, fn, /, *args)\n--\n\n"
+    "_submit_for($self, future, settle, fn, args, /)\n--\n\n"
     "Submit fn(*args) for a future, as asyncio has it.\n"
     "\n"
     "The call runs in the thread's own context, and does not begin where the\n"

@@ -37,12 +37,13 @@ PyObject *pool_submit_for(PoolObject *self, PyObject *const *args,
 {
     RequestObject *r;
 
-    if (nargs < 3) {
+    if (nargs != 4 || !PyTuple_Check(args[3])) {
         PyErr_SetString(PyExc_TypeError,
-                        "_submit_for() needs a future, settle and fn");
+                        "_submit_for() needs a future, settle, fn and a tuple");
         return NULL;
     }
-    r = request_new(self->pool, args[0], args[2], args + 3, nargs - 3, NULL);
+    r = request_new(self->pool, args[0], args[2], &PyTuple_GET_ITEM(args[3], 0),
+                    PyTuple_GET_SIZE(args[3]), NULL);
     if (r) {
         r->callback = Py_NewRef(args[1]);
     }
