@@ -31,6 +31,7 @@ CALLS = (*TUNER, "tune/call_plan", "aio/call_table")
 QUEUE = (
     *("queue/request_queue", "queue/queue_worker", "queue/queue_poll"),
     *("queue/queue_lookers", "queue/completion_list", "base/parker", "base/cpu"),
+    "base/os_thread",
     *TUNER,
 )
 SHARED_RING = (
@@ -69,6 +70,11 @@ PROGRAMS = {
     "stress_io_queue": (
         *("base/uring", "base/linux_aio", "base/event_notifier", "base/file_io"),
     ),
+    "stress_io_threads": (
+        *("source/io_threads", "base/futex", "aio/core"),
+        *("base/trace_ring", *QUEUE, "tune/call_plan", "aio/call_table"),
+        *("aio/notify", *FDMON),
+    ),
     "stress_word_wait": (
         *("queue/word_wait", "queue/word_pollers", "queue/wait_tuning"),
         *("base/futex", "base/cpu"),
@@ -91,6 +97,7 @@ _FD_TABLE_REFUSED = ("malloc", "calloc", "realloc", "epoll_ctl", "epoll_create1"
 FLAGS = {
     "stress_fd_table": tuple(f"-Wl,--wrap={name}" for name in _FD_TABLE_REFUSED),
     "stress_fdmon": ("-Wl,--wrap=epoll_create1",),
+    "stress_io_threads": ("-Wl,--wrap=pthread_create",),
     "stress_ring": ("-Wl,--wrap=malloc", "-Wl,--wrap=realloc"),
     "stress_timer_heap": ("-Wl,--wrap=realloc",),
 }

@@ -204,6 +204,32 @@ void cpu_publish_lag(_Atomic int64_t *mine, int64_t lag_ns)
     }
 }
 
+void cpu_pair_inherit(struct cpu_pair *pair, int tid)
+{
+#ifdef __linux__
+    cpu_set_t set;
+    uint32_t seen;
+    int ret;
+
+    /* Seq_cst, as a move is. */
+    do {
+        while (
+            (seen = atomic_load_explicit(&pair->moves, memory_order_seq_cst)) %
+            2) {
+            sched_yield();
+        }
+        ret = sched_getaffinity(tid, sizeof(set), &set);
+    } while (atomic_load_explicit(&pair->moves, memory_order_seq_cst) != seen);
+    /* Fails where the owner has ended, or has more CPUs than a set. */
+    if (ret == 0) {
+        sched_setaffinity(0, sizeof(set), &set);
+    }
+#else
+    (void)pair;
+    (void)tid;
+#endif
+}
+
 void cpu_parting_init(struct cpu_parting *parting)
 {
     parting->leave = (struct cpu_leave){.tid = 0};

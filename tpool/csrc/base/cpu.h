@@ -131,6 +131,12 @@ bool cpu_parting_is_due(struct cpu_parting *parting, bool pays);
 /* Owner, GIL released.  Moves it to another CPU, if there is one: see cpu_leave. */
 void cpu_pair_part(struct cpu_pair *pair, struct cpu_parting *parting);
 
+/*
+ * A thread that works for the owner, whose number in the kernel is tid: may run where that
+ * may, as if it had been started by it; not where the owner is for a moment.
+ */
+void cpu_pair_inherit(struct cpu_pair *pair, int tid);
+
 /* Any thread.  Whether nobody polls for calls. */
 static inline void cpu_pair_set_blocks(struct cpu_pair *pair, bool blocks)
 {

@@ -3,6 +3,7 @@
  * The worker's half of the request queue: stand by, park, take, leave.  See
  * request_queue.h for the protocol, whose letters stand here, and its proof.
  */
+#include "base/os_thread.h"
 #include "queue/queue_poll.h"
 
 #include <string.h>
@@ -107,15 +108,27 @@ static void push_parked(struct request_queue *q, struct queue_worker *w)
     w->parked = true;
 }
 
+/* For a moment, in which a request may wait for it: not until the kernel sees fit. */
+static bool nap(struct parker *parker, int64_t timeout_ns)
+{
+    bool woken;
+
+    os_thread_be_punctual(true);
+    woken = parker_wait(parker, timeout_ns);
+    os_thread_be_punctual(false);
+    return woken;
+}
+
 /* Lock held; dropped while it sleeps, parked.  Whether it was woken. */
 static bool sleep_parked(struct request_queue *q, struct queue_worker *w,
                          int64_t timeout_ns)
 {
     int64_t slept_ns = clock_now_ns();
-    bool woken;
+    bool stands_by = w->looking, woken;
 
     pthread_mutex_unlock(&q->lock);
-    woken = parker_wait(&w->parker, timeout_ns);
+    woken = stands_by ? nap(&w->parker, timeout_ns)
+                      : parker_wait(&w->parker, timeout_ns);
     pthread_mutex_lock(&q->lock);
     q->stats.parked_ns += (uint64_t)(clock_now_ns() - slept_ns);
     if (!woken && !w->parked) {

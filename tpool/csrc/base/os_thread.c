@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See os_thread.h.
+ */
+#include "base/os_thread.h"
+
+#include <string.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+/* Longest name of a thread for the OS. */
+#define OS_NAME_MAX 15
+
+void os_thread_block_signals(sigset_t *before)
+{
+    static const int sent[] = {
+        SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,  SIGALRM, SIGCHLD, SIGCONT,
+        SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH, SIGIO,   SIGURG,
+    };
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof(sent) / sizeof(sent[0]); i++) {
+        sigaddset(&set, sent[i]);
+    }
+    pthread_sigmask(SIG_BLOCK, &set, before);
+}
+
+void os_thread_set_name(const char *name)
+{
+#ifdef __linux__
+    char buffer[OS_NAME_MAX + 1] = "";
+
+    strncpy(buffer, name, OS_NAME_MAX);
+    pthread_setname_np(pthread_self(), buffer);
+#else
+    (void)name;
+#endif
+}
+
+void os_thread_be_punctual(bool punctual)
+{
+#ifdef __linux__
+    unsigned long slack_ns = punctual ? 1 : 0; /* 0: what it had at first */
+
+    prctl(PR_SET_TIMERSLACK, slack_ns, 0UL, 0UL, 0UL);
+#else
+    (void)punctual;
+#endif
+}
+
+int os_thread_start(pthread_t *out, void *(*run)(void *), void *arg)
+{
+    sigset_t before;
+    int ret;
+
+    os_thread_block_signals(&before); /* it inherits that */
+    ret = -pthread_create(out, NULL, run, arg);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return ret;
+}
