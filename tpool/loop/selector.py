@@ -184,7 +184,8 @@ class AioSelector(selectors._BaseSelectorImpl):
             Pairs of key and event.
         """
         ready = self._ready
-        ready.clear()
+        if ready:
+            ready.clear()
         self._changed = False
         if self.callbacks:
             behind = self._poll_for(0)
@@ -200,14 +201,16 @@ class AioSelector(selectors._BaseSelectorImpl):
         if self._changed:  # by a callback of the context: some keys are no more
             now = self._fd_to_key  # by number: a file object may be closed
             return [found for found in ready if now.get(found[0].fd) is found[0]]
-        return ready.copy()  # the next call fills it anew
+        return ready.copy() if ready else []  # the next call fills it anew
 
     def close(self) -> None:
         """Let go of all fds; calls that still run end for nobody."""
         super().close()
         try:
             _core.AioContext.close(self.ctx)
-        except (KeyboardInterrupt, SystemExit):  # of a callback; each has its turn
+        except RuntimeError:  # it is being polled
+            raise
+        except BaseException:  # of callbacks and signal handlers: each has its turn
             self.close()
             raise
 
