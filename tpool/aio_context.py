@@ -116,7 +116,7 @@ class AioContext(_core.AioContext):
         self._closing = False
         self._visitors = []
         self._rings = set()
-        _contexts.add(self)
+        contexts.add(self)
         return self
 
     def wrap_future(self, future: concurrent.futures.Future[_T]) -> Request[_T]:
@@ -201,9 +201,10 @@ class AioContext(_core.AioContext):
     def close(self) -> None:
         """Shut the pools down, dispatch what has arrived, and let go of all fds.
 
-        Queued requests are cancelled, running ones waited for, also those of a
-        pool that was dropped. Those of wrapped futures are cancelled, and the
-        futures go on. May be called twice.
+        Queued requests are cancelled, but for those of AioFiles, which are done;
+        running ones are waited for, also those of a pool that was dropped. Those
+        of wrapped futures are cancelled, and the futures go on. May be called
+        twice.
 
         Raises:
             RuntimeError: It is being polled, by a callback of its own or
@@ -287,15 +288,15 @@ class AioContext(_core.AioContext):
         raise TypeError("an AioContext cannot be pickled: it owns fds and a thread")
 
 
-# Those that a child of this process must not touch.
-_contexts: Registry[AioContext] = Registry()
+# All that are open, or were.
+contexts: Registry[AioContext] = Registry()
 
 
 def _after_fork_in_child() -> None:
-    contexts = list(_contexts)
-    for ctx in contexts:
+    inherited = list(contexts)
+    for ctx in inherited:
         ctx._after_fork()
-    for ctx in contexts:  # which runs code
+    for ctx in inherited:  # which runs code
         ctx._hand_over()
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Self
 
 import tpool._core as _core
-from tpool.registry import Registry
+from tpool.aio_context import contexts
 from tpool.thread_pool import ThreadPool, after_shutdown
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ class AioFiles(_core.AioFiles):
             queue is the context's: the first AioFiles says how large it is.
         backend: Who makes what the page cache does not answer: "io_uring", "linux-aio",
             "threads", or None: the first of these that the system has.
-        max_pending: Requests that may wait for somebody to make them; None: any number.
+        max_pending: Requests that may wait for somebody to make them, those of other
+            AioFiles of the context included; None: any number.
 
     Raises:
         ValueError, TypeError, OverflowError: An argument is wrong; it is named.
@@ -68,7 +69,6 @@ class AioFiles(_core.AioFiles):
         except BaseException:
             threads.shutdown(False)
             raise
-        _made.add(self)
         return self
 
     def close(self) -> None:
@@ -81,6 +81,8 @@ class AioFiles(_core.AioFiles):
         """
         self._close()
         self._threads.shutdown()
+        if not self.ctx._owned and self.ctx._io_in_flight:
+            self.ctx._settle()  # the owner hears of their ends later
 
     def __enter__(self) -> Self:
         """Return self."""
@@ -100,14 +102,11 @@ class AioFiles(_core.AioFiles):
         raise TypeError("an AioFiles cannot be pickled: it owns requests in flight")
 
 
-_made: Registry[AioFiles] = Registry()
-
-
 def _settle_at_exit() -> None:
     """Have what was asked for be done, as the calls of pools are."""
-    for files in _made:
-        if not files.ctx.closed:
-            files._settle()
+    for ctx in contexts:
+        if ctx._io_in_flight:
+            ctx._settle()
 
 
 after_shutdown.append(_settle_at_exit)

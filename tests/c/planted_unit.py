@@ -52,43 +52,6 @@ MUTANTS = {
             ("unit",),
         ),
     ),
-    "stress_io_queue": (
-        Mutant(
-            "what the ring has had no room for is not asked for",
-            "base/uring.c",
-            "enter(q, 0, 0, IORING_ENTER_GETEVENTS);",
-            "",
-            ("unit",),
-        ),
-        Mutant(
-            "a vector of which nothing is left is moved again",
-            "base/file_io.c",
-            "n >= io->iov->iov_len",
-            "n > io->iov->iov_len",
-            ("unit",),
-        ),
-        Mutant(
-            "the offset stays where it was",
-            "base/uring.c",
-            "sqe->off = (uint64_t)io->offset;",
-            "sqe->off = 0;",
-            ("unit",),
-        ),
-        Mutant(
-            "the bell rings on",
-            "base/linux_aio.c",
-            "q->unheard++;",
-            "",
-            ("unit",),
-        ),
-        Mutant(
-            "what the kernel has not taken is handed over twice",
-            "base/linux_aio.c",
-            "memmove(iocb_at(q, 0), iocb_at(q, n),",
-            "memmove(iocb_at(q, 0), iocb_at(q, 0),",
-            ("unit",),
-        ),
-    ),
     "stress_ring": (
         Mutant(
             "what stands at the beginning of the ring is left there",

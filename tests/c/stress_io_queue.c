@@ -106,7 +106,7 @@ static void round_of(struct io_queue *q, int fd, int n, struct rng *rng)
     for (int i = 0; i < n; i++) {
         fill(&requests[i], fd, rng, kinds_of(q));
         requests[i].flies = true;
-        io_queue_add(q, &requests[i].io, &requests[i], rng_below(rng, 4) == 0);
+        io_queue_add(q, &requests[i].io, &requests[i]);
         if (q->unshown == q->entries || rng_below(rng, 3) == 0) {
             assert(io_queue_submit(q) == 0);
         }
@@ -133,7 +133,7 @@ static void test_take_back(struct io_queue *q, int fd, struct rng *rng)
 
     for (int i = 0; i < ENTRIES; i++) {
         fill(&requests[i], fd, rng, kinds_of(q));
-        io_queue_add(q, &requests[i].io, &requests[i], false);
+        io_queue_add(q, &requests[i].io, &requests[i]);
     }
     for (int i = 0; i < ENTRIES; i++) {
         /* What is refused is the oldest, or all. */
@@ -157,7 +157,7 @@ static void test_cancel(struct io_queue *q)
     r->io = (struct file_io){
         .kind = FILE_READ, .fd = ends[0], .iov = r->iov, .n_iov = 1};
     assert(!io_queue_cancel(q, r));
-    io_queue_add(q, &r->io, r, false);
+    io_queue_add(q, &r->io, r);
     assert(io_queue_submit(q) == 0 && !io_queue_take(q, &ret));
     if (!io_queue_cancel(q, r)) {
         assert(write(ends[1], "x", 1) == 1);

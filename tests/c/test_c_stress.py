@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import c_build
 import planted
+import planted_io
 import planted_ring
 import planted_unit
 import pytest
@@ -29,7 +30,7 @@ BUILDS = [
 ]
 RUNS_MAX = 12
 SOON = "-DSTRESS_DEADLINE_NS=10*NS_PER_SECOND"  # many times what a program takes
-UNIT_MUTANTS = planted_unit.MUTANTS | planted_ring.MUTANTS
+UNIT_MUTANTS = planted_unit.MUTANTS | planted_io.MUTANTS | planted_ring.MUTANTS
 MUTANTS = (*planted.NOTIFY_MUTANTS, *planted.QUEUE_MUTANTS)
 
 

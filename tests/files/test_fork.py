@@ -59,7 +59,7 @@ def test_child_collects_a_context_that_its_parent_was_about_to_collect(
         "made = [files.pwrite(fd, page, 4096 * (i % 70)) for i in range(30)]\n"
         "made[0].add_done_callback(lambda r, keep=(ctx, files, made): keep)\n"
         "ctx.poll(False)\n"
-        "tpool.aio_context._contexts._by_id.clear()\n"
+        "tpool.aio_context.contexts._by_id.clear()\n"
         "pid = os.fork()\n"
         "if pid == 0:\n"
         "    del ctx, files, made; gc.collect()\n"

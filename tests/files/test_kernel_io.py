@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import errno
 import os
 import platform
 import re
 import resource
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -22,6 +24,8 @@ from file_world import DATA, PAGE, SIZE, exhaust, head_of, make_files, need_cach
 import tpool
 
 file, direct, kernel = file_world.file, file_world.direct, file_world.kernel
+
+END = -(-SIZE // PAGE) * PAGE  # where O_DIRECT may append
 
 SECCOMP = """
 import ctypes, struct, sys, errno
@@ -311,13 +315,34 @@ def test_request_tells_who_makes_it(ctx, pool, file, direct):
     with make_files(ctx, "io_uring") as files, tpool.AioFiles(ctx, 1, "threads") as by:
         assert os.pread(file.fileno(), 10, 0)
         assert files.pread(file, 10, 0).backend == "cache"
-        assert files.fsync(direct).backend == "io_uring"
+        assert files.pread(direct, page(), 0).backend == "io_uring"
+        assert files.pwrite(direct, page(), 0).backend == "io_uring"
+        # What the kernel would leave to threads of its own, which have to be woken.
+        assert files.pwrite(file, b"x", 0).backend == "threads"
+        assert files.pwrite(direct, page(), END).backend == "threads"
+        assert files.fsync(direct).backend == "threads"
         assert by.fsync(direct).backend == pool.submit(int).backend == "threads"
     future = concurrent.futures.Future()
     request = ctx.wrap_future(future)
     assert request.backend is None
     future.set_result(1)
     assert request.result() == 1
+
+
+def test_file_that_the_kernel_cannot_ask_the_cache_of_is_read_by_a_thread(ctx):
+    """An io_uring would leave it to one of its own, asleep."""
+    with (
+        tempfile.NamedTemporaryFile(dir="/dev/shm") as file,
+        make_files(ctx, "io_uring") as files,
+    ):
+        file.write(DATA)
+        file.flush()
+        with contextlib.suppress(OSError):
+            os.preadv(file.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT)
+            pytest.skip("it can")
+        request = files.pread(file, 100, 5)
+        assert request.backend == "threads"
+        assert request.result() == DATA[5:105]
 
 
 def test_error_of_one_request_is_its_own(ctx, direct, kernel):
@@ -396,21 +421,20 @@ def test_context_has_both_at_once(ctx, direct):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_thread_that_ends_leaves_its_requests_to_be_made(ctx, file, threads):
-    with make_files(ctx, "io_uring", entries=256) as files:
-        made = []
-
-        def turn():
-            for i in range(len(made) // 2, 100):
-                made.append(files.pwrite(file, bytes([i]) * 200_000, i * 200_000))
-                made.append(files.fsync(file))
-            ctx.poll(False)
-            ctx._disown()  # as a loop that has stopped does
-
+def test_thread_that_ends_leaves_its_requests_to_be_made(ctx, direct, pair, threads):
+    """The kernel cancels them; here each waits, for what was a file is a socket."""
+    with make_files(ctx, "io_uring") as files:
+        fd, buffers = os.dup(direct.fileno()), [page() for _ in range(10)]
+        made = [files.pread(fd, buffer, 0) for buffer in buffers]
+        os.dup2(pair[0].fileno(), fd)
+        ctx._disown()  # as a loop that has stopped does
         for _ in range(threads):
-            thread = threading.Thread(target=turn)
+            thread = threading.Thread(target=lambda: (ctx.poll(False), ctx._disown()))
             thread.start()
             thread.join()
-        ctx.close()
-    assert [r.exception() for r in made] == [None] * 200
-    assert [r.result() for r in made] == [200_000, None] * 100
+        assert not any(request.done() for request in made)
+        for _ in made:
+            pair[1].sendall(bytes(PAGE))
+            ctx.poll(False)
+        assert {request.result() for request in made} == {PAGE}
+        os.close(fd)

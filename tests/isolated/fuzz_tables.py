@@ -24,7 +24,7 @@ from tpool import _core
 
 # What a method takes: a letter for each argument; see World.valid().
 # c callable, s seconds, n nanoseconds, f fd, b bool, i int, t number of threads,
-# p pending(), which ends, N notifier, C context, a argument tuples, F future, M memory, K call of another executor, v anything.
+# p pending(), which ends, N notifier, C context, a argument tuples, T one of them, F future, M memory, K call of another executor, v anything.
 SIGNATURES = {
     "AioContext": {
         "poll": "b", "prepare": "", "check": "", "dispatch": "", "notify": "",
@@ -33,12 +33,12 @@ SIGNATURES = {
         "set_event_notifier": "Nccc", "set_fd_poll": "fcc", "watch": "Mic", "fileno": "", "_stats": "",
         "_poll_for": "w", "_own": "", "_disown": "", "_interleave": "",
         "_after_fork": "", "_hand_over": "",
-        "_check_idle": "", "close": "", "stats": "", "_close_pools": "", "_post": "cv",
+        "_check_idle": "", "_settle": "", "close": "", "stats": "", "_close_pools": "", "_post": "cv",
         "_watch_fd": "fcc", "_dispatch_rest": "", "_poll_while": "p",
         "_check_loops": "", "_leave_loops": "", "wrap_future": "K", "__enter__": "", "__exit__": "vvv",
     },
     "ThreadPool": {
-        "submit": "cvv", "_submit_for": "Fccv", "submit_many": "ca",
+        "submit": "cvv", "_submit_for": "FccT", "submit_many": "ca",
         "set_threads": "tt", "_close": "ib",
         "_outstanding": "", "_stats": "", "stats": "", "map": "ca", "_results": "v",
         "shutdown": "bb", "__enter__": "", "__exit__": "vvv",
@@ -61,7 +61,7 @@ SIGNATURES = {
     },
     "Watch": {"close": ""},
     "AioFiles": {
-        "pread": "fvi", "pwrite": "fvi", "fsync": "f", "fdatasync": "f", "_close": "", "_settle": "",
+        "pread": "fvi", "pwrite": "fvi", "fsync": "f", "fdatasync": "f", "_close": "",
         "close": "", "__enter__": "", "__exit__": "vvv",
     },
     "Future": {

@@ -28,7 +28,9 @@ struct aio_core {
     counter64 posts_run;
     /* Submitters, and who ends calls: the owner, or an executor's workers. */
     _Alignas(CACHE_LINE) _Atomic uint32_t in_flight; /* not dispatched */
-    counter64 done;                                  /* those that were, ever */
+    _Atomic uint32_t
+        io_in_flight;          /* of these: for files; the owner counts them */
+    counter64 done;            /* those that were, ever */
     _Atomic int64_t flight_ns; /* when the first of these was submitted */
     /* See call_table.h: of what, how long these take. */
     struct call_table calls;

@@ -23,8 +23,7 @@ struct io_queue_ops {
     int (*open)(struct io_queue *q, uint32_t entries);
     void (*close)(struct io_queue *q);
     void (*abandon)(struct io_queue *q);
-    void (*add)(struct io_queue *q, const struct file_io *io, void *tag,
-                bool elsewhere);
+    void (*add)(struct io_queue *q, const struct file_io *io, void *tag);
     int (*submit)(struct io_queue *q);
     void *(*take_back)(struct io_queue *q);
     void *(*take)(struct io_queue *q, int64_t *ret);
@@ -100,14 +99,13 @@ static inline void io_queue_abandon(struct io_queue *q)
 }
 
 /*
- * One more request, known by tag; elsewhere: a thread of the kernel's is to make it,
- * whatever is in the cache.  The caller sees to it that no more than entries are in
+ * One more request, known by tag.  The caller sees to it that no more than entries are in
  * flight.
  */
 static inline void io_queue_add(struct io_queue *q, const struct file_io *io,
-                                void *tag, bool elsewhere)
+                                void *tag)
 {
-    q->ops->add(q, io, tag, elsewhere);
+    q->ops->add(q, io, tag);
 }
 
 /* Hands what was added to the kernel.  Returns 0, or -errno: some is left. */

@@ -118,13 +118,11 @@ static struct iocb *iocb_at(const struct io_queue *q, uint32_t index)
     return (struct iocb *)q->aio.iocbs + index;
 }
 
-static void add(struct io_queue *q, const struct file_io *io, void *tag,
-                bool elsewhere)
+static void add(struct io_queue *q, const struct file_io *io, void *tag)
 {
     struct iocb *iocb = iocb_at(q, q->unshown);
     bool write = io->kind == FILE_WRITE;
 
-    (void)elsewhere; /* nothing is in the cache */
     assert(q->unshown < q->entries && io->n_iov);
     *iocb = (struct iocb){.aio_data = (uintptr_t)tag,
                           .aio_fildes = (uint32_t)io->fd,

@@ -148,8 +148,7 @@ static void fill_move(struct io_uring_sqe *sqe, const struct file_io *io)
     }
 }
 
-static void add(struct io_queue *q, const struct file_io *io, void *tag,
-                bool elsewhere)
+static void add(struct io_queue *q, const struct file_io *io, void *tag)
 {
     struct io_uring_sqe *sqe = sqe_at(q, q->uring.filled);
 
@@ -157,7 +156,6 @@ static void add(struct io_queue *q, const struct file_io *io, void *tag,
     memset(sqe, 0, sizeof(*sqe));
     sqe->fd = io->fd;
     sqe->user_data = (uintptr_t)tag;
-    sqe->flags = elsewhere ? IOSQE_ASYNC : 0;
     if (io->kind == FILE_READ || io->kind == FILE_WRITE) {
         fill_move(sqe, io);
     } else {

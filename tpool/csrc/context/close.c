@@ -25,15 +25,43 @@ static bool is_of_parent(const AioContextObject *c)
            atomic_load_explicit(&c->state->forks, memory_order_relaxed);
 }
 
-void context_teardown(AioContextObject *c)
+/* The child of a fork: what its parent has asked for never comes back. */
+static void abandon_io(AioContextObject *c)
 {
     for (int i = 0; i < KERNEL_IO_KINDS; i++) {
-        if (is_of_parent(c)) {
-            /* A thread there was about to collect it: no weak reference led here. */
-            kernel_io_abandon(&c->kernel_io[i]);
-        } else {
-            kernel_io_close(&c->kernel_io[i]); /* what is in flight has ended */
-        }
+        kernel_io_abandon(&c->kernel_io[i]);
+    }
+    c->io_threads = NULL;
+}
+
+/* What the kernel was asked for has ended then. */
+static void close_kernel_io(AioContextObject *c)
+{
+    for (int i = 0; i < KERNEL_IO_KINDS; i++) {
+        kernel_io_close(&c->kernel_io[i]);
+    }
+}
+
+/* Closed: nobody asks for more.  The same of what threads were asked for. */
+static void end_io_threads(AioContextObject *c)
+{
+    struct io_threads *t = c->io_threads;
+
+    if (t) {
+        c->io_threads = NULL;
+        Py_BEGIN_ALLOW_THREADS
+        io_threads_close(t);
+        Py_END_ALLOW_THREADS
+    }
+}
+
+void context_teardown(AioContextObject *c)
+{
+    if (is_of_parent(c)) {
+        /* A thread there was about to collect it: no weak reference led here. */
+        abandon_io(c);
+    } else {
+        close_kernel_io(c);
     }
     fdmon_cleanup(&c->aio.fdmon); /* before what shows that it is ours */
     /* Who is no poster looks whether it is closed, and writes, in one. */
@@ -41,6 +69,7 @@ void context_teardown(AioContextObject *c)
     atomic_store_explicit(&c->aio.closed, true, memory_order_relaxed);
     aio_core_close(c->aio.core);
     Py_END_CRITICAL_SECTION();
+    end_io_threads(c);
     signal_guard_cleanup(&c->signals);
     fds_cleanup(&c->aio.fds);
     timers_cleanup(&c->aio.timers);
@@ -52,12 +81,15 @@ void context_teardown(AioContextObject *c)
 }
 
 /* GIL released.  As kernel_io_wait(), for the first that has something in flight. */
-static int wait_for_kernel(AioContextObject *c)
+static int wait_for_io(AioContextObject *c)
 {
     int ret = 0;
 
     for (int i = 0; i < KERNEL_IO_KINDS && ret == 0; i++) {
         ret = kernel_io_wait(&c->kernel_io[i]);
+    }
+    if (ret == 0 && c->io_threads) {
+        ret = io_threads_wait(c->io_threads);
     }
     return ret;
 }
@@ -69,7 +101,7 @@ int context_settle(AioContextObject *c)
     do {
         aio_absorb(&c->aio);
         Py_BEGIN_ALLOW_THREADS
-        ret = wait_for_kernel(c);
+        ret = wait_for_io(c);
         Py_END_ALLOW_THREADS
         if (ret == -EINTR) {
             ret = PyErr_CheckSignals() < 0 ? -1 : 1;
@@ -101,7 +133,9 @@ static int close_acquired(AioContextObject *c)
         owner_give_back(&c->owner, &before);
         return -1;
     }
-    context_teardown(c);
+    if (!c->aio.closed) { /* by what ran meanwhile */
+        context_teardown(c);
+    }
     return 0;
 }
 
@@ -113,6 +147,19 @@ PyObject *context_close(AioContextObject *c, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     ret = c->aio.closed ? 0 : close_acquired(c);
+    owner_release(&c->owner);
+    return none_or_null(ret);
+}
+
+PyObject *context_settle_method(AioContextObject *c,
+                                PyObject *Py_UNUSED(ignored))
+{
+    int ret;
+
+    if (owner_acquire(&c->owner) < 0) {
+        return NULL;
+    }
+    ret = c->aio.closed ? 0 : context_settle(c);
     owner_release(&c->owner);
     return none_or_null(ret);
 }
@@ -148,9 +195,7 @@ PyObject *context_after_fork(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     if (owner_after_fork(&c->owner) < 0) {
         return PyErr_NoMemory();
     }
-    for (int i = 0; i < KERNEL_IO_KINDS; i++) {
-        kernel_io_abandon(&c->kernel_io[i]);
-    }
+    abandon_io(c);
     aio_absorb(&c->aio);
     c->inherited = c->aio.batch_head;
     c->aio.closed = c->forked = true;

@@ -17,6 +17,7 @@
 #include "source/fd_polls.h"
 #include "source/calls.h"
 #include "source/shared_words.h"
+#include "source/io_threads.h"
 #include "source/kernel_io.h"
 
 /* An io_uring, Linux AIO. */
@@ -47,6 +48,7 @@ typedef struct {
     struct shared_words words;
     struct kernel_io
         kernel_io[KERNEL_IO_KINDS]; /* the first that is to be had */
+    struct io_threads *io_threads;  /* NULL: none was needed yet */
 } AioContextObject;
 
 /* Context acquired and not closed: 0, or -1 with an exception and released. */
@@ -136,13 +138,14 @@ PyObject *context_hand_over(AioContextObject *c, PyObject *ignored);
 
 extern PyMethodDef context_methods[];
 /*
- * Context acquired; dispatches nothing.  Waits for what the kernel does for it, all of
- * which is in its batch then.  Returns 0, or -1 with an exception of a signal handler.
+ * Context acquired; dispatches nothing.  Waits for what the kernel, and threads of its own,
+ * do for it, all of which is in its batch then.  Returns 0, or -1 with an exception of a signal handler.
  */
 int context_settle(AioContextObject *c);
 
-/* Methods: see close() and _check_idle(). */
+/* Methods: see close(), _settle() and _check_idle(). */
 PyObject *context_close(AioContextObject *c, PyObject *ignored);
+PyObject *context_settle_method(AioContextObject *c, PyObject *ignored);
 PyObject *context_check_idle(AioContextObject *c, PyObject *ignored);
 
 /* Attributes, and the method _stats(). */

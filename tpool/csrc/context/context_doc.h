@@ -19,6 +19,14 @@ PyDoc_STRVAR(check_idle_doc, "_check_idle($self, /)\n--\n\n"
                              "Raise the RuntimeError that close() would.");
 
 PyDoc_STRVAR(
+    settle_doc,
+    "_settle($self, /)\n--\n\n"
+    "Return when the files of the context are as was asked for; nothing is\n"
+    "dispatched.\n"
+    "\n"
+    "Context: Any thread.");
+
+PyDoc_STRVAR(
     close_doc,
     "close($self, /)\n--\n\n"
     "Dispatch the completions that have arrived, and let go of all\n"

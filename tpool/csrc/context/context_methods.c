@@ -68,6 +68,9 @@ static PyObject *context_set_poll_params_args(AioContextObject *c,
             s->ops->forget(s);
         }
     }
+    if (c->io_threads) {
+        request_queue_set_params(&c->io_threads->queue, &params);
+    }
     context_changed(c);
     owner_release(&c->owner);
     c->state->posters.set_params(c->state, c->aio.core, &params);
@@ -219,6 +222,7 @@ PyMethodDef context_methods[] = {
     METHOD("_interleave", context_interleave, METH_NOARGS, interleave_doc),
     METHOD("_after_fork", context_after_fork, METH_NOARGS, after_fork_doc),
     METHOD("_hand_over", context_hand_over, METH_NOARGS, hand_over_doc),
+    METHOD("_settle", context_settle_method, METH_NOARGS, settle_doc),
     METHOD("_check_idle", context_check_idle, METH_NOARGS, check_idle_doc),
     METHOD("_close_pools", context_close_pools, METH_NOARGS, close_pools_doc),
     METHOD("close", context_close, METH_NOARGS, close_doc),

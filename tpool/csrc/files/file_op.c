@@ -26,8 +26,8 @@ static FileOpObject *alloc(struct module_state *state, enum file_io_kind kind,
         .kind = kind, .iov = iov_of(op), .offset = offset};
     op->moved = 0;
     op->bytes = NULL;
-    atomic_init(&op->taken, false);
-    op->entry = (struct kernel_io_entry){.io = &op->io};
+    op->entry = (struct kernel_io_entry){.io = &op->io, .ret = -ECANCELED};
+    op->threads = NULL;
     for (Py_ssize_t i = 0; i < n; i++) {
         op->views[i].obj = NULL;
     }
@@ -168,25 +168,6 @@ uintptr_t file_op_key(const FileOpObject *op)
     return (uintptr_t)Py_TYPE(op) + op->io.kind;
 }
 
-/* Worker: does what is left to be done. */
-static PyObject *file_op_call(FileOpObject *op, PyObject *Py_UNUSED(args),
-                              PyObject *Py_UNUSED(kwargs))
-{
-    int64_t ret;
-
-    /* Relaxed: who finds it set does nothing with it. */
-    if (atomic_exchange_explicit(&op->taken, true, memory_order_relaxed)) {
-        PyErr_SetString(PyExc_RuntimeError, "a FileOp is called once");
-        return NULL;
-    }
-    do {
-        Py_BEGIN_ALLOW_THREADS
-        ret = file_io_call(&op->io);
-        Py_END_ALLOW_THREADS
-    } while (ret == -EINTR && PyErr_CheckSignals() == 0);
-    return PyErr_Occurred() ? NULL : file_op_result(op, ret);
-}
-
 /* No tp_clear: it goes with its request. */
 static int file_op_traverse(FileOpObject *op, visitproc visit, void *arg)
 {
@@ -213,6 +194,9 @@ static void file_op_dealloc(FileOpObject *op)
 
     PyObject_GC_UnTrack(op);
     file_op_let_go(op);
+    if (op->threads) {
+        io_threads_unref(op->threads);
+    }
     Py_XDECREF(op->bytes);
     Py_DECREF(op->file);
     PyObject_GC_Del(op);
@@ -220,8 +204,7 @@ static void file_op_dealloc(FileOpObject *op)
 }
 
 static PyType_Slot file_op_slots[] = {
-    {Py_tp_doc, "What is asked of a file; it is called once."},
-    {Py_tp_call, file_op_call},
+    {Py_tp_doc, "What is asked of a file."},
     {Py_tp_traverse, file_op_traverse},
     {Py_tp_dealloc, file_op_dealloc},
     {0, NULL},

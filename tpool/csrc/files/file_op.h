@@ -2,7 +2,7 @@
  *
  * FileOp: what a request asks of a file, and the buffers that it holds meanwhile.
  *
- * It is the call of the request: a worker calls it, or the kernel does what it says.  It
+ * It stands for the call of the request: a thread, or the kernel, does what it says.  It
  * holds its buffers by the buffer protocol, so that nobody resizes or frees them, until
  * the request drops it.
  */
@@ -10,20 +10,20 @@
 #define TPOOL_FILES_FILE_OP_H
 
 #include "py/state.h"
+#include "source/io_threads.h"
 #include "source/kernel_io.h"
 
 typedef struct {
     PyObject_VAR_HEAD
     /* Immutable after new. */
     PyObject *file; /* what was given for the fd: closed by no collection */
-    /* Owner, or the worker that calls it. */
+    /* Owner, or who does it. */
     struct file_io io; /* what is left to be asked for */
     size_t moved;      /* bytes, before that */
     PyObject *bytes;   /* a new object that is read into; NULL: views are */
-    /* Any thread.  Whether somebody has begun to do it: once. */
-    atomic_bool taken;
-    /* The context's, while it is in a queue of the kernel's. */
+    /* The context's, while it is in a queue of the kernel's; a thread leaves ret there. */
     struct kernel_io_entry entry;
+    struct io_threads *threads; /* whose it is; NULL: nobody's of them */
     Py_buffer views[]; /* Py_SIZE of them, and then an iovec for each */
 } FileOpObject;
 

@@ -4,16 +4,16 @@
  */
 #include "files/files.h"
 #include "files/files_doc.h"
-#include "files/kernel_request.h"
+#include "files/file_request.h"
 #include "pool/request.h"
 #include "py/args.h"
 
 #include <structmember.h>
 
 /*
- * Of one turn, from the page cache and to it, with the GIL: about 0.1 ms, after which
- * others have their turn.  The first half moves at once, the rest in the call to the kernel
- * with which the next turn begins.  What moves less counts as the least.
+ * Of one turn, from the page cache, with the GIL: about 0.1 ms, after which others have
+ * their turn.  The first half moves at once, the rest in the call to the kernel with which
+ * the next turn begins; what is more, threads move.  What moves less counts as the least.
  */
 #define CACHED_MAX   (2 * 1024 * 1024)
 #define CACHED_LEAST (16 * 1024)
@@ -34,7 +34,8 @@ static int check(FilesObject *self)
         PyErr_SetString(PyExc_RuntimeError, "the AioFiles is closed");
         return -1;
     }
-    if (context_check_open(c) < 0) {
+    /* The pool has a say in it: at the exit, say, nothing is asked for any more. */
+    if (context_check_open(c) < 0 || pool_check_up(self->threads) < 0) {
         return -1;
     }
     if (owner_is_me(&c->owner)) {
@@ -60,20 +61,24 @@ static bool is_within(FilesObject *self, size_t size, size_t max)
     return self->spent < max && size <= max - self->spent;
 }
 
-/* So much was, or is left to the kernel, which may do so. */
+/* So much was, or is left to the kernel, which may do so in the owner. */
 static void spend(FilesObject *self, size_t size)
 {
     self->spent += size > CACHED_LEAST ? size : CACHED_LEAST;
 }
 
-/* A request that is done; NULL without an exception: op has to be done, what is left. */
-static PyObject *read_at_once(FilesObject *self, FileOpObject *op)
+/*
+ * A request that is done; NULL without an exception: op has to be done, what is left, and
+ * *waits tells whether only because that is not in the cache.
+ */
+static PyObject *read_at_once(FilesObject *self, FileOpObject *op, bool *waits)
 {
     size_t moved = 0;
     int64_t ret = file_io_read_cached(&op->io, &moved);
 
     op->moved = moved;
     spend(self, moved);
+    *waits = ret == -EAGAIN;
     if (ret < 0) {
         return NULL; /* an error too is told by who does it in earnest */
     }
@@ -81,43 +86,42 @@ static PyObject *read_at_once(FilesObject *self, FileOpObject *op)
                                         file_op_result(op, 0));
 }
 
-/* By the kernel, or a thread.  elsewhere: not in the owner, if it is by the kernel. */
-static PyObject *do_in_earnest(FilesObject *self, FileOpObject *op,
-                               bool elsewhere)
-{
-    struct pool_core *pool = self->threads->pool;
-    RequestObject *r;
-
-    if (self->kernel_io && io_queue_takes(&self->kernel_io->queue, &op->io)) {
-        return kernel_request_new(pool, self->context, self->kernel_io, op,
-                                  elsewhere);
-    }
-    r = request_new_bare(pool, (PyObject *)op, file_op_key(op));
-    if (r && pool_submit_work(self->threads, &r->base.work, r->submit_ns) < 0) {
-        Py_CLEAR(r);
-    }
-    return (PyObject *)r;
-}
-
-/* The request for op; NULL with an exception. */
+/*
+ * The request for op; NULL with an exception.  The kernel makes what waits for the device
+ * alone, and what it may move in the owner.  All else, a write to the page cache or a sync,
+ * an io_uring would leave to threads of its own: these do it where none of ours is to be had.
+ */
 static PyObject *start_checked(FilesObject *self, FileOpObject *op)
 {
-    bool moves = op->io.n_iov != 0, read = op->io.kind == FILE_READ;
-    bool cached = moves && file_io_is_cached(op->io.fd);
+    struct pool_core *pool = self->threads->pool;
+    struct kernel_io *k = self->kernel_io;
     size_t size = file_io_size(&op->io);
-    bool here = cached && is_within(self, size, CACHED_MAX);
+    bool cached = op->io.kind == FILE_READ && op->io.n_iov &&
+                  file_io_is_cached(op->io.fd);
+    bool here = cached && is_within(self, size, CACHED_MAX), takes;
     PyObject *r = NULL;
 
-    if (here && read && is_within(self, size, CACHED_MAX / 2)) {
-        r = read_at_once(self, op);
+    if (here && is_within(self, size, CACHED_MAX / 2)) {
+        r = read_at_once(self, op, &here);
+        if (r || PyErr_Occurred()) {
+            return r;
+        }
     }
-    if (r || PyErr_Occurred()) {
-        return r;
+    takes = k && io_queue_takes(&k->queue, &op->io);
+    if (!takes || !(here || file_io_is_direct(&op->io))) {
+        r = file_request_by_thread(pool, self->context, op);
+        if (r || PyErr_Occurred()) {
+            return r;
+        }
+    }
+    if (!takes) {
+        PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
+        return NULL;
     }
     if (here) {
-        spend(self, size);
+        spend(self, file_io_size(&op->io));
     }
-    return do_in_earnest(self, op, cached && !here);
+    return file_request_by_kernel(pool, self->context, k, op);
 }
 
 /* The same; takes op over, which may be NULL. */
@@ -196,24 +200,6 @@ static PyObject *files_close(FilesObject *self, PyObject *Py_UNUSED(ignored))
 {
     atomic_store_explicit(&self->closed, true, memory_order_relaxed);
     Py_RETURN_NONE;
-}
-
-PyDoc_STRVAR(settle_doc,
-             "_settle($self, /)\n--\n\n"
-             "Return when the kernel has done what it was asked for.\n"
-             "\n"
-             "Context: Any thread.");
-
-static PyObject *files_settle(FilesObject *self, PyObject *Py_UNUSED(ignored))
-{
-    int ret;
-
-    if (context_enter(self->context) < 0) {
-        return NULL;
-    }
-    ret = context_settle(self->context);
-    owner_release(&self->context->owner);
-    return none_or_null(ret);
 }
 
 static PyObject *files_get_closed(FilesObject *self, void *Py_UNUSED(closure))
@@ -332,7 +318,6 @@ static PyMethodDef files_methods[] = {
     METHOD("fdatasync", files_fdatasync, METH_FASTCALL | METH_KEYWORDS,
            fdatasync_doc),
     METHOD("_close", files_close, METH_NOARGS, close_doc),
-    METHOD("_settle", files_settle, METH_NOARGS, settle_doc),
     {NULL},
 };
 

@@ -31,6 +31,8 @@ void pool_get_stats(struct pool_core *pool, struct queue_stats *s)
     s->submitted -= atomic_load_explicit(&pool->taken_back,
                                          memory_order_relaxed);
     s->submitted += atomic_load_explicit(&pool->unqueued, memory_order_relaxed);
+    s->completed += atomic_load_explicit(&pool->unqueued_done,
+                                         memory_order_relaxed);
 }
 
 PyObject *pool_stats(PoolObject *self, PyObject *Py_UNUSED(ignored))

@@ -211,8 +211,7 @@ PyObject *request_take_callback(RequestObject *r)
     return callback;
 }
 
-/* Who adds a callback from now on calls it. */
-static void set_done(RequestObject *r)
+void request_set_done(RequestObject *r)
 {
     Py_BEGIN_CRITICAL_SECTION(r);
     /* Release: pairs with request_state(), so that the outcome is seen. */
@@ -250,7 +249,7 @@ int request_dispatch(struct work *w, bool *progress)
         request_drop_context(r);
         trace_emit(&r->pool->state->trace, TRACE_THREAD_POOL_DISPATCH, r, 0);
     }
-    set_done(r);
+    request_set_done(r);
     while (ret == 0 && (callback = request_take_callback(r))) {
         ret = request_call_callback(r, callback);
         Py_DECREF(callback);
@@ -335,12 +334,6 @@ RequestObject *request_alloc(struct pool_core *pool,
         r->submit_ns = clock_now_ns();
     }
     return r;
-}
-
-RequestObject *request_new_bare(struct pool_core *pool, PyObject *fn,
-                                uintptr_t key)
-{
-    return request_alloc(pool, &pool_ops, fn, key, 0);
 }
 
 RequestObject *request_new_done(struct pool_core *pool, PyObject *outcome)

@@ -94,10 +94,6 @@ RequestObject *request_new(struct pool_core *pool, PyObject *future,
                            PyObject *fn, PyObject *const *args,
                            Py_ssize_t nargs, PyObject *kwnames);
 
-/* The same, of a call without arguments, which runs in its thread's own context. */
-RequestObject *request_new_bare(struct pool_core *pool, PyObject *fn,
-                                uintptr_t key);
-
 /*
  * Any thread, GIL held.  One that is done, and was never anywhere; outcome (stolen)
  * NULL: the exception that is set.  NULL with an exception.
@@ -114,6 +110,9 @@ static inline bool request_was_made_done(const RequestObject *r)
 void request_set_raised(RequestObject *r);
 /* The same: the outcome is set. */
 void request_set_finished(RequestObject *r);
+
+/* Owner, off every list, its outcome set.  Who adds a callback from now on calls it. */
+void request_set_done(RequestObject *r);
 
 /* Any thread, GIL held, off the queue: the op cancel.  It will not run. */
 void request_cancel_queued(struct work *w);

@@ -42,7 +42,7 @@ static void fly(struct kernel_io *k, struct kernel_io_entry *e)
 {
     list_add(&k->flying, e);
     k->n_flying++;
-    io_queue_add(&k->queue, e->io, e, e->elsewhere);
+    io_queue_add(&k->queue, e->io, e);
     k->source.owes = true;
 }
 
@@ -265,16 +265,16 @@ void kernel_io_close(struct kernel_io *k)
     struct chain ended = {NULL, &ended.head};
     int ret = 1;
 
+    /* An error that stays: it was closed by somebody.  What it writes to is kept. */
+    while ((k->n_flying || k->waiting) && (ret >= 0 || ret == -EINTR)) {
+        submit(k, &ended);
+        collect(k, &ended);
+        ret = kernel_io_wait(k);
+    }
     while (k->waiting) {
         struct kernel_io_entry *e = take_waiting(k, k->waiting);
 
         e->work->ops->drop(e->work);
-    }
-    /* An error that stays: it was closed by somebody.  What it writes to is kept. */
-    while (k->n_flying && (ret > 0 || ret == -EINTR)) {
-        submit(k, &ended);
-        collect(k, &ended);
-        ret = kernel_io_wait(k);
     }
     drop(ended.head);
     io_queue_close(let_go(k));

@@ -28,7 +28,6 @@ struct kernel_io_entry {
     struct work *work;    /* with a reference: dispatched when it has ended */
     struct kernel_io *in; /* since it was added */
     const struct file_io *io; /* what it is to do */
-    bool elsewhere;           /* see io_queue_add() */
     bool waiting;             /* for room */
     uint8_t again;            /* how often it was given to the kernel again */
     bool cancelled;           /* it ends by -ECANCELED */
