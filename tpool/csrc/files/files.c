@@ -342,7 +342,7 @@ static PyMemberDef files_members[] = {
     {"ctx", T_OBJECT_EX, offsetof(FilesObject, context), READONLY,
      "The AioContext that the completions go to."},
     {"_threads", T_OBJECT_EX, offsetof(FilesObject, threads), READONLY,
-     "The pool that makes what nobody else does."},
+     "The pool whose requests all are; its threads make what else is to do."},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(FilesObject, weakrefs),
      READONLY, NULL},
     {NULL},

@@ -3,7 +3,7 @@
  * AioFiles: reads and writes of files, for the owner of a context.
  *
  * A read of what is in the page cache is made at once, in the owner; all else is a
- * request, which the kernel makes, by a queue of the context, or a thread of its pool.
+ * request, which the kernel makes, by a queue of the context, or a thread of that.
  */
 #ifndef TPOOL_FILES_FILES_H
 #define TPOOL_FILES_FILES_H
@@ -16,7 +16,7 @@ typedef struct {
     PyObject *weakrefs;
     /* Immutable after new. */
     AioContextObject *context;
-    PoolObject *threads;         /* and whose requests all are */
+    PoolObject *threads;         /* whose requests all are; it makes none */
     struct kernel_io *kernel_io; /* of the context; NULL: threads make all */
     /* Owner. */
     uint64_t
