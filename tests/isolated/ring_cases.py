@@ -165,7 +165,9 @@ def a_number_used_again_is_left_alone():
             ours = socket.create_connection(server.getsockname())
             theirs, _ = server.accept()
         with ours, theirs:
-            reader = child(lambda: (ring.recv(), other.send(b"x"), ring.recv()))
+            reader = child(
+                lambda: (ring.recv(), other.send(b"x"), ring.recv(), signal.pause())
+            )
             other.recv(DEADLINE_S)
             theirs.send(b"for us")
             os.dup2(ours.fileno(), mine)
