@@ -3,8 +3,8 @@
  * Lets relacy, a weak-memory model checker, compile the real C files of the
  * floors: <stdatomic.h> becomes rl::atomic, the kernel becomes an rl event.
  *
- * Stands in for osdep.h, clock.h, event_notifier.h and parker.h, whose guards
- * it takes.  `_Atomic` is rewritten by tests/c/c_build.py: no macro can.
+ * Stands in for osdep.h, clock.h, event_notifier.h, parker.h and os_thread.h, whose
+ * guards it takes.  `_Atomic` is rewritten by tests/c/c_build.py: no macro can.
  */
 #ifndef TPOOL_RELACY_HARNESS_H
 #define TPOOL_RELACY_HARNESS_H
@@ -19,6 +19,7 @@
 #define TPOOL_BASE_CLOCK_H
 #define TPOOL_BASE_EVENT_NOTIFIER_H
 #define TPOOL_BASE_PARKER_H
+#define TPOOL_BASE_OS_THREAD_H
 
 using namespace rl;
 
@@ -54,6 +55,11 @@ static inline void prefetch_object(const void *p)
 static inline void cpu_relax(void)
 {
     rl::yield(1, $);
+}
+
+static inline void os_thread_be_punctual(bool punctual)
+{
+    (void)punctual;
 }
 
 /* There is no time: a finite wait ends whenever the scheduler likes. */
