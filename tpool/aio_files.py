@@ -81,8 +81,8 @@ class AioFiles(_core.AioFiles):
         """
         self._close()
         self._threads.shutdown()
-        if not self.ctx._owned and self.ctx._io_in_flight:
-            self.ctx._settle()  # the owner hears of their ends later
+        if not self.ctx._owned:
+            self._wait()  # the owner hears of their ends later
 
     def __enter__(self) -> Self:
         """Return self."""
@@ -105,8 +105,7 @@ class AioFiles(_core.AioFiles):
 def _settle_at_exit() -> None:
     """Have what was asked for be done, as the calls of pools are."""
     for ctx in contexts:
-        if ctx._io_in_flight:
-            ctx._settle()
+        ctx._settle()
 
 
 after_shutdown.append(_settle_at_exit)

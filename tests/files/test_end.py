@@ -16,7 +16,7 @@ import weakref
 
 import file_world
 import pytest
-from conftest import run_python, wait_until
+from conftest import poll_until, run_python, wait_until
 from file_world import BACKENDS, PAGE, head_of, make_files, page
 
 import tpool
@@ -117,6 +117,42 @@ def test_files_that_another_thread_closes_have_done_what_was_asked_for(
     assert {request.result() for request in made} == {len(data)}
 
 
+def test_callback_may_wait_for_who_closes_the_files(ctx, file, background):
+    """Who waits for threads needs nothing that the owner holds in a callback."""
+    files, ended = make_files(ctx, "threads"), []
+    made = ask(files, file)
+    ctx.call_soon(lambda: ended.append(background(files.close).finish()))
+    poll_until(ctx, lambda: ended)
+    check(made, file)
+
+
+IN_A_CALLBACK = """
+import os, sys, threading, tpool
+fd, done = os.open(sys.argv[1], os.O_RDWR), threading.Event()
+
+def stay():
+    files.pwrite(fd, b"abc", 0)
+    while os.pread(fd, 3, 0) != b"abc":
+        pass
+    done.set()
+    threading.Event().wait()
+
+def main():
+    global files
+    ctx = tpool.AioContext()
+    files = tpool.AioFiles(ctx, backend="threads")
+    ctx.call_soon(stay)
+    ctx.poll()
+
+threading.Thread(target=main, daemon=True).start()
+done.wait()
+"""
+
+
+def test_exit_does_not_wait_for_a_callback_where_all_is_done(file):
+    run_python("-c", IN_A_CALLBACK, file.name)
+
+
 def test_counts_are_those_of_all_requests(ctx, file):
     with make_files(ctx, "threads") as files:
         ask(files, file)
@@ -182,15 +218,8 @@ def test_others_run_while_the_collector_waits_for_a_write(file, background):
     assert during > 3
 
 
-class LateError(Exception):
-    """Of a handler."""
-
-
-def raise_late(number, frame):
-    raise LateError
-
-
-def test_what_a_signal_handler_raises_leaves_a_loop_closed(file):
+@pytest.mark.parametrize("error", [LookupError, RuntimeError, KeyboardInterrupt])
+def test_what_a_signal_handler_raises_leaves_a_loop_closed(file, error):
     loop = tpool.new_event_loop()
     ctx = loop.ctx
     files, data = make_files(ctx, "threads"), bytes(8 << 20)
@@ -198,11 +227,14 @@ def test_what_a_signal_handler_raises_leaves_a_loop_closed(file):
     async def main():
         return [files.pwrite(file, data, 0) for _ in range(200)]
 
+    def late(number, frame):
+        raise error
+
     made = loop.run_until_complete(main())
-    before = signal.signal(signal.SIGALRM, raise_late)
+    before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, 0.01)
     try:
-        with pytest.raises(LateError):
+        with pytest.raises(error):
             loop.close()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -61,7 +61,7 @@ SIGNATURES = {
     },
     "Watch": {"close": ""},
     "AioFiles": {
-        "pread": "fvi", "pwrite": "fvi", "fsync": "f", "fdatasync": "f", "_close": "",
+        "pread": "fvi", "pwrite": "fvi", "fsync": "f", "fdatasync": "f", "_close": "", "_wait": "",
         "close": "", "__enter__": "", "__exit__": "vvv",
     },
     "Future": {

@@ -208,10 +208,9 @@ class AioSelector(selectors._BaseSelectorImpl):
         super().close()
         try:
             _core.AioContext.close(self.ctx)
-        except RuntimeError:  # it is being polled
-            raise
         except BaseException:  # of callbacks and signal handlers: each has its turn
-            self.close()
+            if not self.ctx._polled:
+                self.close()
             raise
 
 

@@ -28,7 +28,7 @@ int aio_core_new(struct aio_core **out, struct trace *trace)
     atomic_init(&core->posted, 0);
     atomic_init(&core->posts_run, 0);
     atomic_init(&core->in_flight, 0);
-    atomic_init(&core->io_in_flight, 0);
+    atomic_init(&core->kernel_calls, 0);
     atomic_init(&core->done, 0);
     atomic_init(&core->flight_ns, 0);
     call_table_init(&core->calls);

@@ -29,7 +29,7 @@ struct aio_core {
     /* Submitters, and who ends calls: the owner, or an executor's workers. */
     _Alignas(CACHE_LINE) _Atomic uint32_t in_flight; /* not dispatched */
     _Atomic uint32_t
-        io_in_flight;          /* of these: for files; the owner counts them */
+        kernel_calls;          /* of these: the kernel's; the owner counts */
     counter64 done;            /* those that were, ever */
     _Atomic int64_t flight_ns; /* when the first of these was submitted */
     /* See call_table.h: of what, how long these take. */

@@ -45,10 +45,13 @@ static void close_kernel_io(AioContextObject *c)
 /* Closed: nobody asks for more.  The same of what threads were asked for. */
 static void end_io_threads(AioContextObject *c)
 {
-    struct io_threads *t = c->io_threads;
+    struct io_threads *t;
 
+    Py_BEGIN_CRITICAL_SECTION(c);
+    t = c->io_threads;
+    c->io_threads = NULL;
+    Py_END_CRITICAL_SECTION();
     if (t) {
-        c->io_threads = NULL;
         Py_BEGIN_ALLOW_THREADS
         io_threads_close(t);
         Py_END_ALLOW_THREADS
@@ -151,16 +154,50 @@ PyObject *context_close(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     return none_or_null(ret);
 }
 
-PyObject *context_settle_method(AioContextObject *c,
-                                PyObject *Py_UNUSED(ignored))
+/* A new reference, or NULL: there are none. */
+static struct io_threads *get_threads(AioContextObject *c)
+{
+    struct io_threads *t;
+
+    Py_BEGIN_CRITICAL_SECTION(c);
+    t = c->io_threads ? io_threads_ref(c->io_threads) : NULL;
+    Py_END_CRITICAL_SECTION();
+    return t;
+}
+
+/* Returns 0, or -1 with an exception of a signal handler. */
+static int wait_for_threads(struct io_threads *t)
 {
     int ret;
 
-    if (owner_acquire(&c->owner) < 0) {
-        return NULL;
+    do {
+        Py_BEGIN_ALLOW_THREADS
+        ret = io_threads_wait(t);
+        Py_END_ALLOW_THREADS
+    } while (ret == -EINTR && PyErr_CheckSignals() == 0);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* The owner may be in a callback for ever: its lock is taken where it has to be. */
+PyObject *context_settle_method(AioContextObject *c,
+                                PyObject *Py_UNUSED(ignored))
+{
+    struct io_threads *t = get_threads(c);
+    int ret = 0;
+
+    if (t) {
+        ret = wait_for_threads(t);
+        io_threads_unref(t);
     }
-    ret = c->aio.closed ? 0 : context_settle(c);
-    owner_release(&c->owner);
+    if (ret == 0 && !c->aio.closed &&
+        atomic_load_explicit(&c->aio.core->kernel_calls,
+                             memory_order_relaxed)) {
+        if (owner_acquire(&c->owner) < 0) {
+            return NULL;
+        }
+        ret = c->aio.closed ? 0 : context_settle(c);
+        owner_release(&c->owner);
+    }
     return none_or_null(ret);
 }
 

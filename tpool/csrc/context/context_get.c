@@ -104,10 +104,9 @@ static PyObject *get_in_flight(AioContextObject *c, void *Py_UNUSED(closure))
         atomic_load_explicit(&c->aio.core->in_flight, memory_order_relaxed));
 }
 
-static PyObject *get_io_in_flight(AioContextObject *c, void *Py_UNUSED(closure))
+static PyObject *get_polled(AioContextObject *c, void *Py_UNUSED(closure))
 {
-    return PyLong_FromUnsignedLong(
-        atomic_load_explicit(&c->aio.core->io_in_flight, memory_order_relaxed));
+    return PyBool_FromLong(c->aio.poll_depth != 0);
 }
 
 static PyObject *get_owned(AioContextObject *c, void *Py_UNUSED(closure))
@@ -144,8 +143,8 @@ PyGetSetDef context_getset[] = {
     {"closed", (getter)get_closed, NULL, "Whether close() was called.", NULL},
     {"_in_flight", (getter)get_in_flight, NULL,
      "Requests submitted and not dispatched.", NULL},
-    {"_io_in_flight", (getter)get_io_in_flight, NULL,
-     "Of these, those for files.", NULL},
+    {"_polled", (getter)get_polled, NULL,
+     "Whether it is in a turn, or in a callback of one.", NULL},
     {"_owned", (getter)get_owned, NULL,
      "Whether the calling thread is the owner, and may wait in poll().", NULL},
     {"_owner_tid", (getter)get_owner_tid, NULL,

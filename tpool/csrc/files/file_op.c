@@ -26,7 +26,8 @@ static FileOpObject *alloc(struct module_state *state, enum file_io_kind kind,
         .kind = kind, .iov = iov_of(op), .offset = offset};
     op->moved = 0;
     op->bytes = NULL;
-    op->entry = (struct kernel_io_entry){.io = &op->io, .ret = -ECANCELED};
+    op->entry = (struct kernel_io_entry){.io = &op->io,
+                                         .ret = FILE_OP_NOT_DONE};
     op->threads = NULL;
     for (Py_ssize_t i = 0; i < n; i++) {
         op->views[i].obj = NULL;

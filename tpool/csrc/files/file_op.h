@@ -13,6 +13,9 @@
 #include "source/io_threads.h"
 #include "source/kernel_io.h"
 
+/* What entry.ret is until somebody has done it: no -errno. */
+#define FILE_OP_NOT_DONE INT64_MIN
+
 typedef struct {
     PyObject_VAR_HEAD
     /* Immutable after new. */

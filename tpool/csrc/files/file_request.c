@@ -11,6 +11,13 @@ static FileOpObject *op_of(RequestObject *r)
     return (FileOpObject *)r->fn;
 }
 
+/* Any thread.  No thread makes it any more: somebody may wait for that. */
+static void made(struct pool_core *pool)
+{
+    atomic_fetch_sub_explicit(&pool->making, 1, memory_order_release);
+    pool_room(pool);
+}
+
 /* Thread of the context's, without the GIL. */
 static struct completion_node *file_run(struct work *w,
                                         struct call_times *times)
@@ -29,13 +36,17 @@ static struct completion_node *file_run(struct work *w,
     r->took_ns = times->wait_ns + times->run_ns;
     trace_emit_at(&r->pool->state->trace, TRACE_THREAD_POOL_COMPLETE, r, 0,
                   begin_ns + times->run_ns);
+    made(r->pool);
     return &w->link;
 }
 
-/* Nobody who cancels it looks at its call meanwhile. */
+/* Nobody who cancels it looks at its call meanwhile.  Its buffers are free, at once. */
 static void drop_call(RequestObject *r)
 {
     Py_BEGIN_CRITICAL_SECTION(r);
+    if (r->fn) {
+        file_op_let_go(op_of(r));
+    }
     request_drop_call(r);
     Py_END_CRITICAL_SECTION();
 }
@@ -55,13 +66,13 @@ static void finish(RequestObject *r)
     atomic_fetch_add_explicit(&r->pool->unqueued_done, 1, memory_order_relaxed);
 }
 
-/* Owner.  So many more are in flight. */
+/* Owner.  So many more are the kernel's. */
 static void count(struct aio_core *core, int n)
 {
-    uint32_t now = atomic_load_explicit(&core->io_in_flight,
+    uint32_t now = atomic_load_explicit(&core->kernel_calls,
                                         memory_order_relaxed);
 
-    atomic_store_explicit(&core->io_in_flight, now + (uint32_t)n,
+    atomic_store_explicit(&core->kernel_calls, now + (uint32_t)n,
                           memory_order_relaxed);
 }
 
@@ -70,7 +81,9 @@ static int file_dispatch(struct work *w, bool *progress)
     RequestObject *r = request_of(w);
 
     if (request_state(r) != WORK_DONE) { /* else a callback of it has raised */
-        count(r->pool->core, -1);
+        if (!w->ops->run) {
+            count(r->pool->core, -1);
+        }
         if (request_state(r) == WORK_RUNNING) {
             finish(r);
         } else { /* it is cancelled */
@@ -98,6 +111,7 @@ static void file_drop(struct work *w)
             request_set_cancelled(r);
         }
         Py_END_CRITICAL_SECTION();
+        drop_call(r);
         atomic_store_explicit(&w->state, WORK_FINISHED, memory_order_relaxed);
     }
     work_object_drop(w);
@@ -118,6 +132,7 @@ static int thread_cancel(RequestObject *r)
     }
     Py_END_CRITICAL_SECTION();
     if (mine) {
+        made(r->pool);
         request_deliver(r); /* with the queue's reference */
     }
     return cancelled || mine;
@@ -189,7 +204,6 @@ static void begin(AioContextObject *c, RequestObject *r)
     trace_emit_at(&c->state->trace, TRACE_THREAD_POOL_SUBMIT, r, 0,
                   r->submit_ns);
     atomic_fetch_add_explicit(&r->pool->unqueued, 1, memory_order_relaxed);
-    count(c->aio.core, 1);
     aio_core_add_calls(c->aio.core, 1, r->submit_ns);
     call_table_submitted(&c->aio.core->calls, r->place, 1, r->submit_ns);
 }
@@ -199,7 +213,6 @@ static void undo(AioContextObject *c, RequestObject *r)
 {
     PyObject_GC_UnTrack(r->fn);
     call_place_forget(r->place);
-    count(c->aio.core, -1);
     atomic_fetch_sub_explicit(&c->aio.core->in_flight, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&r->pool->unqueued, 1, memory_order_relaxed);
     Py_DECREF(r);
@@ -219,6 +232,7 @@ static void give_to_kernel(AioContextObject *c, struct kernel_io *k,
     struct kernel_io_entry *e = &op_of(r)->entry;
 
     begin(c, r);
+    count(c->aio.core, 1);
     atomic_store_explicit(&r->base.work.state, WORK_RUNNING,
                           memory_order_relaxed);
     e->work = &r->base.work;
@@ -230,23 +244,38 @@ static void give_to_kernel(AioContextObject *c, struct kernel_io *k,
     }
 }
 
-/* The same.  Returns 0, or -errno as io_threads_push(); -ENOMEM. */
+/* The same.  NULL: there is no memory. */
+static struct io_threads *threads_of(AioContextObject *c)
+{
+    if (!c->io_threads) {
+        Py_BEGIN_CRITICAL_SECTION(c); /* others look for them */
+        c->io_threads = io_threads_new(&c->aio);
+        Py_END_CRITICAL_SECTION();
+    }
+    return c->io_threads;
+}
+
+/* The same.  Returns 0, or -errno: as io_threads_push(), -ENOMEM, -ESHUTDOWN. */
 static int give_to_thread(AioContextObject *c, RequestObject *r)
 {
+    struct pool_core *pool = r->pool;
+    struct io_threads *t = threads_of(c);
     FileOpObject *op = op_of(r);
     int ret;
 
-    if (!c->io_threads) {
-        c->io_threads = io_threads_new(&c->aio);
-        if (!c->io_threads) {
-            return -ENOMEM;
-        }
+    if (!t) {
+        return -ENOMEM;
     }
     begin(c, r);
-    op->threads = io_threads_ref(c->io_threads);
-    ret = io_threads_push(op->threads, &r->base.work, r->pool->max_pending);
+    op->threads = io_threads_ref(t);
+    /* Seq_cst, both: who waits for them sees it, or this that all is over. */
+    atomic_fetch_add_explicit(&pool->making, 1, memory_order_seq_cst);
+    ret = atomic_load_explicit(&pool->down, memory_order_seq_cst) == POOL_UP
+              ? io_threads_push(t, &r->base.work, pool->max_pending)
+              : -ESHUTDOWN;
     if (ret < 0) {
-        io_threads_unref(op->threads);
+        made(pool);
+        io_threads_unref(t);
         op->threads = NULL;
         undo(c, r);
     }
@@ -311,6 +340,8 @@ PyObject *file_request_by_thread(struct pool_core *pool, AioContextObject *c,
         raise_full(pool);
     } else if (ret == -ENOMEM) {
         PyErr_NoMemory();
+    } else if (ret == -ESHUTDOWN) {
+        pool_raise_down(pool);
     }
     owner_release(&c->owner);
     return (PyObject *)r;

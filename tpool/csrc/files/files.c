@@ -202,6 +202,27 @@ static PyObject *files_close(FilesObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(wait_doc,
+             "_wait($self, /)\n--\n\n"
+             "Return when threads have done what they were asked for; closed.\n"
+             "\n"
+             "Context: Any thread; it needs nothing that the owner holds.");
+
+static PyObject *files_wait(FilesObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct pool_core *pool = self->threads->pool;
+    int ret = 0;
+
+    atomic_fetch_add_explicit(&pool->waiters, 1, memory_order_relaxed);
+    /* Seq_cst, as its closing before: who is about to ask sees that, or is seen. */
+    while (ret == 0 && !pool_is_forked(pool) &&
+           atomic_load_explicit(&pool->making, memory_order_seq_cst)) {
+        ret = pool_wait_a_moment(pool);
+    }
+    atomic_fetch_sub_explicit(&pool->waiters, 1, memory_order_relaxed);
+    return none_or_null(ret);
+}
+
 static PyObject *files_get_closed(FilesObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(
@@ -318,6 +339,7 @@ static PyMethodDef files_methods[] = {
     METHOD("fdatasync", files_fdatasync, METH_FASTCALL | METH_KEYWORDS,
            fdatasync_doc),
     METHOD("_close", files_close, METH_NOARGS, close_doc),
+    METHOD("_wait", files_wait, METH_NOARGS, wait_doc),
     {NULL},
 };
 

@@ -28,7 +28,8 @@ struct pool_core {
     _Atomic uint64_t dispatched;    /* requests that the owner has received */
     _Atomic uint64_t taken_back;    /* queued, but submit() raised after all */
     _Atomic uint64_t unqueued;      /* requests of it that no worker makes, */
-    _Atomic uint64_t unqueued_done; /* and those that have ended */
+    _Atomic uint64_t unqueued_done; /* those that have ended, */
+    _Atomic uint32_t making; /* and those that a thread of its context makes */
     _Atomic uint64_t cancelled, spawn_failures;
     /* Immutable after init. */
     _Alignas(CACHE_LINE) struct aio_core *core;

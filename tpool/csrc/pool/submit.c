@@ -9,11 +9,23 @@
 /* A submitter that waits for room looks for signals this often. */
 #define ROOM_WAIT_NS (20 * NS_PER_MS)
 
+int pool_wait_a_moment(struct pool_core *pool)
+{
+    struct timespec ts;
+
+    Py_BEGIN_ALLOW_THREADS
+    ts = timespec_from_ns(clock_now_ns() + ROOM_WAIT_NS);
+    pthread_mutex_lock(&pool->room_lock);
+    pthread_cond_timedwait(&pool->room, &pool->room_lock, &ts);
+    pthread_mutex_unlock(&pool->room_lock);
+    Py_END_ALLOW_THREADS
+    return PyErr_CheckSignals();
+}
+
 /* Waits until there may be room.  Returns 0, or -1 with an exception. */
 SELDOM static int wait_for_room(PoolObject *self)
 {
     struct pool_core *pool = self->pool;
-    struct timespec ts;
     bool progress;
     int ret;
 
@@ -22,13 +34,7 @@ SELDOM static int wait_for_room(PoolObject *self)
         /* The others need the owner to go on: completions are dispatched. */
         ret = context_poll(self->context, ROOM_WAIT_NS, &progress);
     } else {
-        Py_BEGIN_ALLOW_THREADS
-        ts = timespec_from_ns(clock_now_ns() + ROOM_WAIT_NS);
-        pthread_mutex_lock(&pool->room_lock);
-        pthread_cond_timedwait(&pool->room, &pool->room_lock, &ts);
-        pthread_mutex_unlock(&pool->room_lock);
-        Py_END_ALLOW_THREADS
-        ret = PyErr_CheckSignals();
+        ret = pool_wait_a_moment(pool);
     }
     atomic_fetch_sub_explicit(&pool->waiters, 1, memory_order_relaxed);
     return ret;

@@ -31,6 +31,12 @@ void pool_take_back(struct pool_core *pool, struct work *w);
  */
 int pool_submit_work(PoolObject *self, struct work *w, int64_t submit_ns);
 
+/*
+ * GIL held, counted in waiters.  Until pool_room() is called, or for some milliseconds.
+ * Returns 0, or -1 with an exception of a signal handler.
+ */
+int pool_wait_a_moment(struct pool_core *pool);
+
 /* Methods of a ThreadPool: submit_requests.c. */
 PyObject *pool_submit(PoolObject *self, PyObject *const *args, Py_ssize_t nargs,
                       PyObject *kwnames);

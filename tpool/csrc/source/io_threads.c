@@ -37,7 +37,7 @@ struct io_threads *io_threads_new(struct aio_context *c)
     t->core = aio_core_ref(c->core);
     atomic_init(&t->refs, 1);
     atomic_init(&t->unfinished, 0);
-    atomic_init(&t->awaited, false);
+    atomic_init(&t->awaited, 0);
     futex_bed_init(&t->bed);
     pthread_mutex_init(&t->lock, NULL);
     t->threads = NULL;
@@ -210,13 +210,13 @@ int io_threads_wait(struct io_threads *t)
     bool waited = false;
     int ret = 0;
 
-    atomic_store_explicit(&t->awaited, true, memory_order_seq_cst);
+    atomic_fetch_add_explicit(&t->awaited, 1, memory_order_seq_cst);
     while (ret == 0 &&
            (n = atomic_load_explicit(&t->unfinished, memory_order_seq_cst))) {
         waited = true;
         ret = futex_wait(&t->bed, &t->unfinished, n, -1);
     }
-    atomic_store_explicit(&t->awaited, false, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&t->awaited, 1, memory_order_relaxed);
     return ret < 0 ? ret : waited;
 }
 

@@ -24,7 +24,7 @@ struct io_threads {
     _Atomic uint32_t refs; /* any thread */
     /* Any thread: see io_threads_wait(). */
     _Atomic uint32_t unfinished;
-    atomic_bool awaited;
+    _Atomic uint32_t awaited;
     struct futex_bed bed;
     /* Any thread of them. */
     pthread_mutex_t lock;
@@ -52,7 +52,7 @@ int io_threads_push(struct io_threads *t, struct work *w, uint32_t max);
 bool io_threads_cancel(struct io_threads *t, struct work *w);
 
 /*
- * Context acquired.  Blocks until all that was asked for is on the completion list.
+ * Any thread.  Blocks until all that was asked for is on the completion list.
  * Returns 1, 0 where nothing had to be waited for, or -EINTR.
  */
 int io_threads_wait(struct io_threads *t);
