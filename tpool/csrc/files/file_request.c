@@ -102,7 +102,8 @@ static void file_drop(struct work *w)
     RequestObject *r = request_of(w);
     PyObject *exc = take_exception();
 
-    if (request_state(r) == WORK_RUNNING && op_of(r)->entry.ret != -ECANCELED) {
+    if (request_state(r) == WORK_RUNNING &&
+        op_of(r)->entry.ret != FILE_OP_NOT_DONE) {
         finish(r);
         request_set_done(r);
     } else {
@@ -295,8 +296,8 @@ static RequestObject *enter_with_new(struct pool_core *pool,
     if (r && context_enter(c) < 0) {
         Py_CLEAR(r);
     }
-    if (r && pool_down(pool) !=
-                 POOL_UP) { /* by another thread: nothing comes after */
+    /* By another thread: nothing comes after it. */
+    if (r && pool_down(pool) != POOL_UP) {
         pool_raise_down(pool);
         owner_release(&c->owner);
         Py_CLEAR(r);
