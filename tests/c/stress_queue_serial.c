@@ -10,8 +10,14 @@
 #define WORKERS  4
 #define ROUNDS   200
 #define REQUESTS 4000
-/* So many last, each until the next is taken beside it and longer: one is left. */
-#define LASTING (WORKERS - 1)
+/*
+ * So many last, each until the next is taken beside it and longer: one worker is left.
+ * Before the first of them the others take far longer than who is idle waits when a
+ * request is queued: these have parked, and would be gone.
+ */
+#define LASTING       (WORKERS - 1)
+#define FIRST_LASTING (REQUESTS / 2)
+#define STREAM_NS     (20 * STANDBY_MAX_NS)
 
 static struct pool pool;
 static struct request requests[REQUESTS];
@@ -126,6 +132,17 @@ static void test_one_that_sleeps_holds_up_nobody(void)
     assert(soon);
 }
 
+static void take_a_while(struct request *request, uint64_t *state)
+{
+    int64_t end_ns = clock_now_ns() + STREAM_NS / (FIRST_LASTING - WORKERS - 1);
+
+    (void)state;
+    while (request > &requests[WORKERS] && request < &requests[FIRST_LASTING] &&
+           clock_now_ns() < end_ns) {
+        cpu_relax();
+    }
+}
+
 /*
  * One looker is enough, however many there are.  After the shutdown there may be no way
  * to start a thread: who has parked is there for the rest, however late that is.
@@ -136,6 +153,7 @@ static void test_others_park_beside_a_looker(bool shut)
     int looking = WORKERS;
 
     begin(false);
+    pool.on_take = take_a_while;
     atomic_store_explicit(&gate, false, memory_order_relaxed);
     for (int i = 0; i < WORKERS + 1; i++) {
         requests[i].blocked_by = &gate;
@@ -144,7 +162,9 @@ static void test_others_park_beside_a_looker(bool shut)
     WAIT_UNTIL(!pool_has_lost(&pool) && pool.started == WORKERS);
     cpu_pair_set_serial(&pool.cpus, true);
     for (int i = WORKERS + 1; i < REQUESTS; i++) {
-        requests[i].blocked_by = i <= WORKERS + LASTING ? &ends : NULL;
+        bool lasts = i >= FIRST_LASTING && i < FIRST_LASTING + LASTING;
+
+        requests[i].blocked_by = lasts ? &ends : NULL;
         pool_submit(&pool, &requests[i]);
     }
     if (shut) {

@@ -176,12 +176,26 @@ static void close_context(void)
     close(reader.write_fd);
 }
 
+/* The clock was read first; meanwhile somebody asked how long the owner has worked. */
+static void begin_to_wait_late(void)
+{
+    int64_t begin_ns = clock_now_ns();
+    uint64_t told_ns;
+
+    WAIT_UNTIL(clock_now_ns() - begin_ns > 1000);
+    told_ns = aio_worked_ns(&ctx);
+    assert(aio_begin_to_wait(&ctx, begin_ns));
+    assert(aio_worked_ns(&ctx) >= told_ns);
+    aio_end_to_wait(&ctx, clock_now_ns());
+}
+
 static void use(void)
 {
     pthread_t posters[POSTERS], writer = 0, ringer = 0, meddler = 0;
 
     until_ticks = ticks + rounds / 4;
     open_context(way->poll_max_ns, way->timers);
+    begin_to_wait_late();
     atomic_store_explicit(&closing, !way->close, memory_order_relaxed);
     for (int i = 0; i < way->posters; i++) {
         memset(&items[i], 0, sizeof(items[i]));

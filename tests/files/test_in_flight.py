@@ -7,6 +7,7 @@ import concurrent.futures
 import gc
 import os
 import platform
+import threading
 import time
 import weakref
 
@@ -19,6 +20,7 @@ from file_world import (
     PAGE,
     exhaust,
     head_of,
+    keep_for_next_turn,
     make_files,
     page,
 )
@@ -55,8 +57,8 @@ def scratch(tmp_path):
 def hold(files, scratch):
     """Have what is asked for next stay in flight for a while, behind other work.
 
-    Threads write one after the other, for they write to one place. The kernel gets
-    what it makes in the next turn only.
+    Threads write one after the other, for they write to one place. What the kernel has
+    made is seen in the next turn only.
     """
     data = bytes(8 << 20)
     for _ in range(200):
@@ -142,9 +144,10 @@ def test_request_that_the_kernel_has_not_begun_can_be_cancelled(ctx, direct, pai
     """A read that never ends: what was a file is a socket when it is asked for."""
     if tuple(map(int, platform.release().split(".")[:2])) < (6, 0):
         pytest.skip("Linux 6.0 can")
-    with make_files(ctx, "io_uring", entries=2) as files:
+    with make_files(ctx, "io_uring", entries=16) as files:
         buffers = [page() for _ in range(3)]
         fd, called = os.dup(direct.fileno()), []
+        keep_for_next_turn(files, direct, 3)
         made = [files.pread(fd, buffer, 0) for buffer in buffers]
         os.dup2(pair[0].fileno(), fd)
         ctx.poll(False)
@@ -170,11 +173,32 @@ def test_request_that_the_kernel_has_not_begun_can_be_cancelled(ctx, direct, pai
 
 def test_request_that_the_kernel_has_is_not_cancelled(ctx, direct, kernel):
     with make_files(ctx, kernel) as files:
-        request = files.pwrite(direct, page(b"all the same"), 0)
+        assert files.pread(direct, page(), 0).result() == PAGE  # no thread has to
+        request = files.pread(direct, page(), 0)
         assert request.running()
         assert not request.cancel()
         assert request.result() == PAGE
-    assert head_of(direct, 0, 12) == b"all the same"
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_thread_that_ends_leaves_its_requests_to_be_made(ctx, direct, pair, threads):
+    """The kernel cancels them; here each waits, for what was a file is a socket."""
+    with make_files(ctx, "io_uring") as files:
+        fd, buffers = os.dup(direct.fileno()), [page() for _ in range(10)]
+        keep_for_next_turn(files, direct, 10)
+        made = [files.pread(fd, buffer, 0) for buffer in buffers]
+        os.dup2(pair[0].fileno(), fd)
+        ctx._disown()  # as a loop that has stopped does
+        for _ in range(threads):
+            thread = threading.Thread(target=lambda: (ctx.poll(False), ctx._disown()))
+            thread.start()
+            thread.join()
+        assert not any(request.done() for request in made)
+        for _ in made:
+            pair[1].sendall(bytes(PAGE))
+            ctx.poll(False)
+        assert {request.result() for request in made} == {PAGE}
+        os.close(fd)
 
 
 def test_more_than_the_queue_has_room_for_all_end(ctx, direct, kernel):

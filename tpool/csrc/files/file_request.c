@@ -296,12 +296,6 @@ static RequestObject *enter_with_new(struct pool_core *pool,
     if (r && context_enter(c) < 0) {
         Py_CLEAR(r);
     }
-    /* By another thread: nothing comes after it. */
-    if (r && pool_down(pool) != POOL_UP) {
-        pool_raise_down(pool);
-        owner_release(&c->owner);
-        Py_CLEAR(r);
-    }
     return r;
 }
 
@@ -314,11 +308,15 @@ PyObject *file_request_by_kernel(struct pool_core *pool, AioContextObject *c,
     if (!r) {
         return NULL;
     }
-    if (k->n_waiting < pool->max_pending) {
-        give_to_kernel(c, k, r);
-    } else {
+    if (pool_down(pool) !=
+        POOL_UP) { /* by another thread: nothing comes after it */
+        pool_raise_down(pool);
+        Py_CLEAR(r);
+    } else if (k->n_waiting >= pool->max_pending) {
         raise_full(pool);
         Py_CLEAR(r);
+    } else {
+        give_to_kernel(c, k, r);
     }
     owner_release(&c->owner);
     return (PyObject *)r;

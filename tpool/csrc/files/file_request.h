@@ -11,8 +11,8 @@
 #include "pool/request.h"
 
 /*
- * Owner.  One of pool for op, by a queue of c that is open, and takes it; it goes to the
- * kernel when the next turn begins.  NULL with an exception, PoolFull where max_pending of
+ * Owner.  One of pool for op, by a queue of c that is open, and takes it; the kernel has
+ * it when the next turn has begun.  NULL with an exception, PoolFull where max_pending of
  * the pool wait already.
  */
 PyObject *file_request_by_kernel(struct pool_core *pool, AioContextObject *c,

@@ -12,8 +12,8 @@
 
 /*
  * Of one turn, from the page cache, with the GIL: about 0.1 ms, after which others have
- * their turn.  The first half moves at once, the rest in the call to the kernel with which
- * the next turn begins; what is more, threads move.  What moves less counts as the least.
+ * their turn.  The first half moves at once, the rest in calls to the kernel, and is seen in
+ * the next turn; what is more, threads move.  What moves less counts as the least.
  */
 #define CACHED_MAX   (2 * 1024 * 1024)
 #define CACHED_LEAST (16 * 1024)

@@ -10,6 +10,9 @@
 /* Until the kernel is asked again that had no memory: as long as a device may take. */
 #define RETRY_NS NS_PER_MS
 
+/* The kernel has no less than three of four that are in flight. */
+#define UNSHOWN_SHARE 4
+
 /* So many threads may end before one is there that does it. */
 #define AGAIN_MAX 100
 
@@ -37,7 +40,7 @@ static void list_remove(struct kernel_io_entry *e)
     e->link = NULL;
 }
 
-/* To the kernel, with the next call. */
+/* To the kernel, with the next show(). */
 static void fly(struct kernel_io *k, struct kernel_io_entry *e)
 {
     list_add(&k->flying, e);
@@ -75,24 +78,33 @@ static bool is_passing(int err)
     return err == -EAGAIN || err == -EBUSY || err == -ENOMEM;
 }
 
-/* What the kernel refuses for good has ended by that; what only now, is tried again. */
+/*
+ * Hands what was added to the kernel.  Returns 0, or -errno: what it refuses only now is
+ * tried again, what it refuses for good is left to the next turn.
+ */
+static int show(struct kernel_io *k)
+{
+    int ret = io_queue_submit(&k->queue);
+
+    k->source.owes = ret < 0 && !is_passing(ret);
+    k->source.retry_ns = is_passing(ret) ? clock_now_ns() + RETRY_NS : 0;
+    return ret;
+}
+
+/* What is refused for good has ended by that. */
 static void submit(struct kernel_io *k, struct chain *ended)
 {
-    bool refused;
     int ret;
 
     do {
         while (k->waiting && k->n_flying < k->queue.entries) {
             fly(k, take_waiting(k, k->waiting));
         }
-        ret = io_queue_submit(&k->queue);
-        refused = ret < 0 && !is_passing(ret);
-        if (refused) {
+        ret = show(k);
+        if (k->source.owes) {
             land(k, io_queue_take_back(&k->queue), ret, ended);
         }
-    } while (refused); /* then there is room for another */
-    k->source.owes = false;
-    k->source.retry_ns = ret < 0 ? clock_now_ns() + RETRY_NS : 0;
+    } while (k->source.owes); /* then there is room for another */
 }
 
 /*
@@ -190,6 +202,11 @@ void kernel_io_add(struct kernel_io *k, struct kernel_io_entry *e)
     if (k->n_flying < k->queue.entries && !k->waiting) {
         e->waiting = false;
         fly(k, e);
+        /* The device does not wait for the end of a turn that goes on asking. */
+        if (UNSHOWN_SHARE * k->queue.unshown >= k->n_flying &&
+            !k->source.retry_ns) {
+            show(k);
+        }
         return;
     }
     e->next = NULL;
@@ -214,11 +231,10 @@ bool kernel_io_cancel(struct kernel_io_entry *e, bool *now)
 
 bool kernel_io_flush(struct kernel_io *k)
 {
-    if (k->source.owes && io_queue_submit(&k->queue) == 0) {
-        k->source.owes = false;
-        k->source.retry_ns = 0;
+    if (k->source.owes) {
+        show(k);
     }
-    return !k->source.owes;
+    return !k->queue.unshown;
 }
 
 static void drop(struct completion_node *node)

@@ -3,9 +3,11 @@
  * Requests that the kernel makes, as a source: an io_uring of the context's own, or a
  * context of Linux AIO (base/io_queue.h).
  *
- * What was added in one turn goes to the kernel in one call, when the next turn begins,
- * which is before any wait.  Each is a work of its requester's, and a call in flight:
- * source/calls.h says how long it pays to poll for it.  Here is what the poll phase
+ * What was added goes to the kernel when it is a quarter of all that is in flight, so in
+ * few calls however much one turn adds, and no device waits for the end of a turn that goes
+ * on asking; the rest when the next turn begins, which is before any wait.  Each is a work
+ * of its requester's, and a call in flight: source/calls.h says how long it pays to poll
+ * for it.  Here is what the poll phase
  * looks at, the tail of the completions, and how an owner that sleeps is woken: the bell
  * of the queue is readable while there are any, and is one of the fds that the context
  * waits for itself.  So there are no notifications to be turned off and on, and none
