@@ -17,7 +17,9 @@ class Mutant:
     # "lockstep": shown by the hardware, on x86 too, within 50,000 operations.
     # "relacy": shown by the weak-memory checker.
     # "tsan": shown by ThreadSanitizer in stress_completion_list.
-    # "unit": shown by the single-threaded part of stress_notify.
+    # "unit": shown by the single-threaded part of stress_notify, or by the program that
+    # it is planted for.
+    # "polls": only where somebody polls, which on one CPU nobody does.
     seen_by: tuple[str, ...]
 
 

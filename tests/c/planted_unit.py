@@ -363,7 +363,7 @@ MUTANTS = {
             "turn/poll_phase.c",
             "w->peeks.peeks[w->peeks.n++] = s->peek;",
             "",
-            ("unit",),
+            ("unit", "polls"),
         ),
         Mutant(
             "a word that was set while nobody was to be told is not looked at",

@@ -362,7 +362,8 @@ static void test_polling_begins_after_a_wait_that_was_all_lag(void)
         WAIT_UNTIL(i == 1 || first_is_parked());
     }
     request_queue_get_stats(&pool.queue, &stats);
-    assert(stats.poll_ns == POLL_GROW_START_NS);
+    /* On one CPU nobody polls. */
+    assert(stats.poll_ns == (cpu_usable() > 1 ? POLL_GROW_START_NS : 0));
     pool_end(&pool);
 }
 

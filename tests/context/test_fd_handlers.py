@@ -27,6 +27,8 @@ def pair(pair):
 
 def busy(ctx):
     """Keep a source with io_poll polling: grow its window from nothing."""
+    if tpool._core.cpus_usable() == 1:
+        pytest.skip("no poll phase: only one CPU is usable")
     ctx.set_poll_params(1_000_000_000)
 
 
