@@ -78,6 +78,11 @@ def task_state(native_id):
     return stat.rpartition(")")[2].split()[0]
 
 
+needs_polling = pytest.mark.skipif(
+    tpool._core.cpus_usable() == 1, reason="nobody polls where one CPU is usable"
+)
+
+
 def raiser(exc):
     raise exc
 

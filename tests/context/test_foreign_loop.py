@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import time
@@ -11,7 +10,7 @@ from contextlib import nullcontext
 from functools import partial
 
 import pytest
-from conftest import poll_until, wait_blocked, wait_until
+from conftest import needs_polling, poll_until, wait_blocked, wait_until
 
 import tpool
 import tpool._core as _core
@@ -146,6 +145,7 @@ def phases(ctx):
     return stats.polls_hit + stats.polls_missed + stats.polls_refused
 
 
+@needs_polling
 def test_prepare_polls_for_requests_before_a_foreign_loop_waits(ctx, pool, watcher):
     ctx.set_poll_params(1_000_000_000)
     while not phases(ctx):  # when a foreign wait has taught it
@@ -165,6 +165,7 @@ def test_prepare_does_not_poll_for_nothing(ctx, background, watcher):
     assert (phases(ctx), ctx.poll_ns) == (0, 0)
 
 
+@needs_polling
 def test_prepare_stops_polling_for_calls_that_outlast_the_bound(
     ctx, pool, gate, watcher
 ):
@@ -187,9 +188,8 @@ def test_prepare_stops_polling_for_calls_that_outlast_the_bound(
     assert request.done()
 
 
+@needs_polling
 def test_signal_handler_that_raises_in_prepare_leaves_nothing_raised(ctx, pool, gate):
-    if len(os.sched_getaffinity(0)) == 1:
-        pytest.skip("nobody polls on one CPU")
     seen = []
 
     def interrupt(*_):
@@ -310,10 +310,9 @@ def test_who_waits_for_longest_is_told_of_a_timer_that_is_later_than_the_other(
     ctx.check()
 
 
+@needs_polling
 def test_prepare_that_raises_leaves_the_wait_before_as_it_was(ctx, pool, gate, watcher):
     """A handler of a signal raises while prepare() polls, after it was told once."""
-    if len(os.sched_getaffinity(0)) == 1:
-        pytest.skip("nobody polls on one CPU")
     seen = []
 
     def interrupt(*_):

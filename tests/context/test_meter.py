@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from conftest import wait_until
+from conftest import needs_polling, wait_until
 
 import tpool
 
@@ -146,9 +146,8 @@ def test_a_worker_that_parks_all_the_time_is_blocked(ctx):
         assert meter.usage.workers.working == 0
 
 
+@needs_polling
 def test_polling_in_vain_is_told_from_polling_that_hit(ctx, single):
-    if len(os.sched_getaffinity(0)) == 1:
-        pytest.skip("nobody polls on one CPU")
     ctx.set_poll_params(10**9)
     with tpool.CpuMeter(ctx) as meter:
         for _ in range(50):

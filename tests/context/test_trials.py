@@ -9,12 +9,13 @@ import time
 from collections import deque
 
 import pytest
+from conftest import needs_polling
 
 import tpool
 
 pytestmark = [
     pytest.mark.timeout(120),
-    pytest.mark.skipif(tpool._core.cpus_usable() == 1, reason="one CPU"),
+    needs_polling,
 ]
 TRIALS = ("poll_trial", "serial_trial")
 DECISIONS = ("poll_pays", "poll_costs", "serial_pays", "serial_costs")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from conftest import raiser, run_code, wait_until
+from conftest import needs_polling, raiser, run_code, wait_until
 
 import tpool
 
@@ -28,7 +28,7 @@ def test_default_executor_of_any_loop(run):
     assert down or submitted == 1
 
 
-@pytest.mark.skipif(tpool._core.cpus_usable() < 2, reason="one CPU: nobody polls")
+@needs_polling
 def test_short_call_of_an_event_loop_ends_before_submit_returns(run):
     """In a fifth of a hundred calls at least, once; by chance it is hardly one."""
 

@@ -12,13 +12,13 @@ import sys
 import time
 
 import pytest
-from conftest import DEADLINE_S
+from conftest import DEADLINE_S, needs_polling
 
 import tpool
 
 pytestmark = [
     pytest.mark.timeout(120),
-    pytest.mark.skipif(tpool._core.cpus_usable() == 1, reason="one CPU"),
+    needs_polling,
 ]
 # Answers at once: it does not sleep either.
 ECHO = """

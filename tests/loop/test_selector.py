@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from conftest import spin
+from conftest import needs_polling, spin
 
 from tpool.loop.selector import AioSelector
 
@@ -128,9 +128,6 @@ CALLS = 40
 counts_switches = pytest.mark.skipif(
     not hasattr(resource, "RUSAGE_THREAD"), reason="the system counts no switches"
 )
-two_cpus = pytest.mark.skipif(
-    (os.cpu_count() or 1) == 1, reason="nobody polls on one CPU"
-)
 
 
 def check_never_sleeps(ctx, run_calls):
@@ -147,7 +144,7 @@ def check_never_sleeps(ctx, run_calls):
 
 
 @counts_switches
-@two_cpus
+@needs_polling
 def test_a_poll_phase_never_sleeps_for_the_gil_that_the_call_holds(selector, pair):
     from tpool import ThreadPool
 
@@ -165,7 +162,7 @@ def test_a_poll_phase_never_sleeps_for_the_gil_that_the_call_holds(selector, pai
 
 
 @counts_switches
-@two_cpus
+@needs_polling
 def test_notify_gives_the_gil_to_an_owner_that_polls(selector, background):
     ctx, turns = selector.ctx, []
     ctx.set_poll_params(10**9, 2**40, 1)

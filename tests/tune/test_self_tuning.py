@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from conftest import spin, task_state, wait_blocked, wait_until
+from conftest import needs_polling, spin, task_state, wait_blocked, wait_until
 
 import tpool
 
@@ -159,7 +159,7 @@ def test_worker_that_polls_long_is_woken_now_and_then_to_see_what_it_takes(ctx, 
     assert pool.stats().wakeups - before >= 2
 
 
-@pytest.mark.skipif(tpool._core.cpus_usable() == 1, reason="nobody polls there")
+@needs_polling
 def test_slow_callable_does_not_end_the_polling_for_a_fast_one(ctx, pool):
     ctx.set_poll_params(200_000)  # a fast one takes less, on a busy machine as well
 
@@ -235,7 +235,7 @@ def test_calls_that_are_made_while_others_are_submitted_are_counted_at_one_place
         )
 
 
-@pytest.mark.skipif(tpool._core.cpus_usable() == 1, reason="nobody polls there")
+@needs_polling
 @pytest.mark.parametrize("bound", [2**45, 60 * 10**9])
 def test_worker_stops_polling_when_it_is_switched_off(bound):
     """In the middle of a phase that would last for a minute, or for hours."""
