@@ -13,7 +13,7 @@ from pathlib import Path
 CSRC = Path(__file__).parents[1] / "tpool" / "csrc"
 FILES = ("poll_tuner", "poll_history", "poll_window", "call_plan", "poll_trial")
 KEEP, GROW, SHRINK = range(3)  # enum poll_verdict
-WAY_POLL, WAY_BLOCK, WAY_SERIAL = range(3)  # sets of enum way_bit
+WAY_POLL, WAY_BLOCK, WAY_SERIAL, WAY_FEW = 0, 1, 2, 4  # sets of enum way_bit
 TRIAL_NONE, TRIAL_BEGUN, TRIAL_LOST, TRIAL_WON = range(4)  # enum trial_verdict
 TRIAL_STEADY, TRIAL_SETTLES, TRIAL_TRIES, TRIAL_RETURNS = range(4)  # enum trial_stage
 QUIET, BLOCK, HOPELESS, NAP, POLL = range(5)  # enum wait_choice
@@ -86,18 +86,20 @@ class PollTrial(ctypes.Structure):
     _fields_ = (
         ("way", ctypes.c_uint),
         ("bit", ctypes.c_int),
+        ("flips", ctypes.c_uint),
         ("stage", ctypes.c_int),
         ("warm", ctypes.c_bool),
         ("odd", ctypes.c_bool),
         ("pauses", ctypes.c_int),
-        ("cost_ns", _ns * 4),
-        ("time_ns", _ns * 4),
+        ("wide", ctypes.c_bool),
+        ("cost_ns", _ns * 8),
+        ("time_ns", _ns * 8),
         ("calls_min", _ns),
         ("ns_min", _ns),
         ("tried", CallCosts),
         ("credit_ns", _ns),
-        ("due_ns", _ns * 2),
-        ("interval_ns", _ns * 2),
+        ("due_ns", _ns * 3),
+        ("interval_ns", _ns * 3),
     )
 
 

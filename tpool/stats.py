@@ -36,12 +36,14 @@ class AioStats:
         wake_ns: What it costs to be woken, nanoseconds, a moving average: from
             the notifier write until the owner runs again.
         trials: How often the other way was taken for some calls, or events of fds,
-            to see what they cost: polled for, or not; at once, or one after the other.
+            to see what they cost: polled for, or not; many at once, a few, or one
+            after the other.
         trials_won: How often it cost less, and was kept.
         polled_call_ns: What a call costs when it is polled for, nanoseconds: the
             time that passes, and the CPU time of the process. 0: not known yet.
         blocked_call_ns: The same when nobody polls for it.
         fanned_call_ns: The same when many workers run calls at once.
+        few_call_ns: The same when a few do, four more than there are CPUs.
         serial_call_ns: The same when they run one at a time.
         polled_event_ns: Of an event loop: what an event of an fd costs, likewise, when
             it is polled for while no call is in flight.
@@ -71,6 +73,7 @@ class AioStats:
     polled_call_ns: int
     blocked_call_ns: int
     fanned_call_ns: int
+    few_call_ns: int
     serial_call_ns: int
     polled_event_ns: int
     blocked_event_ns: int

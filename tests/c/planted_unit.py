@@ -38,6 +38,13 @@ MUTANTS = {
             ("unit",),
         ),
         Mutant(
+            "as many run at once as there are threads",
+            "queue/queue_worker.c",
+            "full = q->active >= abreast",
+            "full = serial",
+            ("unit",),
+        ),
+        Mutant(
             "each stands by for itself",
             "queue/queue_worker.c",
             "q->head ? !somebody_stands_by(q) :",

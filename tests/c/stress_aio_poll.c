@@ -154,11 +154,11 @@ static void test_bounds(void)
     struct aio_peeks words = {2, {{&word, 2, 2}, {&word, 1, 0}}};
 
     /* Only ever busy-waits for a partner on another CPU. */
-    atomic_store_explicit(&core->cpus.single, false, memory_order_relaxed);
+    atomic_store_explicit(&core->cpus.usable, 2, memory_order_relaxed);
     assert(!aio_poll_progress(core));
     assert(!aio_poll_phase(core, begin_ns + NS_PER_MS, &none));
     assert(clock_now_ns() - begin_ns >= NS_PER_MS);
-    atomic_store_explicit(&core->cpus.single, true, memory_order_relaxed);
+    atomic_store_explicit(&core->cpus.usable, 1, memory_order_relaxed);
     assert(!aio_poll_phase(core, INT64_MAX, &none));
     aio_core_post(core, &node);
     assert(aio_poll_progress(core) && aio_poll_phase(core, INT64_MAX, &none));
@@ -172,7 +172,7 @@ static void test_bounds(void)
     atomic_store_explicit(&word, 7, memory_order_relaxed);
     assert(aio_poll_phase(core, INT64_MAX, &words));
     /* The hand-overs return although the other side never answers ... */
-    atomic_store_explicit(&core->cpus.single, false, memory_order_relaxed);
+    atomic_store_explicit(&core->cpus.usable, 2, memory_order_relaxed);
     begin_ns = clock_now_ns();
     atomic_store_explicit(&core->batches, 1, memory_order_relaxed);
     atomic_store_explicit(&core->batching, 1, memory_order_relaxed);

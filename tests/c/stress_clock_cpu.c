@@ -52,7 +52,7 @@ static void test_pair(void)
 {
     cpu_pair_init(&pair);
     assert(cpu_pair_is_shared(&pair) == (cpu_usable() == 1));
-    atomic_store_explicit(&pair.single, false, memory_order_relaxed);
+    atomic_store_explicit(&pair.usable, 2, memory_order_relaxed);
     assert(!cpu_pair_is_shared(&pair)); /* unknown is not equal to unknown */
     atomic_store_explicit(&pair.owner, 3, memory_order_relaxed);
     assert(!cpu_pair_is_shared(&pair));
@@ -60,7 +60,7 @@ static void test_pair(void)
     assert(cpu_pair_is_shared(&pair));
     atomic_store_explicit(&pair.worker, 2, memory_order_relaxed);
     assert(!cpu_pair_is_shared(&pair));
-    atomic_store_explicit(&pair.single, true, memory_order_relaxed);
+    atomic_store_explicit(&pair.usable, 1, memory_order_relaxed);
     assert(cpu_pair_is_shared(&pair));
 }
 

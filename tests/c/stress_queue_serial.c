@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Calls that are run one after the other: while the owner changes its mind about that,
+ * Calls that are run one after the other, or a few: while the owner changes its mind,
  * and where a call that waits for one behind it must not wait for ever.
  */
 #include "queue_pool.h"
@@ -28,7 +28,7 @@ static void begin(bool serial)
 {
     memset(requests, 0, sizeof(requests));
     pool_init(&pool, 0, 0, WORKERS, idle_timeout_ns);
-    cpu_pair_set_serial(&pool.cpus, serial);
+    cpu_pair_set_abreast(&pool.cpus, serial ? 1 : UINT32_MAX);
 }
 
 static void *change_often(void *arg)
@@ -37,7 +37,7 @@ static void *change_often(void *arg)
 
     rng_init(&r, 7);
     while (!atomic_load_explicit(&ends, memory_order_relaxed)) {
-        cpu_pair_set_serial(&pool.cpus, rng_below(&r, 2));
+        cpu_pair_set_abreast(&pool.cpus, 1 + rng_below(&r, WORKERS));
         for (uint32_t i = rng_below(&r, 1000); i; i--) {
             cpu_relax();
         }
@@ -160,7 +160,7 @@ static void test_others_park_beside_a_looker(bool shut)
         pool_submit(&pool, &requests[i]);
     }
     WAIT_UNTIL(!pool_has_lost(&pool) && pool.started == WORKERS);
-    cpu_pair_set_serial(&pool.cpus, true);
+    cpu_pair_set_abreast(&pool.cpus, 1);
     for (int i = WORKERS + 1; i < REQUESTS; i++) {
         bool lasts = i >= FIRST_LASTING && i < FIRST_LASTING + LASTING;
 

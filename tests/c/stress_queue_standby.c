@@ -7,10 +7,10 @@
 
 #undef STANDBY_NS
 #undef STANDBY_MAX_NS
-#undef SERIAL_STANDBY_NS
-#define STANDBY_NS        (3600 * 1000 * NS_PER_MS)
-#define STANDBY_MAX_NS    STANDBY_NS
-#define SERIAL_STANDBY_NS STANDBY_NS
+#undef FULL_STANDBY_NS
+#define STANDBY_NS      (3600 * 1000 * NS_PER_MS)
+#define STANDBY_MAX_NS  STANDBY_NS
+#define FULL_STANDBY_NS STANDBY_NS
 #include "queue/queue_worker.c"
 
 #define ROUNDS 200
@@ -149,7 +149,7 @@ static void test_one_stands_by_and_others_park(bool shut)
         pool_submit(&pool, &requests[i]);
         WAIT_UNTIL(!queue_somebody_looks(&pool.queue));
     }
-    cpu_pair_set_serial(&pool.cpus, true);
+    cpu_pair_set_abreast(&pool.cpus, 1);
     pool_submit(&pool, &requests[3]);
     if (shut) {
         request_queue_shutdown(&pool.queue);
@@ -167,6 +167,30 @@ static void test_one_stands_by_and_others_park(bool shut)
     assert(pool.ran == 4 && pool.started == 3);
 }
 
+static void test_a_few_run_at_once(void)
+{
+    static atomic_bool gates[2];
+
+    memset(requests, 0, sizeof(requests));
+    pool_init(&pool, 0, 0, 3, 0);
+    cpu_pair_set_abreast(&pool.cpus, 2);
+    for (int i = 0; i < 4; i++) {
+        if (i < 2) {
+            atomic_store_explicit(&gates[i], false, memory_order_relaxed);
+            requests[i].blocked_by = &gates[i];
+        }
+        pool_submit(&pool, &requests[i]);
+    }
+    WAIT_UNTIL(helper_stands_by());
+    assert(!is_done(2));
+    atomic_store_explicit(&gates[0], true, memory_order_release);
+    WAIT_UNTIL(is_done(2) && is_done(3)); /* by who has ended the first */
+    assert(!is_done(1));
+    atomic_store_explicit(&gates[1], true, memory_order_release);
+    pool_end(&pool);
+    assert(pool.ran == 4 && pool.started == 3);
+}
+
 int main(void)
 {
     test_helper_is_dismissed_when_nothing_is_queued();
@@ -175,6 +199,7 @@ int main(void)
     test_shutdown_wakes_a_helper();
     test_one_stands_by_and_others_park(false);
     test_one_stands_by_and_others_park(true);
+    test_a_few_run_at_once();
     printf("queue_standby: %d rounds\n", ROUNDS);
     return 0;
 }

@@ -17,8 +17,11 @@ pytestmark = [
     pytest.mark.timeout(120),
     needs_polling,
 ]
-TRIALS = ("poll_trial", "serial_trial")
-DECISIONS = ("poll_pays", "poll_costs", "serial_pays", "serial_costs")
+TRIALS = ("poll_trial", "serial_trial", "few_trial")
+DECISIONS = (
+    *("poll_pays", "poll_costs", "serial_pays", "serial_costs"),
+    *("few_pays", "few_costs"),
+)
 RUN_S = 0.3
 
 
@@ -61,21 +64,18 @@ def test_each_trial_is_followed_by_a_decision(told):
     events, stats = told
     pairs = decisions(events)
     assert len(pairs) == stats.trials > 0
-    won, blocks, serial = 0, False, False
+    won, pays = 0, {"poll": True, "serial": False, "few": False}
     for trial, decision in pairs:
         assert trial.name in TRIALS
         assert trial.arg > 0
         if not decision:
             continue  # it is still on
         assert decision.arg > 0
-        if trial.name == "poll_trial":
-            assert decision.name in ("poll_pays", "poll_costs")
-            won += blocks != (decision.name == "poll_costs")
-            blocks = decision.name == "poll_costs"
-        else:
-            assert decision.name in ("serial_pays", "serial_costs")
-            won += serial != (decision.name == "serial_pays")
-            serial = decision.name == "serial_pays"
+        what = trial.name.removesuffix("_trial")
+        assert decision.name in (f"{what}_pays", f"{what}_costs")
+        now = decision.name == f"{what}_pays"
+        won += pays[what] != now
+        pays[what] = now
     assert stats.trials_won == won
     assert stats.polled_call_ns or stats.blocked_call_ns
     assert stats.fanned_call_ns or stats.serial_call_ns
@@ -97,18 +97,37 @@ def test_nobody_polls_while_the_way_is_to_block(told):
     assert seen > 0
 
 
-def test_calls_that_sleep_are_run_at_once_whatever_was_measured():
-    with tpool.AioContext() as ctx, tpool.ThreadPool(ctx, max_threads=8) as pool:
-        waiting = deque(pool.submit(sum, range(1000)) for _ in range(8))
+@pytest.mark.parametrize("width", [8, 40])
+def test_calls_that_sleep_are_run_at_once_whatever_was_measured(width):
+    """It was by a few at once that they were run last, or one after the other."""
+
+    def made_so():
+        stats = ctx.stats()
+        return stats.few_call_ns if width > 16 else stats.serial_call_ns
+
+    with tpool.AioContext() as ctx, tpool.ThreadPool(ctx, max_threads=width) as pool:
+        waiting = deque(pool.submit(sum, range(1000)) for _ in range(width))
         until = time.monotonic() + RUN_S
-        while time.monotonic() < until:
+        while time.monotonic() < until or not made_so():
             waiting.popleft().result()
             waiting.append(pool.submit(sum, range(1000)))
         for request in waiting:
             request.result()
-        barrier = threading.Barrier(8)  # each waits for all others
-        for request in [pool.submit(barrier.wait, 60) for _ in range(8)]:
+        barrier = threading.Barrier(width)  # each waits for all others
+        for request in [pool.submit(barrier.wait, 60) for _ in range(width)]:
             request.result()
+
+
+def test_a_few_at_once_are_as_good_as_many_where_there_are_no_more():
+    with tpool.AioContext() as ctx, tpool.ThreadPool(ctx, max_threads=4) as pool:
+        waiting = deque(pool.submit(sum, range(1000)) for _ in range(40))
+        until = time.monotonic() + RUN_S
+        while time.monotonic() < until:
+            waiting.popleft().result()
+            waiting.append(pool.submit(sum, range(1000)))
+        stats = ctx.stats()
+    assert stats.trials
+    assert not stats.few_call_ns
 
 
 def test_trial_that_is_not_gone_on_with_ends():

@@ -60,7 +60,7 @@ struct queue_suite : rl::test_suite<queue_suite, SUBMITTERS + WORKERS> {
 
         cpu_pair_init(&cpus);
         /* One CPU: nobody polls, so every wait goes through the park. */
-        cpus.single.store(!scenario->moving, memory_order_relaxed);
+        cpus.usable.store(scenario->moving ? 2 : 1, memory_order_relaxed);
         cpus.owner.store(sched_getcpu(), memory_order_relaxed);
         request_queue_init(&q, &cpus, &params, -1);
         q.poll.poll_ns = scenario->moving;

@@ -22,11 +22,12 @@ COSTS = st.integers(1 * US, 300 * US).flatmap(
 class Load:
     """Calls that cost what a function says: by way and time, (ns, CPU ns)."""
 
-    def __init__(self, tuner, cost, in_flight=1, noise=lambda: 1):
+    def __init__(self, tuner, cost, in_flight=1, noise=lambda: 1, *, wide=False):
         self._tuner, self._cost, self._in_flight = tuner, cost, in_flight
         self._noise = noise
         self.trial = _tuner.PollTrial()
         tuner.poll_trial_init(self.trial)
+        self.trial.wide = wide
         self.now_ns = self.calls = self.total_ns = 0
         self.verdicts = []
 
@@ -93,7 +94,7 @@ def test_way_that_costs_less_is_taken(tuner, polled, blocked):
     [
         # What calls cost now has changed, and is looked into at once.
         (((1 * US, 2 * US), (45 * US, 35 * US)), ((20 * US, 40 * US), (4 * US, 4 * US)), 30),
-        (((5 * MS, 1 * MS), (5 * MS, 0)), ((2 * US, 4 * US), (50 * US, 40 * US)), 30),
+        (((5 * MS, 1 * MS), (5 * MS, 0)), ((2 * US, 4 * US), (50 * US, 40 * US)), 35),
         # The other way has.
         (((30 * US, 60 * US), (36 * US, 40 * US)), ((30 * US, 60 * US), (70 * US, 60 * US)), 100),
         (((9 * US, 9 * US), (45 * US, 35 * US)), ((9 * US, 9 * US), (5 * US, 5 * US)), 100),
@@ -157,6 +158,52 @@ def test_one_at_a_time_is_left_again_where_calls_sleep(tuner):
     assert load.trial.way & _tuner.WAY_SERIAL
     load.run(300 * MS)
     assert not load.trial.way & _tuner.WAY_SERIAL
+
+
+CROWD = ((30 * US, 40 * US), (31 * US, 41 * US))  # many at once
+FEW = ((16 * US, 20 * US), (18 * US, 20 * US))
+ONE = ((25 * US, 30 * US), (28 * US, 30 * US))
+
+
+@pytest.mark.parametrize(
+    ("order", "best"),
+    [
+        ((*CROWD, *ONE, *FEW, *ONE), _tuner.WAY_FEW),
+        ((*CROWD, *FEW, *ONE, *FEW), _tuner.WAY_SERIAL),
+        ((*FEW, *ONE, *CROWD, *ONE), _tuner.WAY_POLL),
+        # Fewer that compute less: not where less gets through.
+        (((16 * US, 40 * US),) * 4 + ((20 * US, 16 * US),) * 4, _tuner.WAY_POLL),
+        # More gets through, and it takes more.
+        (((20 * US, 16 * US),) * 4 + ((16 * US, 40 * US),) * 4, _tuner.WAY_FEW),
+    ],
+)
+def test_as_many_at_once_as_pays(tuner, order, best):
+    load = Load(tuner, constant(*order), 64, wide=True).run(400 * MS)
+    way = load.trial.way & ~_tuner.WAY_BLOCK
+    assert (
+        way & _tuner.WAY_SERIAL or way
+    ) == best  # one at a time, it matters not which
+
+
+@pytest.mark.parametrize(
+    ("cost", "in_flight", "wide"),
+    [
+        ((30 * US, 40 * US), 16, True),
+        ((30 * US, 40 * US), 64, False),
+        ((30 * US, 20 * US), 64, True),
+    ],
+)
+def test_a_few_are_not_tried_for_a_few_nor_where_calls_sleep(
+    tuner, cost, in_flight, wide
+):
+    ways = set()
+
+    def costs(way, _):
+        ways.add(way & _tuner.WAY_FEW)
+        return cost
+
+    Load(tuner, costs, in_flight, wide=wide).run(500 * MS)
+    assert ways == {0}
 
 
 def test_trial_that_is_dropped_is_not_begun_again_at_once(tuner):

@@ -12,9 +12,10 @@ poll_trial(ctx, ns), the other way is tried, ns is what a call costs by the way 
 then poll_pays(ctx, ns) or poll_costs(ctx, ns), by whether calls are polled for from now
 on, ns is what a call costs so: time and CPU time of the process, 0 if that is not
 known. In the same way serial_trial(ctx, ns), serial_pays(ctx, ns) and
-serial_costs(ctx, ns), by whether calls are run one after the other. Of what has a
-length, time_ns is when it began: block(ctx, ns), worker_poll(pool, ns),
-worker_park(pool, ns).
+serial_costs(ctx, ns), by whether calls are run one after the other; and few_trial(ctx,
+ns), few_pays(ctx, ns) and few_costs(ctx, ns), by whether a few are run at once, neither
+many nor one after the other. Of what has a length, time_ns is when it began:
+block(ctx, ns), worker_poll(pool, ns), worker_park(pool, ns).
 """
 
 from __future__ import annotations

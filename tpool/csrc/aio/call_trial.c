@@ -64,16 +64,27 @@ static void tell(const struct call_trial *t, int bit, bool set, int64_t cost_ns)
     static const enum trace_kind told[][2] = {
         {TRACE_POLL_PAYS, TRACE_POLL_COSTS},
         {TRACE_SERIAL_COSTS, TRACE_SERIAL_PAYS},
+        {TRACE_FEW_COSTS, TRACE_FEW_PAYS},
     };
 
     trace_emit(t->core->trace, told[bit][set], t->name, cost_ns);
 }
 
+/* How many calls are run at once by the way that is taken. */
+static uint32_t abreast(const struct call_trial *ct)
+{
+    unsigned way = ct->trial.way;
+
+    return way >> BIT_SERIAL & 1 ? 1
+           : way >> BIT_FEW & 1  ? cpu_pair_few(&ct->core->cpus)
+                                 : UINT32_MAX;
+}
+
 /* A trial has begun, or is over: another way is taken. */
 static void take_way(const struct call_trial *ct, enum trial_verdict verdict)
 {
-    static const enum trace_kind begun[] = {TRACE_POLL_TRIAL,
-                                            TRACE_SERIAL_TRIAL};
+    static const enum trace_kind begun[] = {
+        TRACE_POLL_TRIAL, TRACE_SERIAL_TRIAL, TRACE_FEW_TRIAL};
     const struct poll_trial *t = &ct->trial;
     struct aio_core *core = ct->core;
     bool set = t->way >> t->bit & 1;
@@ -82,11 +93,11 @@ static void take_way(const struct call_trial *ct, enum trial_verdict verdict)
         cpu_pair_set_blocks(&core->cpus, set);
         aio_handoff_forget(core);
     } else {
-        cpu_pair_set_serial(&core->cpus, set);
+        cpu_pair_set_abreast(&core->cpus, abreast(ct));
     }
     if (verdict == TRIAL_BEGUN) {
         trace_emit(core->trace, begun[t->bit], ct->name,
-                   t->cost_ns[t->way ^ (1u << t->bit)]);
+                   t->cost_ns[t->way ^ t->flips]);
     } else {
         tell(ct, t->bit, set, t->cost_ns[t->way]);
     }
@@ -104,7 +115,7 @@ void call_trial_reset(struct call_trial *t)
     unsigned changed = t->trial.way;
 
     if (poll_trial_drop(&t->trial)) {
-        changed |= 1u << t->trial.bit;
+        changed |= t->trial.flips;
     }
     for (int bit = 0; bit < N_BITS; bit++) {
         if (changed >> bit & 1) {
@@ -113,7 +124,7 @@ void call_trial_reset(struct call_trial *t)
     }
     poll_trial_init(&t->trial);
     cpu_pair_set_blocks(&t->core->cpus, false);
-    cpu_pair_set_serial(&t->core->cpus, false);
+    cpu_pair_set_abreast(&t->core->cpus, UINT32_MAX);
     t->anew = true; /* by who has it, who alone knows its clock */
 }
 
@@ -178,6 +189,7 @@ enum trial_verdict call_trial_judge(struct call_trial *t, int64_t now_ns,
         return TRIAL_NONE;
     }
     epoch = get_costs(t, now_ns, polled_ns);
+    t->trial.wide = cpu_pair_is_wide(&t->core->cpus);
     verdict = poll_trial_next(&t->trial, &epoch, in_flight(t->core));
     if (verdict != TRIAL_NONE) {
         take_way(t, verdict);

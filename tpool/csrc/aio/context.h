@@ -39,7 +39,7 @@ struct aio_host {
     X(polls_hit) X(polls_missed) X(polls_refused) X(polls_skipped) X(polls_hopeless) \
     X(naps) X(polled_ns) X(missed_ns) X(blocked_ns) X(spurious_wakeups) X(wake_ns) \
     X(trials) X(trials_won) X(polled_call_ns) X(blocked_call_ns) \
-    X(fanned_call_ns) X(serial_call_ns) \
+    X(fanned_call_ns) X(few_call_ns) X(serial_call_ns) \
     X(polled_event_ns) X(blocked_event_ns)
 /* clang-format on */
 

@@ -170,9 +170,10 @@ void cpu_pair_init(struct cpu_pair *pair)
     atomic_init(&pair->owner, -1);
     atomic_init(&pair->moves, 0);
     atomic_init(&pair->worker, -1);
-    atomic_init(&pair->single, cpu_usable() == 1);
+    atomic_init(&pair->usable, (uint32_t)cpu_usable());
     atomic_init(&pair->blocks, false);
-    atomic_init(&pair->serial, false);
+    atomic_init(&pair->abreast, UINT32_MAX);
+    atomic_init(&pair->wide, false);
     atomic_init(&pair->owner_waits, 0);
     atomic_init(&pair->worker_comes, 0);
     atomic_init(&pair->crowded_ns, 0);
@@ -183,7 +184,7 @@ void cpu_pair_init(struct cpu_pair *pair)
 void cpu_pair_look(struct cpu_pair *pair)
 {
     /* Relaxed: a poll phase too many or too few. */
-    atomic_store_explicit(&pair->single, cpu_usable() == 1,
+    atomic_store_explicit(&pair->usable, (uint32_t)cpu_usable(),
                           memory_order_relaxed);
 }
 

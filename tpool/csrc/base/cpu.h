@@ -31,10 +31,11 @@ int cpu_usable(void);
  */
 struct cpu_pair {
     _Atomic int owner; /* CPU it ran on last; below 0 never equals another */
-    _Atomic uint32_t moves; /* odd while the owner's affinity is not its own */
-    _Atomic int worker;     /* the last that took a request or began to poll */
-    atomic_bool single;     /* one usable CPU */
-    atomic_bool serial;     /* calls fight: one at a time, as measured */
+    _Atomic uint32_t moves;  /* odd while the owner's affinity is not its own */
+    _Atomic int worker;      /* the last that took a request or began to poll */
+    _Atomic uint32_t usable; /* CPUs */
+    _Atomic uint32_t abreast; /* calls at once, at most, as measured */
+    atomic_bool wide;         /* some pool may run more than a few at once */
     atomic_bool blocks; /* nobody polls for calls: it costs more, as measured */
     _Atomic uint32_t owner_waits; /* not 0 while the owner is without the GIL */
     /*
@@ -148,21 +149,43 @@ static inline bool cpu_pair_blocks(const struct cpu_pair *pair)
     return atomic_load_explicit(&pair->blocks, memory_order_relaxed);
 }
 
-/* Any thread.  Whether calls that compute are run one at a time. */
-static inline void cpu_pair_set_serial(struct cpu_pair *pair, bool serial)
+/*
+ * Any thread.  How many calls are run at once, at most, unless they all sleep or block: 1,
+ * a few, or UINT32_MAX.
+ */
+static inline uint32_t cpu_pair_abreast(const struct cpu_pair *pair)
 {
-    atomic_store_explicit(&pair->serial, serial, memory_order_relaxed);
+    return atomic_load_explicit(&pair->abreast, memory_order_relaxed);
 }
 
-static inline bool cpu_pair_is_serial(const struct cpu_pair *pair)
+static inline void cpu_pair_set_abreast(struct cpu_pair *pair, uint32_t calls)
 {
-    return atomic_load_explicit(&pair->serial, memory_order_relaxed);
+    atomic_store_explicit(&pair->abreast, calls, memory_order_relaxed);
+}
+
+/* Any thread.  So many keep the CPUs busy while some of them wait for something. */
+static inline uint32_t cpu_pair_few(const struct cpu_pair *pair)
+{
+    return atomic_load_explicit(&pair->usable, memory_order_relaxed) + 4;
+}
+
+/* Any thread.  A pool may run so many at once. */
+static inline void cpu_pair_widen(struct cpu_pair *pair, uint32_t threads)
+{
+    if (threads > cpu_pair_few(pair)) {
+        atomic_store_explicit(&pair->wide, true, memory_order_relaxed);
+    }
+}
+
+static inline bool cpu_pair_is_wide(const struct cpu_pair *pair)
+{
+    return atomic_load_explicit(&pair->wide, memory_order_relaxed);
 }
 
 /* Any thread.  Whether there is one usable CPU: nobody spins, nor learns to. */
 static inline bool cpu_pair_is_single(const struct cpu_pair *pair)
 {
-    return atomic_load_explicit(&pair->single, memory_order_relaxed);
+    return atomic_load_explicit(&pair->usable, memory_order_relaxed) == 1;
 }
 
 /*

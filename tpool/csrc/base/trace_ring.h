@@ -38,7 +38,10 @@
     X(POLL_COSTS, "poll_costs")       /* the same, and nobody polls */ \
     X(SERIAL_TRIAL, "serial_trial")   /* as POLL_TRIAL: one at a time, or many */ \
     X(SERIAL_PAYS, "serial_pays")     /* context, what a call costs now, ns */ \
-    X(SERIAL_COSTS, "serial_costs")   /* the same, and many workers run them */
+    X(SERIAL_COSTS, "serial_costs")   /* the same, and many workers run them */ \
+    X(FEW_TRIAL, "few_trial")         /* as POLL_TRIAL: a few at a time, or many */ \
+    X(FEW_PAYS, "few_pays")           /* context, what a call costs now, ns */ \
+    X(FEW_COSTS, "few_costs")         /* the same, and many workers run them */
 /* clang-format on */
 
 enum trace_kind {

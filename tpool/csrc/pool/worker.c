@@ -173,8 +173,9 @@ static bool run_batch(WorkerObject *w, struct work *work,
 {
     struct pool_core *pool = w->pool;
     int64_t spent_ns = 0;
-    int64_t batch_ns = cpu_pair_is_serial(&pool->core->cpus) ? SERIAL_BATCH_NS
-                                                             : BATCH_NS;
+    int64_t batch_ns = cpu_pair_abreast(&pool->core->cpus) == 1
+                           ? SERIAL_BATCH_NS
+                           : BATCH_NS;
 
     for (;;) {
         struct work *next;

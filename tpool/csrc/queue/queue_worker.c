@@ -68,8 +68,9 @@ static bool sleeps(const struct request_queue *q, struct queue_worker *w)
 /* Lock held, a request is queued.  See "Short calls" in the header. */
 static bool may_take(struct request_queue *q, struct queue_worker *w)
 {
-    bool serial = cpu_pair_is_serial(q->cpus), stuck;
-    int64_t max_ns = serial ? SERIAL_STANDBY_NS : STANDBY_MAX_NS;
+    uint32_t abreast = cpu_pair_abreast(q->cpus);
+    bool serial = abreast == 1, full = q->active >= abreast, stuck;
+    int64_t max_ns = full ? FULL_STANDBY_NS : STANDBY_MAX_NS;
 
     if (!q->active || (serial && !q->runner)) {
         return true; /* what runs beside was passed over already */
@@ -78,7 +79,7 @@ static bool may_take(struct request_queue *q, struct queue_worker *w)
     if (stuck) {
         learn_call(q, STANDBY_NS); /* no end of it has been seen yet */
     }
-    if (stuck || (!serial && q->call_ns > SHORT_CALL_NS)) {
+    if (stuck || (!full && q->call_ns > SHORT_CALL_NS)) {
         return true;
     }
     w->standby_ns = w->standby_ns ? 2 * w->standby_ns : STANDBY_NS;
@@ -382,7 +383,7 @@ struct work *request_queue_end_call(struct request_queue *q,
         count_call(q, w, times);
     }
     if (more && q->threads <= q->max_threads &&
-        (q->active == 1 || !cpu_pair_is_serial(q->cpus))) {
+        q->active <= cpu_pair_abreast(q->cpus)) {
         queue_splice(q);
         work = pop(q, w);
     }

@@ -35,7 +35,9 @@
  * The same for all calls, however long, where the owner has measured that they cost
  * less one after the other (cpu_pair.serial): a looker takes one beside the newest call
  * only where who runs that has slept for half of the time between two looks, or has
- * computed for SERIAL_MAX_NS.  One stands by, the others park beside it.
+ * computed for SERIAL_MAX_NS.  One stands by, the others park beside it.  And where it has
+ * measured that more are made by a few than by many (cpu_pair.abreast): a looker takes one
+ * beside those only if none has been taken since it looked last.
  */
 #ifndef TPOOL_QUEUE_REQUEST_QUEUE_H
 #define TPOOL_QUEUE_REQUEST_QUEUE_H
@@ -54,8 +56,8 @@
 /* Each look takes a CPU from somebody at work: it must stay rare. */
 #define STANDBY_MAX_NS 400000
 
-/* The same where calls run one at a time: one that sleeps holds up the next so long. */
-#define SERIAL_STANDBY_NS 100000
+/* The same where as many run as pays: those that sleep hold up the next so long. */
+#define FULL_STANDBY_NS 100000
 /* Who computes for longer may do so without the GIL: the next call need not wait. */
 #define SERIAL_MAX_NS (2 * NS_PER_MS)
 

@@ -21,6 +21,8 @@
 #define CHANGED 2
 /* So many times worse while it settles is enough to know, and will be for long. */
 #define HOPELESS 8
+/* So many in flight are more than a few. */
+#define MANY_CALLS 16
 /* Calls in flight that are waited for at a change; the rest is as they are. */
 #define FLIGHT_MAX 32
 /* Of all costs, what trying may cost, and what it may cost at once. */
@@ -43,7 +45,7 @@ static int64_t total_ns(const struct call_costs *costs)
 /* The way that is compared with. */
 static unsigned other(const struct poll_trial *t)
 {
-    return t->way ^ (1u << t->bit);
+    return t->way ^ t->flips;
 }
 
 /* At least as many calls as are in flight: those are of the epoch before. */
@@ -85,12 +87,11 @@ static void retry_all(struct poll_trial *t)
     for (int bit = 0; bit < N_BITS; bit++) {
         retry_soon(t, bit);
     }
-    t->bit = BIT_SERIAL; /* the other first */
 }
 
 void poll_trial_init(struct poll_trial *t)
 {
-    *t = (struct poll_trial){.way = 0};
+    *t = (struct poll_trial){.bit = N_BITS - 1}; /* the first is the next */
     retry_all(t);
     steady(t);
 }
@@ -147,23 +148,40 @@ static bool learn(struct poll_trial *t, const struct call_costs *epoch)
     return true;
 }
 
-/* Calls that mostly sleep do not fight; one that is alone cannot. */
-static bool serial_may_pay(const struct call_costs *epoch, uint32_t in_flight)
+/* What the other way of one is; 0: it cannot pay, or is none of its own. */
+static unsigned flips(const struct poll_trial *t, int bit,
+                      const struct call_costs *epoch, uint32_t in_flight)
 {
-    return in_flight > 1 && epoch->cpu_ns > epoch->ns / 4 * 3;
+    unsigned serial = 1u << BIT_SERIAL, few = 1u << BIT_FEW;
+    /* Calls that mostly sleep do not; one that is alone cannot, nor can a few. */
+    bool fight = epoch->cpu_ns > epoch->ns / 4 * 3;
+
+    switch (bit) {
+    case BIT_SERIAL:
+        return t->way & serial || (fight && in_flight > 1) ? serial : 0;
+    case BIT_FEW:
+        if (!t->wide || in_flight <= MANY_CALLS || !(fight || t->way & few)) {
+            return 0;
+        }
+        /* One at a time or a few: else one that is better than many hides them. */
+        return !(t->way & serial) ? few : !(t->way & few) ? serial | few : 0;
+    default:
+        return 1u << bit;
+    }
 }
 
-/* What is to be tried, in turn where both are due; false: nothing is. */
+/* What is to be tried, in turn where several are due; false: nothing is. */
 static bool choose(struct poll_trial *t, const struct call_costs *epoch,
                    uint32_t in_flight)
 {
-    int bit = t->bit == BIT_BLOCK ? BIT_SERIAL : BIT_BLOCK;
+    for (int i = 1; i <= N_BITS; i++) {
+        int bit = (t->bit + i) % N_BITS;
+        unsigned changed = t->due_ns[bit] <= 0 ? flips(t, bit, epoch, in_flight)
+                                               : 0;
 
-    for (int i = 0; i < N_BITS; i++, bit = (bit + 1) % N_BITS) {
-        if (t->due_ns[bit] <= 0 &&
-            (bit != BIT_SERIAL || t->way >> BIT_SERIAL & 1 ||
-             serial_may_pay(epoch, in_flight))) {
+        if (changed) {
             t->bit = bit;
+            t->flips = changed;
             return true;
         }
     }
@@ -229,25 +247,27 @@ static enum trial_verdict was_tried(struct poll_trial *t,
                                     const struct call_costs *epoch,
                                     uint32_t in_flight)
 {
-    int64_t known_ns = t->cost_ns[other(t)], cost_ns, noise_ns;
-    int64_t time_ns = t->time_ns[other(t)];
-    bool slower;
+    int64_t old_ns = t->cost_ns[other(t)], cost_ns;
+    int64_t old_time_ns = t->time_ns[other(t)], time_ns;
+    bool by_time = t->bit == BIT_FEW, slower;
+    int64_t known_ns = by_time ? old_time_ns : old_ns, now_ns, noise_ns;
 
     t->tried.calls += epoch->calls;
     t->tried.ns += epoch->ns;
     t->tried.cpu_ns += epoch->cpu_ns;
     cost_ns = total_ns(&t->tried) / t->tried.calls;
+    time_ns = t->tried.ns / t->tried.calls;
+    now_ns = by_time ? time_ns : cost_ns;
     noise_ns = CLEARLY(known_ns, t->tried.calls);
     /* What it saves in computing it takes in time: nobody waits to see which is more. */
-    slower = cost_ns >= known_ns &&
-             t->tried.ns / t->tried.calls >
-                 time_ns + CLEARLY(time_ns, t->tried.calls);
+    slower = cost_ns >= old_ns &&
+             time_ns > old_time_ns + CLEARLY(old_time_ns, t->tried.calls);
     if (t->tried.calls < TRY_CALLS_MAX && t->tried.ns < TRY_MAX_NS &&
-        cost_ns < known_ns + noise_ns && !slower) {
+        now_ns < known_ns + noise_ns && !slower) {
         try_on(t, in_flight);
         return TRIAL_NONE;
     }
-    if (cost_ns < known_ns - noise_ns) {
+    if (now_ns < known_ns - noise_ns) {
         take_costs(t, cost_ns);
         retry_soon(t, t->bit);
         t->due_ns[t->bit] = t->interval_ns[t->bit];

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
  * Poll trial: whether the calls in flight cost less where both sides poll, or where
- * both sleep; where many workers run them, or one after the other.  A model knows what
- * a wake-up takes, and not what polling and threads do to all else: which CPUs they
- * stand on, the fight for the GIL, caches.  So the ways are taken in turn, and what a
- * call comes to is measured.  Arithmetic only.
+ * both sleep; where many workers run them, a few, or one after the other.  A model knows
+ * what a wake-up takes, and not what polling and threads do to all else: which CPUs they
+ * stand on, the fight for the GIL, caches, a server that has to answer them all.  So the
+ * ways are taken in turn, and what a call comes to is measured.  Arithmetic only.
  *
  * What a call costs is the time that passes for it plus the CPU time of the process: a
- * microsecond of waiting is worth one of computing.  The way that costs less is taken;
- * now and then the other is tried, for a few calls where it is much worse, for more
- * where it is nearly as good, and not slower.  What trying costs comes out of a credit that is earned
- * at a fiftieth of all costs; while the answer stays the same it is tried ever less often.
+ * microsecond of waiting is worth one of computing.  The way that costs less is taken; of
+ * many and a few at a time that by which more calls are made, for some wait for others.
+ * Now and then the other is tried, for a few calls where it is much worse, for more where
+ * it is nearly as good, and not slower.  What trying costs comes out of a credit that is
+ * earned at a fiftieth of all costs; while the answer stays the same it is tried ever less
+ * often.
  */
 #ifndef TPOOL_TUNE_POLL_TRIAL_H
 #define TPOOL_TUNE_POLL_TRIAL_H
@@ -21,6 +23,7 @@
 enum way_bit {
     BIT_BLOCK,  /* nobody polls */
     BIT_SERIAL, /* one at a time, unless it sleeps or blocks */
+    BIT_FEW, /* a few at a time, unless all of these do; not where it is serial */
     N_BITS,
 };
 #define N_WAYS (1 << N_BITS)
@@ -47,12 +50,15 @@ enum trial_stage {
 };
 
 struct poll_trial {
-    unsigned way; /* that is taken now */
-    int bit;      /* that is tried, or was last */
+    unsigned way;   /* that is taken now */
+    int bit;        /* that is tried, or was last */
+    unsigned flips; /* what that changes */
     enum trial_stage stage;
-    bool warm;               /* an epoch is over */
-    bool odd;                /* calls cost something else in the last epoch */
-    int pauses;              /* since an epoch was over */
+    bool warm;  /* an epoch is over */
+    bool odd;   /* calls cost something else in the last epoch */
+    int pauses; /* since an epoch was over */
+    bool
+        wide; /* the caller's: many calls may be run at once, more than a few */
     int64_t cost_ns[N_WAYS]; /* of a call; 0: unknown */
     int64_t time_ns[N_WAYS]; /* the part of that which passes */
     /* The epoch is over with so many calls, and so long. */
