@@ -91,7 +91,7 @@ class PollTrial(ctypes.Structure):
         ("warm", ctypes.c_bool),
         ("odd", ctypes.c_bool),
         ("pauses", ctypes.c_int),
-        ("wide", ctypes.c_bool),
+        ("crowd", ctypes.c_bool),
         ("cost_ns", _ns * 8),
         ("time_ns", _ns * 8),
         ("calls_min", _ns),

@@ -22,12 +22,12 @@ COSTS = st.integers(1 * US, 300 * US).flatmap(
 class Load:
     """Calls that cost what a function says: by way and time, (ns, CPU ns)."""
 
-    def __init__(self, tuner, cost, in_flight=1, noise=lambda: 1, *, wide=False):
+    def __init__(self, tuner, cost, in_flight=1, noise=lambda: 1, *, crowd=False):
         self._tuner, self._cost, self._in_flight = tuner, cost, in_flight
         self._noise = noise
         self.trial = _tuner.PollTrial()
         tuner.poll_trial_init(self.trial)
-        self.trial.wide = wide
+        self._crowd = crowd
         self.now_ns = self.calls = self.total_ns = 0
         self.verdicts = []
 
@@ -40,6 +40,8 @@ class Load:
         self.total_ns += calls * (ns + cpu_ns)
         seen = self._noise() * calls
         costs = _tuner.CallCosts(calls, int(seen * ns), int(seen * cpu_ns))
+        if self._crowd and not self.trial.way & (_tuner.WAY_SERIAL | _tuner.WAY_FEW):
+            self.trial.crowd = True
         self.verdicts.append(
             self._tuner.poll_trial_next(self.trial, costs, self._in_flight)
         )
@@ -178,7 +180,7 @@ ONE = ((25 * US, 30 * US), (28 * US, 30 * US))
     ],
 )
 def test_as_many_at_once_as_pays(tuner, order, best):
-    load = Load(tuner, constant(*order), 64, wide=True).run(400 * MS)
+    load = Load(tuner, constant(*order), 64, crowd=True).run(400 * MS)
     way = load.trial.way & ~_tuner.WAY_BLOCK
     assert (
         way & _tuner.WAY_SERIAL or way
@@ -186,15 +188,10 @@ def test_as_many_at_once_as_pays(tuner, order, best):
 
 
 @pytest.mark.parametrize(
-    ("cost", "in_flight", "wide"),
-    [
-        ((30 * US, 40 * US), 16, True),
-        ((30 * US, 40 * US), 64, False),
-        ((30 * US, 20 * US), 64, True),
-    ],
+    ("cost", "crowd"), [((30 * US, 40 * US), False), ((30 * US, 20 * US), True)]
 )
-def test_a_few_are_not_tried_for_a_few_nor_where_calls_sleep(
-    tuner, cost, in_flight, wide
+def test_a_few_are_not_tried_where_no_more_run_nor_where_calls_sleep(
+    tuner, cost, crowd
 ):
     ways = set()
 
@@ -202,7 +199,7 @@ def test_a_few_are_not_tried_for_a_few_nor_where_calls_sleep(
         ways.add(way & _tuner.WAY_FEW)
         return cost
 
-    Load(tuner, costs, in_flight, wide=wide).run(500 * MS)
+    Load(tuner, costs, 64, crowd=crowd).run(500 * MS)
     assert ways == {0}
 
 

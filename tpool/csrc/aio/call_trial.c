@@ -189,7 +189,7 @@ enum trial_verdict call_trial_judge(struct call_trial *t, int64_t now_ns,
         return TRIAL_NONE;
     }
     epoch = get_costs(t, now_ns, polled_ns);
-    t->trial.wide = cpu_pair_is_wide(&t->core->cpus);
+    t->trial.crowd |= cpu_pair_take_crowd(&t->core->cpus);
     verdict = poll_trial_next(&t->trial, &epoch, in_flight(t->core));
     if (verdict != TRIAL_NONE) {
         take_way(t, verdict);

@@ -173,7 +173,7 @@ void cpu_pair_init(struct cpu_pair *pair)
     atomic_init(&pair->usable, (uint32_t)cpu_usable());
     atomic_init(&pair->blocks, false);
     atomic_init(&pair->abreast, UINT32_MAX);
-    atomic_init(&pair->wide, false);
+    atomic_init(&pair->crowd, false);
     atomic_init(&pair->owner_waits, 0);
     atomic_init(&pair->worker_comes, 0);
     atomic_init(&pair->crowded_ns, 0);

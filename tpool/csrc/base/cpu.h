@@ -35,7 +35,7 @@ struct cpu_pair {
     _Atomic int worker;      /* the last that took a request or began to poll */
     _Atomic uint32_t usable; /* CPUs */
     _Atomic uint32_t abreast; /* calls at once, at most, as measured */
-    atomic_bool wide;         /* some pool may run more than a few at once */
+    atomic_bool crowd;        /* more than a few ran at once */
     atomic_bool blocks; /* nobody polls for calls: it costs more, as measured */
     _Atomic uint32_t owner_waits; /* not 0 while the owner is without the GIL */
     /*
@@ -169,17 +169,24 @@ static inline uint32_t cpu_pair_few(const struct cpu_pair *pair)
     return atomic_load_explicit(&pair->usable, memory_order_relaxed) + 4;
 }
 
-/* Any thread.  A pool may run so many at once. */
-static inline void cpu_pair_widen(struct cpu_pair *pair, uint32_t threads)
+/* Any thread.  So many run at once in a pool. */
+static inline void cpu_pair_count_running(struct cpu_pair *pair, uint32_t calls)
 {
-    if (threads > cpu_pair_few(pair)) {
-        atomic_store_explicit(&pair->wide, true, memory_order_relaxed);
+    if (calls > cpu_pair_few(pair) &&
+        !atomic_load_explicit(&pair->crowd, memory_order_relaxed)) {
+        atomic_store_explicit(&pair->crowd, true, memory_order_relaxed);
     }
 }
 
-static inline bool cpu_pair_is_wide(const struct cpu_pair *pair)
+/* One thread.  Whether more than a few did, since it was asked last. */
+static inline bool cpu_pair_take_crowd(struct cpu_pair *pair)
 {
-    return atomic_load_explicit(&pair->wide, memory_order_relaxed);
+    bool crowd = atomic_load_explicit(&pair->crowd, memory_order_relaxed);
+
+    if (crowd) {
+        atomic_store_explicit(&pair->crowd, false, memory_order_relaxed);
+    }
+    return crowd;
 }
 
 /* Any thread.  Whether there is one usable CPU: nobody spins, nor learns to. */

@@ -329,7 +329,7 @@ struct work *request_queue_get(struct request_queue *q, struct queue_worker *w)
     } while (!work && !leave(q, w, &wake));
     if (work) {
         w->standby_ns = 0;
-        q->active++;
+        cpu_pair_count_running(q->cpus, ++q->active);
     }
     if (!wake) { /* else another one comes in its place */
         cpu_publish(&q->cpus->worker);

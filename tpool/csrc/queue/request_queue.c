@@ -274,7 +274,6 @@ enum queue_need request_queue_set_limits(struct request_queue *q,
     pthread_mutex_lock(&q->lock);
     q->min_threads = min_threads;
     q->max_threads = max_threads;
-    cpu_pair_widen(q->cpus, max_threads);
     queue_update_interrupt(q);
     all = unpark_all(q); /* they park again, by the new rules */
     if (queue_look(q) && !queue_somebody_looks(q)) {

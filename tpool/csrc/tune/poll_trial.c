@@ -21,8 +21,6 @@
 #define CHANGED 2
 /* So many times worse while it settles is enough to know, and will be for long. */
 #define HOPELESS 8
-/* So many in flight are more than a few. */
-#define MANY_CALLS 16
 /* Calls in flight that are waited for at a change; the rest is as they are. */
 #define FLIGHT_MAX 32
 /* Of all costs, what trying may cost, and what it may cost at once. */
@@ -84,6 +82,7 @@ static void retry_later(struct poll_trial *t)
 
 static void retry_all(struct poll_trial *t)
 {
+    t->crowd = false;
     for (int bit = 0; bit < N_BITS; bit++) {
         retry_soon(t, bit);
     }
@@ -153,18 +152,21 @@ static unsigned flips(const struct poll_trial *t, int bit,
                       const struct call_costs *epoch, uint32_t in_flight)
 {
     unsigned serial = 1u << BIT_SERIAL, few = 1u << BIT_FEW;
-    /* Calls that mostly sleep do not; one that is alone cannot, nor can a few. */
+    /* Calls that mostly sleep do not; one that is alone cannot. */
     bool fight = epoch->cpu_ns > epoch->ns / 4 * 3;
 
     switch (bit) {
     case BIT_SERIAL:
         return t->way & serial || (fight && in_flight > 1) ? serial : 0;
     case BIT_FEW:
-        if (!t->wide || in_flight <= MANY_CALLS || !(fight || t->way & few)) {
-            return 0;
+        if (t->way & few) {
+            return t->way & serial ? 0 : few;
+        }
+        if (!t->crowd) {
+            return 0; /* many are a few */
         }
         /* One at a time or a few: else one that is better than many hides them. */
-        return !(t->way & serial) ? few : !(t->way & few) ? serial | few : 0;
+        return t->way & serial ? serial | few : fight ? few : 0;
     default:
         return 1u << bit;
     }

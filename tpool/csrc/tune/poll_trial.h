@@ -57,8 +57,7 @@ struct poll_trial {
     bool warm;  /* an epoch is over */
     bool odd;   /* calls cost something else in the last epoch */
     int pauses; /* since an epoch was over */
-    bool
-        wide; /* the caller's: many calls may be run at once, more than a few */
+    bool crowd; /* the caller sets it: more than a few have run at once */
     int64_t cost_ns[N_WAYS]; /* of a call; 0: unknown */
     int64_t time_ns[N_WAYS]; /* the part of that which passes */
     /* The epoch is over with so many calls, and so long. */
