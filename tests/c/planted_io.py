@@ -45,6 +45,13 @@ MUTANTS = {
     ),
     "stress_io_threads": (
         Mutant(
+            "what threads of files do is taken for calls",
+            "source/io_threads.c",
+            "t->queue.bounded = false;",
+            "",
+            ("unit",),
+        ),
+        Mutant(
             "who waits for the last is not told of it",
             "source/io_threads.c",
             "futex_wake(&t->bed, &t->unfinished);",

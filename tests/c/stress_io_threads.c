@@ -19,6 +19,7 @@ static struct aio_context ctx;
 static struct rng rng;
 static atomic_bool refuse;  /* a thread that is asked for does not start */
 static atomic_bool blocked; /* what runs does not end */
+static atomic_int begun;
 
 static struct job {
     struct work work;
@@ -44,6 +45,7 @@ static struct completion_node *run_job(struct work *w, struct call_times *times)
     struct job *job = (struct job *)w;
 
     job->ran++;
+    atomic_fetch_add_explicit(&begun, 1, memory_order_relaxed);
     spin(job->spins);
     WAIT_UNTIL(!atomic_load_explicit(&blocked, memory_order_acquire));
     *times = (struct call_times){.run_ns = 2 * SHORT_CALL_NS};
@@ -169,6 +171,29 @@ static void *interrupt(void *owner)
 }
 
 /* A signal ends a wait, not what is waited for; no thread of theirs gets it. */
+/* More than a few at once, and that says nothing of calls. */
+static void test_many_at_once(void)
+{
+    struct io_threads *t = io_threads_new(&ctx);
+    struct cpu_pair *cpus = &ctx.core->cpus;
+    int n = (int)cpu_pair_few(cpus) + 1;
+
+    n = n < 60 ? n : 60;
+    memset(jobs, 0, sizeof(jobs));
+    atomic_store_explicit(&begun, 0, memory_order_relaxed);
+    atomic_store_explicit(&blocked, true, memory_order_release);
+    for (int i = 0; i < n; i++) {
+        work_init(&jobs[i].work, &job_ops);
+        jobs[i].taken = true;
+        assert(io_threads_push(t, &jobs[i].work, QUEUE_UNBOUNDED) == 0);
+    }
+    WAIT_UNTIL(atomic_load_explicit(&begun, memory_order_relaxed) == n);
+    assert(!cpu_pair_take_crowd(cpus));
+    atomic_store_explicit(&blocked, false, memory_order_release);
+    io_threads_close(t);
+    check(n);
+}
+
 static void test_signal(void)
 {
     struct io_threads *t = io_threads_new(&ctx);
@@ -209,6 +234,7 @@ int main(int argc, char **argv)
     assert(aio_core_new(&ctx.core, &trace) == 0);
     ctx.params = (struct poll_params){.max_ns = 32768};
     test_no_thread();
+    test_many_at_once();
     test_signal();
     test_rounds(rounds);
     aio_core_close(ctx.core);

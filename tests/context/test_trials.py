@@ -41,13 +41,21 @@ def nap():
     time.sleep(0.00005)
 
 
-@pytest.fixture
-def told():
+@pytest.fixture(params=[False, True], ids=["one pool", "pools come and go"])
+def told(request):
     """Return what was traced in a run, and counted."""
     tpool.trace.enable()
     try:
         with tpool.AioContext() as ctx, tpool.ThreadPool(ctx) as pool:
-            call_for(pool, nap)
+            until = time.monotonic() + RUN_S
+            last = pool.submit(nap)
+            while time.monotonic() < until:
+                if request.param:
+                    tpool.ThreadPool(ctx).shutdown()
+                following = pool.submit(nap)
+                last.result()
+                last = following
+            last.result()
             stats = ctx.stats()
     finally:
         tpool.trace.disable()

@@ -187,6 +187,38 @@ def test_as_many_at_once_as_pays(tuner, order, best):
     ) == best  # one at a time, it matters not which
 
 
+# A few get through more than many, and one at a time costs less than they.
+BOTH = (
+    *CROWD,
+    *CROWD,
+    (25 * US, 45 * US),
+    (26 * US, 46 * US),
+    *((26 * US, 28 * US),) * 2,
+)
+
+
+@pytest.mark.parametrize(
+    ("fight", "way"),
+    [
+        ((*CROWD, *FEW, *ONE, *FEW), _tuner.WAY_SERIAL),
+        ((*CROWD, *ONE, *FEW, *ONE), _tuner.WAY_FEW),
+        (BOTH, _tuner.WAY_SERIAL | _tuner.WAY_FEW),
+    ],
+)
+def test_many_at_once_are_taken_again_where_calls_sleep(tuner, fight, way):
+    """A few, and one at a time, are as bad as each other then."""
+    sleepy = ((32 * US, 20 * US),) * 2 + ((80 * US, 22 * US),) * 6
+    load = Load(
+        tuner,
+        lambda way, now: (fight if now < 400 * MS else sleepy)[way],
+        64,
+        crowd=True,
+    ).run(350 * MS)
+    assert load.trial.way & way == way
+    load.run(500 * MS)
+    assert not load.trial.way & ~_tuner.WAY_BLOCK
+
+
 @pytest.mark.parametrize(
     ("cost", "crowd"), [((30 * US, 40 * US), False), ((30 * US, 20 * US), True)]
 )

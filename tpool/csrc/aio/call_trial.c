@@ -87,10 +87,9 @@ static void take_way(const struct call_trial *ct, enum trial_verdict verdict)
         TRACE_POLL_TRIAL, TRACE_SERIAL_TRIAL, TRACE_FEW_TRIAL};
     const struct poll_trial *t = &ct->trial;
     struct aio_core *core = ct->core;
-    bool set = t->way >> t->bit & 1;
 
     if (t->bit == BIT_BLOCK) {
-        cpu_pair_set_blocks(&core->cpus, set);
+        cpu_pair_set_blocks(&core->cpus, t->way >> BIT_BLOCK & 1);
         aio_handoff_forget(core);
     } else {
         cpu_pair_set_abreast(&core->cpus, abreast(ct));
@@ -98,8 +97,12 @@ static void take_way(const struct call_trial *ct, enum trial_verdict verdict)
     if (verdict == TRIAL_BEGUN) {
         trace_emit(core->trace, begun[t->bit], ct->name,
                    t->cost_ns[t->way ^ t->flips]);
-    } else {
-        tell(ct, t->bit, set, t->cost_ns[t->way]);
+        return;
+    }
+    for (int bit = 0; bit < N_BITS; bit++) {
+        if (t->flips >> bit & 1) {
+            tell(ct, bit, t->way >> bit & 1, t->cost_ns[t->way]);
+        }
     }
 }
 

@@ -143,7 +143,9 @@ struct pool_core *pool_core_new(struct module_state *state,
     pool->core = core;
     pool->context_ref = context_ref;
     pool->deliver = deliver;
-    call_trial_init(&pool->trial, core, pool);
+    if (!context_ref) { /* or the owner of its context has one */
+        call_trial_init(&pool->trial, core, pool);
+    }
     init(pool, state, config);
     if (pool_wraps(pool)) {
         request_queue_set_limits(&pool->queue, 0, 0);

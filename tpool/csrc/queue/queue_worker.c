@@ -13,6 +13,12 @@
 /* Weight of the newest call in the moving average: 1/8. */
 #define CALL_NS_SHIFT 3
 
+/* How many are run at once, at most, unless they all sleep or block. */
+static uint32_t abreast_of(const struct request_queue *q)
+{
+    return q->bounded ? cpu_pair_abreast(q->cpus) : UINT32_MAX;
+}
+
 static struct work *pop(struct request_queue *q, struct queue_worker *w)
 {
     struct work *work = q->head;
@@ -68,7 +74,7 @@ static bool sleeps(const struct request_queue *q, struct queue_worker *w)
 /* Lock held, a request is queued.  See "Short calls" in the header. */
 static bool may_take(struct request_queue *q, struct queue_worker *w)
 {
-    uint32_t abreast = cpu_pair_abreast(q->cpus);
+    uint32_t abreast = abreast_of(q);
     bool serial = abreast == 1, full = q->active >= abreast, stuck;
     int64_t max_ns = full ? FULL_STANDBY_NS : STANDBY_MAX_NS;
 
@@ -329,7 +335,10 @@ struct work *request_queue_get(struct request_queue *q, struct queue_worker *w)
     } while (!work && !leave(q, w, &wake));
     if (work) {
         w->standby_ns = 0;
-        cpu_pair_count_running(q->cpus, ++q->active);
+        q->active++;
+        if (q->bounded) {
+            cpu_pair_count_running(q->cpus, q->active);
+        }
     }
     if (!wake) { /* else another one comes in its place */
         cpu_publish(&q->cpus->worker);
@@ -382,8 +391,7 @@ struct work *request_queue_end_call(struct request_queue *q,
     if (times->run_ns >= 0) {
         count_call(q, w, times);
     }
-    if (more && q->threads <= q->max_threads &&
-        q->active <= cpu_pair_abreast(q->cpus)) {
+    if (more && q->threads <= q->max_threads && q->active <= abreast_of(q)) {
         queue_splice(q);
         work = pop(q, w);
     }

@@ -24,6 +24,7 @@ int request_queue_init(struct request_queue *q, struct cpu_pair *cpus,
     atomic_init(&q->warm, false);
     q->cpus = cpus;
     q->idle_timeout_ns = idle_timeout_ns;
+    q->bounded = true;
     q->max_threads = 1;
     q->params = *params;
     /* Until calls have been seen, each gets a thread at once. */

@@ -33,10 +33,10 @@
  * often, and a call that blocks holds up nobody for more than two looks.  It
  * stands by among the parked, to be a looker no more when the last other one parks.
  * The same for all calls, however long, where the owner has measured that they cost
- * less one after the other (cpu_pair.serial): a looker takes one beside the newest call
+ * less one after the other (cpu_pair.abreast is 1): a looker takes one beside the newest call
  * only where who runs that has slept for half of the time between two looks, or has
  * computed for SERIAL_MAX_NS.  One stands by, the others park beside it.  And where it has
- * measured that more are made by a few than by many (cpu_pair.abreast): a looker takes one
+ * measured that more are made by a few than by many (it is a few): a looker takes one
  * beside those only if none has been taken since it looked last.
  */
 #ifndef TPOOL_QUEUE_REQUEST_QUEUE_H
@@ -131,6 +131,8 @@ struct request_queue {
     /* Immutable after init. */
     struct cpu_pair *cpus;
     int64_t idle_timeout_ns; /* -1: an idle worker stays */
+    bool
+        bounded; /* by cpu_pair.abreast: what it has are the calls that are measured */
 
     /* Protected by lock. */
     _Alignas(CACHE_LINE) pthread_mutex_t lock;

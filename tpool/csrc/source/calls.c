@@ -21,7 +21,10 @@ static void show_costs(const struct calls_source *calls)
     counter_set(&stats->blocked_call_ns, (uint64_t)t->cost_ns[t->way | blocks]);
     counter_set(&stats->fanned_call_ns, (uint64_t)t->cost_ns[many]);
     counter_set(&stats->few_call_ns, (uint64_t)t->cost_ns[many | few]);
-    counter_set(&stats->serial_call_ns, (uint64_t)t->cost_ns[t->way | serial]);
+    counter_set(&stats->serial_call_ns,
+                (uint64_t)(t->cost_ns[t->way | serial]
+                               ? t->cost_ns[t->way | serial]
+                               : t->cost_ns[many | serial]));
 }
 
 /* Owner.  Goes the way that is taken from now on, if that may be another. */

@@ -33,6 +33,7 @@ struct io_threads *io_threads_new(struct aio_context *c)
         free(t);
         return NULL;
     }
+    t->queue.bounded = false;
     request_queue_set_limits(&t->queue, 0, THREADS_MAX);
     t->core = aio_core_ref(c->core);
     atomic_init(&t->refs, 1);

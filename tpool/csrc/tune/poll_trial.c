@@ -157,7 +157,10 @@ static unsigned flips(const struct poll_trial *t, int bit,
 
     switch (bit) {
     case BIT_SERIAL:
-        return t->way & serial || (fight && in_flight > 1) ? serial : 0;
+        if (t->way & serial) { /* if they sleep now, many may be far better */
+            return fight ? serial : t->way & (serial | few);
+        }
+        return fight && in_flight > 1 ? serial : 0;
     case BIT_FEW:
         if (t->way & few) {
             return t->way & serial ? 0 : few;
