@@ -158,7 +158,8 @@ static void test_one_stands_by_and_others_park(bool shut)
     WAIT_UNTIL(helper_stands_by());
     atomic_store_explicit(&gates[1], true, memory_order_release);
     WAIT_UNTIL(others_are_parked());
-    assert(!is_done(3));
+    nanosleep(&(struct timespec){.tv_nsec = 2 * NS_PER_MS}, NULL);
+    assert(others_are_parked() && !is_done(3)); /* and they stay */
     atomic_store_explicit(&gates[2], true, memory_order_release);
     if (shut) { /* each that leaves tells the next */
         WAIT_UNTIL(!atomic_load_explicit(&pool.live, memory_order_acquire));
