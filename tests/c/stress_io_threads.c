@@ -170,7 +170,6 @@ static void *interrupt(void *owner)
     return NULL;
 }
 
-/* A signal ends a wait, not what is waited for; no thread of theirs gets it. */
 /* More than a few at once, and that says nothing of calls. */
 static void test_many_at_once(void)
 {
@@ -194,6 +193,7 @@ static void test_many_at_once(void)
     check(n);
 }
 
+/* A signal ends a wait, not what is waited for; no thread of theirs gets it. */
 static void test_signal(void)
 {
     struct io_threads *t = io_threads_new(&ctx);

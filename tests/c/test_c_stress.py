@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import c_build
@@ -12,6 +11,7 @@ import planted_io
 import planted_ring
 import planted_unit
 import pytest
+from conftest import needs_polling
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,14 +83,16 @@ def test_needless_write_is_found_when_planted(
 
 @pytest.mark.parametrize(
     ("program", "mutant"),
-    [(name, m) for name, mutants in UNIT_MUTANTS.items() for m in mutants],
+    [
+        pytest.param(name, m, marks=needs_polling if "polls" in m.seen_by else ())
+        for name, mutants in UNIT_MUTANTS.items()
+        for m in mutants
+    ],
     ids=lambda what: getattr(what, "name", what),
 )
 def test_planted_fault_is_found(
     program: str, mutant: planted.Mutant, tmp_path: Path
 ) -> None:
-    if "polls" in mutant.seen_by and len(os.sched_getaffinity(0)) == 1:
-        pytest.skip("nobody polls on one CPU")
     csrc = c_build.mutated_csrc(tmp_path, mutant)
     exe = c_build.build_c(
         tmp_path, program, "-O1", "-fsanitize=address", SOON, csrc=csrc

@@ -25,15 +25,16 @@ DECISIONS = (
 RUN_S = 0.3
 
 
-def call_for(pool, call=int):
-    """Keep two calls in flight for some time."""
-    until = time.monotonic() + RUN_S
-    last = pool.submit(call)
-    while time.monotonic() < until:
-        request = pool.submit(call)
-        last.result()
-        last = request
-    last.result()
+def call_for(pool, call=int, width=2, *, between=lambda: None, until=lambda: True):
+    """Keep so many calls in flight for some time, and until it may end."""
+    waiting = deque(pool.submit(call) for _ in range(width))
+    end = time.monotonic() + RUN_S
+    while time.monotonic() < end or not until():
+        waiting.popleft().result()
+        between()
+        waiting.append(pool.submit(call))
+    for request in waiting:
+        request.result()
 
 
 def nap():
@@ -47,15 +48,8 @@ def told(request):
     tpool.trace.enable()
     try:
         with tpool.AioContext() as ctx, tpool.ThreadPool(ctx) as pool:
-            until = time.monotonic() + RUN_S
-            last = pool.submit(nap)
-            while time.monotonic() < until:
-                if request.param:
-                    tpool.ThreadPool(ctx).shutdown()
-                following = pool.submit(nap)
-                last.result()
-                last = following
-            last.result()
+            pools = (lambda: tpool.ThreadPool(ctx).shutdown()) if request.param else int
+            call_for(pool, nap, between=pools)
             stats = ctx.stats()
     finally:
         tpool.trace.disable()
@@ -114,13 +108,7 @@ def test_calls_that_sleep_are_run_at_once_whatever_was_measured(call):
         return ctx.stats().few_call_ns if call is nap else ctx.stats().serial_call_ns
 
     with tpool.AioContext() as ctx, tpool.ThreadPool(ctx, max_threads=width) as pool:
-        waiting = deque(pool.submit(call) for _ in range(width))
-        until = time.monotonic() + RUN_S
-        while time.monotonic() < until or not was_tried():
-            waiting.popleft().result()
-            waiting.append(pool.submit(call))
-        for request in waiting:
-            request.result()
+        call_for(pool, call, width, until=was_tried)
         barrier = threading.Barrier(width)  # each waits for all others
         for request in [pool.submit(barrier.wait, 60) for _ in range(width)]:
             request.result()
@@ -128,11 +116,7 @@ def test_calls_that_sleep_are_run_at_once_whatever_was_measured(call):
 
 def test_a_few_at_once_are_not_tried_where_no_more_run():
     with tpool.AioContext() as ctx, tpool.ThreadPool(ctx, max_threads=4) as pool:
-        waiting = deque(pool.submit(nap) for _ in range(40))
-        until = time.monotonic() + RUN_S
-        while time.monotonic() < until:
-            waiting.popleft().result()
-            waiting.append(pool.submit(nap))
+        call_for(pool, nap, 40)
         stats = ctx.stats()
     assert stats.trials
     assert not stats.few_call_ns

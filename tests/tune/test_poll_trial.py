@@ -182,9 +182,8 @@ ONE = ((25 * US, 30 * US), (28 * US, 30 * US))
 def test_as_many_at_once_as_pays(tuner, order, best):
     load = Load(tuner, constant(*order), 64, crowd=True).run(400 * MS)
     way = load.trial.way & ~_tuner.WAY_BLOCK
-    assert (
-        way & _tuner.WAY_SERIAL or way
-    ) == best  # one at a time, it matters not which
+    # Where it is one at a time it matters not what else would be.
+    assert (way & _tuner.WAY_SERIAL or way) == best
 
 
 # A few get through more than many, and one at a time costs less than they.
@@ -210,7 +209,7 @@ def test_many_at_once_are_taken_again_where_calls_sleep(tuner, fight, way):
     sleepy = ((32 * US, 20 * US),) * 2 + ((80 * US, 22 * US),) * 6
     load = Load(
         tuner,
-        lambda way, now: (fight if now < 400 * MS else sleepy)[way],
+        lambda taken, now: (fight if now < 400 * MS else sleepy)[taken],
         64,
         crowd=True,
     ).run(350 * MS)

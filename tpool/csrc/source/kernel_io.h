@@ -7,8 +7,7 @@
  * few calls however much one turn adds, and no device waits for the end of a turn that goes
  * on asking; the rest when the next turn begins, which is before any wait.  Each is a work
  * of its requester's, and a call in flight: source/calls.h says how long it pays to poll
- * for it.  Here is what the poll phase
- * looks at, the tail of the completions, and how an owner that sleeps is woken: the bell
+ * for it.  Here is what the poll phase looks at, the tail of the completions, and how an owner that sleeps is woken: the bell
  * of the queue is readable while there are any, and is one of the fds that the context
  * waits for itself.  So there are no notifications to be turned off and on, and none
  * can be lost: the kernel shows a completion, and then wakes who waits for the fd; who
