@@ -77,7 +77,7 @@ class Plan(ctypes.Structure):
 class CallCosts(ctypes.Structure):
     """struct call_costs."""
 
-    _fields_ = (("calls", _ns), ("ns", _ns), ("cpu_ns", _ns))
+    _fields_ = (("calls", _ns), ("ns", _ns), ("cpu_ns", _ns), ("crowd", ctypes.c_bool))
 
 
 class PollTrial(ctypes.Structure):

@@ -39,9 +39,10 @@ class Load:
         self.calls += calls
         self.total_ns += calls * (ns + cpu_ns)
         seen = self._noise() * calls
-        costs = _tuner.CallCosts(calls, int(seen * ns), int(seen * cpu_ns))
-        if self._crowd and not self.trial.way & (_tuner.WAY_SERIAL | _tuner.WAY_FEW):
-            self.trial.crowd = True
+        many = not self.trial.way & (_tuner.WAY_SERIAL | _tuner.WAY_FEW)
+        costs = _tuner.CallCosts(
+            *(calls, int(seen * ns), int(seen * cpu_ns), self._crowd and many)
+        )
         self.verdicts.append(
             self._tuner.poll_trial_next(self.trial, costs, self._in_flight)
         )
@@ -96,7 +97,7 @@ def test_way_that_costs_less_is_taken(tuner, polled, blocked):
     [
         # What calls cost now has changed, and is looked into at once.
         (((1 * US, 2 * US), (45 * US, 35 * US)), ((20 * US, 40 * US), (4 * US, 4 * US)), 30),
-        (((5 * MS, 1 * MS), (5 * MS, 0)), ((2 * US, 4 * US), (50 * US, 40 * US)), 35),
+        (((5 * MS, 1 * MS), (5 * MS, 0)), ((2 * US, 4 * US), (50 * US, 40 * US)), 30),
         # The other way has.
         (((30 * US, 60 * US), (36 * US, 40 * US)), ((30 * US, 60 * US), (70 * US, 60 * US)), 100),
         (((9 * US, 9 * US), (45 * US, 35 * US)), ((9 * US, 9 * US), (5 * US, 5 * US)), 100),
@@ -184,6 +185,31 @@ def test_as_many_at_once_as_pays(tuner, order, best):
     way = load.trial.way & ~_tuner.WAY_BLOCK
     # Where it is one at a time it matters not what else would be.
     assert (way & _tuner.WAY_SERIAL or way) == best
+
+
+@pytest.mark.parametrize(
+    ("crowd", "first"), [(True, _tuner.WAY_FEW), (False, _tuner.WAY_BLOCK)]
+)
+def test_what_may_be_worth_most_is_tried_first(tuner, crowd, first):
+    load = Load(tuner, constant(*CROWD, *ONE, *FEW, *ONE), 64, crowd=crowd)
+    while not load.trial.stage:
+        load.epoch()
+    assert load.trial.way == first
+    assert load.now_ns < 30 * MS
+
+
+@pytest.mark.parametrize("period_ms", [10, 14, 20, 30])
+def test_nothing_is_left_out_where_the_load_changes_all_the_time(tuner, period_ms):
+    tried = 0
+
+    def costs(way, now):
+        nonlocal tried
+        tried |= way
+        times = 1 + 2 * (now // (period_ms * MS) % 2)
+        return 30 * US * times, 40 * US * times
+
+    Load(tuner, costs, 64, crowd=True).run(1000 * MS)
+    assert tried == _tuner.WAY_BLOCK | _tuner.WAY_SERIAL | _tuner.WAY_FEW
 
 
 # A few get through more than many, and one at a time costs less than they.

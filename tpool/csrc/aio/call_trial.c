@@ -42,6 +42,7 @@ static struct call_costs get_costs(const struct call_trial *t, int64_t now_ns,
         .calls = done(t->core) - t->done,
         .ns = now_ns - t->begin_ns,
         .cpu_ns = clock_process_cpu_ns() - t->cpu_ns,
+        .crowd = cpu_pair_take_crowd(&t->core->cpus),
     };
 
     if (t->polled_ns >= 0 && polled_ns >= 0 &&
@@ -192,7 +193,6 @@ enum trial_verdict call_trial_judge(struct call_trial *t, int64_t now_ns,
         return TRIAL_NONE;
     }
     epoch = get_costs(t, now_ns, polled_ns);
-    t->trial.crowd |= cpu_pair_take_crowd(&t->core->cpus);
     verdict = poll_trial_next(&t->trial, &epoch, in_flight(t->core));
     if (verdict != TRIAL_NONE) {
         take_way(t, verdict);

@@ -69,7 +69,8 @@ static void try_on(struct poll_trial *t, uint32_t in_flight)
 static void retry_soon(struct poll_trial *t, int bit)
 {
     t->interval_ns[bit] = INTERVAL_MIN_NS;
-    t->due_ns[bit] = 0;
+    /* As if it had waited already: this changes more than one at a time does. */
+    t->due_ns[bit] = bit == BIT_SERIAL ? 0 : -INTERVAL_MIN_NS;
 }
 
 static void retry_later(struct poll_trial *t)
@@ -80,17 +81,20 @@ static void retry_later(struct poll_trial *t)
     }
 }
 
+/* Keeps its place before what has waited less. */
 static void retry_all(struct poll_trial *t)
 {
-    t->crowd = false;
     for (int bit = 0; bit < N_BITS; bit++) {
+        int64_t due_ns = t->due_ns[bit];
+
         retry_soon(t, bit);
+        t->due_ns[bit] = due_ns < t->due_ns[bit] ? due_ns : t->due_ns[bit];
     }
 }
 
 void poll_trial_init(struct poll_trial *t)
 {
-    *t = (struct poll_trial){.bit = N_BITS - 1}; /* the first is the next */
+    *t = (struct poll_trial){.way = 0};
     retry_all(t);
     steady(t);
 }
@@ -140,6 +144,7 @@ static bool learn(struct poll_trial *t, const struct call_costs *epoch)
     }
     *known = cost_ns;
     *time = time_ns;
+    t->crowd = epoch->crowd;
     retry_all(t);
     if (t->credit_ns < -DEBT_MAX_NS) {
         t->credit_ns = -DEBT_MAX_NS; /* what is left was for other calls */
@@ -175,22 +180,35 @@ static unsigned flips(const struct poll_trial *t, int bit,
     }
 }
 
-/* What is to be tried, in turn where several are due; false: nothing is. */
+/* Time passes until each is due, and for what waits to be tried. */
+static void pass(struct poll_trial *t, const struct call_costs *epoch,
+                 uint32_t in_flight)
+{
+    for (int bit = 0; bit < N_BITS; bit++) {
+        if (t->due_ns[bit] > 0 || flips(t, bit, epoch, in_flight)) {
+            t->due_ns[bit] -= epoch->ns;
+        }
+    }
+}
+
+/* What is to be tried: what has waited longest; false: nothing is due. */
 static bool choose(struct poll_trial *t, const struct call_costs *epoch,
                    uint32_t in_flight)
 {
-    for (int i = 1; i <= N_BITS; i++) {
-        int bit = (t->bit + i) % N_BITS;
-        unsigned changed = t->due_ns[bit] <= 0 ? flips(t, bit, epoch, in_flight)
-                                               : 0;
+    /* Of two that have waited as long, what can be worth more. */
+    static const int order[N_BITS] = {BIT_FEW, BIT_BLOCK, BIT_SERIAL};
+    int64_t due_ns = 1;
 
-        if (changed) {
-            t->bit = bit;
+    for (int i = 0; i < N_BITS; i++) {
+        unsigned changed = flips(t, order[i], epoch, in_flight);
+
+        if (changed && t->due_ns[order[i]] < due_ns) {
+            due_ns = t->due_ns[order[i]];
+            t->bit = order[i];
             t->flips = changed;
-            return true;
         }
     }
-    return false;
+    return due_ns <= 0;
 }
 
 static enum trial_verdict was_steady(struct poll_trial *t,
@@ -205,9 +223,7 @@ static enum trial_verdict was_steady(struct poll_trial *t,
         return TRIAL_NONE;
     }
     known = learn(t, epoch);
-    for (int bit = 0; bit < N_BITS; bit++) {
-        t->due_ns[bit] -= epoch->ns;
-    }
+    pass(t, epoch, in_flight);
     if (!known || t->credit_ns <= 0 || !choose(t, epoch, in_flight)) {
         return TRIAL_NONE;
     }
@@ -317,6 +333,7 @@ enum trial_verdict poll_trial_next(struct poll_trial *t,
                                    uint32_t in_flight)
 {
     t->pauses = 0;
+    t->crowd |= epoch->crowd;
     switch (t->stage) {
     case TRIAL_SETTLES:
         return has_settled(t, epoch, in_flight);

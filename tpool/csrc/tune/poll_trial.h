@@ -33,6 +33,7 @@ struct call_costs {
     int64_t calls;
     int64_t ns;     /* while any was in flight */
     int64_t cpu_ns; /* of the whole process */
+    bool crowd;     /* more than a few have run at once */
 };
 
 enum trial_verdict {
@@ -57,7 +58,7 @@ struct poll_trial {
     bool warm;  /* an epoch is over */
     bool odd;   /* calls cost something else in the last epoch */
     int pauses; /* since an epoch was over */
-    bool crowd; /* the caller sets it: more than a few have run at once */
+    bool crowd; /* more than a few have run at once, of this load */
     int64_t cost_ns[N_WAYS]; /* of a call; 0: unknown */
     int64_t time_ns[N_WAYS]; /* the part of that which passes */
     /* The epoch is over with so many calls, and so long. */
