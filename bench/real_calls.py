@@ -56,6 +56,7 @@ class Handler(socketserver.StreamRequestHandler):
             self.wfile.write(line)
 class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
+    request_queue_size = 128  # each thread connects: none is to try again in a second
 with Server(("127.0.0.1", 0), Handler) as server:
     print(server.server_address[1], flush=True)
     server.serve_forever()
