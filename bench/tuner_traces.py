@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 SEEN_NS = 300  # from the arrival until a busy owner has seen it
 WORLD_NS = 300 * US  # that a world goes on for each wait of the other traces
-SLACK_NS = 50 * US  # by how much Linux lets a timer be late
 QEMU = "QEMU's rule"
 WORLD = "world"
 
@@ -150,8 +149,8 @@ class SelfTuned(Policy):
         return cost
 
     def _nap(self, gap_ns: int, plan: _tuner.Plan) -> Cost:
-        """Sleep, which is too long by the timer's slack and a wake-up, then poll."""
-        late_ns = SLACK_NS + self.machine.wake_ns
+        """Sleep, which is too long by a wake-up, then poll."""
+        late_ns = self.machine.wake_ns
         late_ns += self._rng.randrange(self.machine.jitter_ns + 1)
         awake_ns = plan.nap_ns + late_ns
         if gap_ns < awake_ns:

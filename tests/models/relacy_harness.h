@@ -57,9 +57,11 @@ static inline void cpu_relax(void)
     rl::yield(1, $);
 }
 
-static inline void os_thread_be_punctual(bool punctual)
+#define TIMER_SLACK_MIN_NS 1
+
+static inline int os_thread_set_timer_slack(int slack_ns)
 {
-    (void)punctual;
+    return slack_ns;
 }
 
 /* There is no time: a finite wait ends whenever the scheduler likes. */

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import random
 import signal
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from conftest import needs_polling, spin, task_state, wait_blocked, wait_until
@@ -105,6 +107,34 @@ def test_owner_sleeps_through_long_regular_calls_and_polls_for_the_end(ctx, pool
         return stats.naps > 5 and polls > 0
 
     assert called(ctx, pool, 0.005, until=naps_and_polls)
+
+
+def slack_ns(tid):
+    """Return by how much the kernel may put a thread's sleeps off."""
+    return int(Path(f"/proc/{tid}/timerslack_ns").read_text())
+
+
+@needs_polling
+@pytest.mark.skipif(sys.platform != "linux", reason="timers have no slack")
+def test_owner_is_punctual_while_it_naps_and_as_it_was_then(ctx, pool):
+    """50 us of slack would be more than a nap saves."""
+    tid = threading.get_native_id()
+    try:
+        pool.submit(slack_ns, tid).result()
+    except PermissionError:
+        pytest.skip("to read it of another thread takes CAP_SYS_NICE")
+    ctx.set_poll_params(2_000_000)
+    before, seen = slack_ns(tid), set()
+
+    def looks():
+        sleep(0.004)
+        seen.add(slack_ns(tid))
+        sleep(0.001)
+
+    assert before > 1
+    wait_until(lambda: 1 in seen, lambda: pool.submit(looks).result())
+    assert seen <= {1, before}
+    assert slack_ns(tid) == before
 
 
 def test_owner_does_not_sleep_past_a_timer(ctx, pool):

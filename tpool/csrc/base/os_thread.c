@@ -39,15 +39,17 @@ void os_thread_set_name(const char *name)
 #endif
 }
 
-void os_thread_be_punctual(bool punctual)
+int os_thread_set_timer_slack(int slack_ns)
 {
-#ifdef __linux__
-    unsigned long slack_ns = punctual ? 1 : 0; /* 0: what it had at first */
+    int before = 0;
 
-    prctl(PR_SET_TIMERSLACK, slack_ns, 0UL, 0UL, 0UL);
+#ifdef __linux__
+    before = prctl(PR_GET_TIMERSLACK, 0UL, 0UL, 0UL, 0UL);
+    prctl(PR_SET_TIMERSLACK, (unsigned long)slack_ns, 0UL, 0UL, 0UL);
 #else
-    (void)punctual;
+    (void)slack_ns;
 #endif
+    return before < 0 ? 0 : before; /* 0: what it had at first */
 }
 
 int os_thread_start(pthread_t *out, void *(*run)(void *), void *arg)

@@ -12,11 +12,11 @@
  * for a moment.  If it stays so, the deviation grows by a quarter each time. */
 #define OUTLIER        2
 #define OUTLIER_MIN_NS 1000
-/* Before any sleep was seen: Linux lets timers be 50 us late, and wakes. */
-#define LATE_START_NS     80000
-#define LATE_START_DEV_NS 10000
-/* A shorter nap is not worth the system call. */
-#define NAP_MIN_NS 10000
+/* Before any sleep was seen: what a wake-up takes where it is not dear. */
+#define LATE_START_NS     25000
+#define LATE_START_DEV_NS 5000
+/* The shortest nap: however short, it takes a wake-up. */
+#define NAP_MIN_NS 1000
 
 void moving_add(struct moving *m, int64_t ns)
 {
@@ -70,15 +70,18 @@ static bool is_regular(const struct call_history *s,
            s->took.dev_ns <= worth_ns / 3;
 }
 
-/* How long before its expected end the nap before a call's end must be over. */
-static int64_t lead_ns(const struct call_history *s,
-                       const struct sleep_costs *costs, int64_t window_ns)
+/* How long the nap before a call's expected end is; 0: it would be over after that. */
+static int64_t nap_ns(const struct call_history *s,
+                      const struct sleep_costs *costs, int64_t left_ns,
+                      int64_t window_ns)
 {
     int64_t margin_ns = 2 * (s->took.dev_ns + costs->late.dev_ns);
+    int64_t max_ns = left_ns - costs->late.mean_ns, ns;
 
     /* The window must reach beyond the expected end. */
     margin_ns = margin_ns < window_ns / 2 ? margin_ns : window_ns / 2;
-    return costs->late.mean_ns + margin_ns;
+    ns = max_ns - margin_ns;
+    return max_ns < NAP_MIN_NS ? 0 : ns < NAP_MIN_NS ? NAP_MIN_NS : ns;
 }
 
 /* left_ns: until the expected end.  Chooses WAIT_BLOCK where no nap fits. */
@@ -90,10 +93,10 @@ static struct wait_plan plan_nap(const struct call_history *s,
     struct wait_plan plan = {.choice = WAIT_BLOCK};
     int64_t window_ns = params->max_ns < NAP_POLL_MAX_NS ? params->max_ns
                                                          : NAP_POLL_MAX_NS;
-    int64_t nap_ns = left_ns - lead_ns(s, costs, window_ns);
+    int64_t ns = nap_ns(s, costs, left_ns, window_ns);
 
-    if (nap_ns >= NAP_MIN_NS) {
-        plan = (struct wait_plan){WAIT_NAP, window_ns, nap_ns};
+    if (ns) {
+        plan = (struct wait_plan){WAIT_NAP, window_ns, ns};
     } else if (left_ns <= params->max_ns) { /* it has come late to the wait */
         plan = (struct wait_plan){WAIT_POLL, params->max_ns, 0};
     }

@@ -15,8 +15,8 @@
 
 #include "tune/poll_tuner.h"
 
-/* As much as the default bound: to be woken takes about as much CPU as time. */
-#define POLL_HISTORY_DEAR_NS POLL_MAX_NS_DEFAULT
+/* Half the default bound: to be woken takes about as much CPU as time, and it is both. */
+#define POLL_HISTORY_DEAR_NS (POLL_MAX_NS_DEFAULT / 2)
 
 /* Windows that can be chosen: an 8th, a 4th and half of the bound, and all. */
 #define POLL_HISTORY_WINDOWS 4

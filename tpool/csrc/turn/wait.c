@@ -3,6 +3,7 @@
  * See wait.h.
  */
 #include "turn/wait.h"
+#include "base/os_thread.h"
 
 /* How often the owner counts the CPUs that it may use: an affinity, or the quota
  * of a control group, may change at any time. */
@@ -63,6 +64,23 @@ static void nap_cut_short(struct aio_context *c, const struct aio_wait *w)
     }
 }
 
+/* Language released.  Something may come before the nap is over, or in the phase after. */
+static int nap_until(struct aio_context *c, struct aio_wait *w,
+                     int64_t until_ns)
+{
+    /* Who sleeps runs nothing that would inherit it. */
+    int slack_ns = os_thread_set_timer_slack(TIMER_SLACK_MIN_NS);
+    int n = aio_poll_block(c->core, &c->fdmon, time_left_ns(until_ns),
+                           w->events);
+
+    os_thread_set_timer_slack(slack_ns);
+    if (n == 0) {
+        return poll_phase_after_nap(c, w);
+    }
+    nap_cut_short(c, w);
+    return n;
+}
+
 /* Blocks until something comes.  Returns 0, -errno or AIO_RAISED. */
 static int block(struct aio_context *c, struct aio_wait *w)
 {
@@ -95,12 +113,9 @@ static int block(struct aio_context *c, struct aio_wait *w)
         if (until_ns < 0 || until_ns - begin_ns > MEET_NS) {
             cpu_pair_meet(&core->cpus, &c->parting);
         }
-        n = aio_poll_block(core, &c->fdmon, time_left_ns(until_ns), w->events);
-        if (n == 0 && w->nap_ns) {
-            n = poll_phase_after_nap(c, w);
-        } else if (w->nap_ns) {
-            nap_cut_short(c, w);
-        }
+        n = w->nap_ns ? nap_until(c, w, until_ns)
+                      : aio_poll_block(core, &c->fdmon, time_left_ns(until_ns),
+                                       w->events);
         aio_enter(c, true);
     }
     if (guarded) {
