@@ -23,6 +23,8 @@
 #define HOPELESS 8
 /* Calls in flight that are waited for at a change; the rest is as they are. */
 #define FLIGHT_MAX 32
+/* More where they may all be running, or are to: as many end before it is another way. */
+#define FLIGHT_FEW_MAX 128
 /* Of all costs, what trying may cost, and what it may cost at once. */
 #define CREDIT        50
 #define CREDIT_MAX_NS (2 * NS_PER_MS)
@@ -50,8 +52,10 @@ static unsigned other(const struct poll_trial *t)
 static void begin(struct poll_trial *t, enum trial_stage stage, int64_t calls,
                   int64_t ns, uint32_t in_flight)
 {
+    uint32_t most = t->bit == BIT_FEW ? FLIGHT_FEW_MAX : FLIGHT_MAX;
+
     t->stage = stage;
-    t->calls_min = in_flight > FLIGHT_MAX ? FLIGHT_MAX : in_flight;
+    t->calls_min = in_flight > most ? most : in_flight;
     t->calls_min = t->calls_min > calls ? t->calls_min : calls;
     t->ns_min = ns;
 }
