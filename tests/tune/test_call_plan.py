@@ -100,12 +100,29 @@ def test_naps_come_to_be_in_time_however_late_sleeps_are(tuner, base_ns):
     assert hits > 900
 
 
+def test_naps_are_tried_again_when_sleeps_are_late_no_more(tuner):
+    """Others computed for a while: what was learned then is not for ever."""
+    params, source = _tuner.Params(32768, 0, 0, True), _tuner.CallHistory()
+    costs = _tuner.SleepCosts(45_000, _tuner.Moving(400_000, 20_000))
+    tuner.call_history_init(source, 0)
+    choices = []
+    for _ in range(1000):
+        plan = tuner.call_plan(source, params, costs, 0)
+        choices.append(plan.choice)
+        if plan.choice == _tuner.NAP:
+            tuner.sleep_costs_late(costs, 25_000, plan.nap_ns < 75_000)
+        tuner.poll_window_tune(source.poll, params, 100_000)
+        tuner.moving_add(source.took, 100_000)
+    assert _tuner.NAP not in choices[:100]
+    assert set(choices[-100:]) == {_tuner.NAP}
+
+
 def test_try_that_is_not_one_is_forgotten(tuner):
     """It fell on a call that could not end in time: the next short one is no sign."""
     poll, params = tuned(tuner, [60_000] * 20)
     source, costs = _tuner.CallHistory(), _tuner.SleepCosts(45_000)
     tuner.call_history_init(source, 0)
-    costs.late = _tuner.Moving(80_000, 10_000)
+    costs.late = _tuner.Moving(400_000, 10_000)
     source.poll = poll
     for ns in REGULAR:
         tuner.moving_add(source.took, ns)
@@ -124,7 +141,7 @@ def test_regular_calls_that_are_too_short_for_a_nap_are_tried_again_too(tuner):
     poll, params = tuned(tuner, [45_000] * 20)
     source, costs = _tuner.CallHistory(), _tuner.SleepCosts()
     tuner.call_history_init(source, 0)
-    costs.late = _tuner.Moving(60_000, 10_000)
+    costs.late = _tuner.Moving(400_000, 10_000)
     source.poll = poll
     for ns in [35_000, 45_000] * 20:
         tuner.moving_add(source.took, ns)

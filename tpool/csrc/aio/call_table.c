@@ -95,9 +95,8 @@ static struct call_history *known_of(struct call_place *p, int64_t poll_ns)
 
 struct wait_plan call_table_plan(struct call_table *t,
                                  const struct poll_params *params,
-                                 const struct sleep_costs *costs,
-                                 uint32_t in_flight, int64_t poll_ns,
-                                 int64_t now_ns)
+                                 struct sleep_costs *costs, uint32_t in_flight,
+                                 int64_t poll_ns, int64_t now_ns)
 {
     struct call_place *last = atomic_load_explicit(&t->last,
                                                    memory_order_relaxed);

@@ -47,9 +47,8 @@ void call_place_done(struct call_place *place, int64_t took_ns);
  */
 struct wait_plan call_table_plan(struct call_table *t,
                                  const struct poll_params *params,
-                                 const struct sleep_costs *costs,
-                                 uint32_t in_flight, int64_t poll_ns,
-                                 int64_t now_ns);
+                                 struct sleep_costs *costs, uint32_t in_flight,
+                                 int64_t poll_ns, int64_t now_ns);
 
 /*
  * Owner, after a wait of block_ns that a call of place has ended (NULL: another

@@ -17,6 +17,8 @@
 #define LATE_START_DEV_NS 5000
 /* The shortest nap: however short, it takes a wake-up. */
 #define NAP_MIN_NS 1000
+/* By what part less late a sleep is taken to be each time that no nap fits: 1/256. */
+#define DOUBT_SHIFT 8
 
 void moving_add(struct moving *m, int64_t ns)
 {
@@ -87,8 +89,7 @@ static int64_t nap_ns(const struct call_history *s,
 /* left_ns: until the expected end.  Chooses WAIT_BLOCK where no nap fits. */
 static struct wait_plan plan_nap(const struct call_history *s,
                                  const struct poll_params *params,
-                                 const struct sleep_costs *costs,
-                                 int64_t left_ns)
+                                 struct sleep_costs *costs, int64_t left_ns)
 {
     struct wait_plan plan = {.choice = WAIT_BLOCK};
     int64_t window_ns = params->max_ns < NAP_POLL_MAX_NS ? params->max_ns
@@ -99,13 +100,15 @@ static struct wait_plan plan_nap(const struct call_history *s,
         plan = (struct wait_plan){WAIT_NAP, window_ns, ns};
     } else if (left_ns <= params->max_ns) { /* it has come late to the wait */
         plan = (struct wait_plan){WAIT_POLL, params->max_ns, 0};
+    } else { /* whether sleeps are still so late only another one can tell */
+        costs->late.mean_ns -= costs->late.mean_ns >> DOUBT_SHIFT;
     }
     return plan;
 }
 
 struct wait_plan call_plan(struct call_history *s,
                            const struct poll_params *params,
-                           const struct sleep_costs *costs, int64_t age_ns)
+                           struct sleep_costs *costs, int64_t age_ns)
 {
     /* First: it says of each wait whether the source is tried again by it. */
     int64_t window_ns = poll_window_next_ns(&s->poll, params, costs->wake_ns);

@@ -52,6 +52,6 @@ void call_history_init(struct call_history *s, int64_t poll_ns);
  */
 struct wait_plan call_plan(struct call_history *s,
                            const struct poll_params *params,
-                           const struct sleep_costs *costs, int64_t age_ns);
+                           struct sleep_costs *costs, int64_t age_ns);
 
 #endif
