@@ -140,7 +140,7 @@ class SelfTuned(Policy):
         else:
             polls = plan.choice == _tuner.POLL
             cost = self.polled(gap_ns, plan.window_ns if polls else 0)
-        if cost.latency_ns > SEEN_NS:
+        if cost.latency_ns == self.machine.wake_ns:  # it was woken
             self._costs.wake_ns = self._c.poll_tuner_wake_ns(
                 self._costs.wake_ns, cost.latency_ns
             )

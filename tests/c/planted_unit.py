@@ -324,6 +324,13 @@ MUTANTS = {
     ),
     "stress_turn": (
         Mutant(
+            "calls after a pause are taken for calls before it",
+            "aio/call_trial.c",
+            "interrupt(t, now_ns, polled_ns, 0)",
+            "interrupt(t, now_ns, polled_ns, in_flight(t->core))",
+            ("unit",),
+        ),
+        Mutant(
             "less work is told of than before",
             "aio/context.h",
             "return told_ns;",

@@ -245,6 +245,26 @@ static void use(void)
     aio_core_unref(ctx.core);
 }
 
+/* Of calls that come after a pause none is to settle first: another way is theirs. */
+static void check_pause(void)
+{
+    struct call_trial t;
+    struct aio_core *core;
+    int64_t now_ns = NS_PER_SECOND;
+
+    assert(aio_core_new(&core, &trace) == 0);
+    call_trial_init(&t, core, NULL);
+    assert(call_trial_look_back(&t, now_ns, 0) == TRIAL_NONE);
+    t.trial.stage = TRIAL_SETTLES;
+    now_ns += 10 * NS_PER_MS;
+    atomic_store_explicit(&core->in_flight, 32, memory_order_relaxed);
+    atomic_store_explicit(&core->flight_ns, now_ns, memory_order_relaxed);
+    assert(call_trial_look_back(&t, now_ns, 0) == TRIAL_NONE);
+    assert(t.trial.stage == TRIAL_SETTLES && t.trial.calls_min < 32);
+    atomic_store_explicit(&core->in_flight, 0, memory_order_relaxed);
+    aio_core_unref(core);
+}
+
 int main(int argc, char **argv)
 {
     static const struct way ways[] = {
@@ -264,6 +284,7 @@ int main(int argc, char **argv)
 
     rounds = count_arg(argc, argv, rounds);
     rng_init(&owner_rng, 100 + seed_arg(argc, argv));
+    check_pause();
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         way = &ways[i];
         if (!way->silent || cpu_usable() > 1) {

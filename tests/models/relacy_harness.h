@@ -57,11 +57,14 @@ static inline void cpu_relax(void)
     rl::yield(1, $);
 }
 
-#define TIMER_SLACK_MIN_NS 1
-
-static inline int os_thread_set_timer_slack(int slack_ns)
+static inline long os_thread_be_punctual(void)
 {
-    return slack_ns;
+    return -1;
+}
+
+static inline void os_thread_set_slack(long slack_ns)
+{
+    (void)slack_ns;
 }
 
 /* There is no time: a finite wait ends whenever the scheduler likes. */

@@ -371,7 +371,10 @@ def test_moment_in_which_the_machine_stood_still_is_no_debt_for_long(tuner):
 
 @given(
     st.lists(
-        st.tuples(st.integers(1, 2**16), st.integers(0, 2**45), st.integers(0, 2**45)),
+        st.tuples(
+            *(st.integers(1, 2**16), st.integers(0, 2**45), st.integers(0, 2**45)),
+            st.booleans(),
+        ),
         max_size=50,
     ),
     st.integers(0, 2**32 - 1),

@@ -7,6 +7,8 @@
 #include <string.h>
 #ifdef __linux__
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 /* Longest name of a thread for the OS. */
@@ -39,17 +41,28 @@ void os_thread_set_name(const char *name)
 #endif
 }
 
-int os_thread_set_timer_slack(int slack_ns)
+long os_thread_be_punctual(void)
 {
-    int before = 0;
-
 #ifdef __linux__
-    before = prctl(PR_GET_TIMERSLACK, 0UL, 0UL, 0UL, 0UL);
-    prctl(PR_SET_TIMERSLACK, (unsigned long)slack_ns, 0UL, 0UL, 0UL);
+    /* The raw call: glibc's returns an int, which is 2 s at most. */
+    long slack_ns = syscall(SYS_prctl, PR_GET_TIMERSLACK, 0UL, 0UL, 0UL, 0UL);
+
+    os_thread_set_slack(slack_ns < 0 ? slack_ns : 1);
+    return slack_ns;
+#else
+    return -1;
+#endif
+}
+
+void os_thread_set_slack(long slack_ns)
+{
+#ifdef __linux__
+    if (slack_ns >= 0) {
+        prctl(PR_SET_TIMERSLACK, (unsigned long)slack_ns, 0UL, 0UL, 0UL);
+    }
 #else
     (void)slack_ns;
 #endif
-    return before < 0 ? 0 : before; /* 0: what it had at first */
 }
 
 int os_thread_start(pthread_t *out, void *(*run)(void *), void *arg)

@@ -22,14 +22,14 @@ void os_thread_block_signals(sigset_t *before);
 /* The calling thread.  As much of the name as the system has room for. */
 void os_thread_set_name(const char *name);
 
-/* A timer that rings when it is to. */
-#define TIMER_SLACK_MIN_NS 1
-
 /*
- * The calling thread.  By how much the kernel may put its sleeps off, to wake for several
- * things at once: 50 us, if nobody has changed it.  Returns what it was.
+ * The calling thread.  A sleep ends when its time is over, not up to 50 us later, when the
+ * kernel has other timers to serve.  Returns the slack that it had, in ns; -1: unknown.
  */
-int os_thread_set_timer_slack(int slack_ns);
+long os_thread_be_punctual(void);
+
+/* The calling thread.  Has that slack again; -1: nothing has changed. */
+void os_thread_set_slack(long slack_ns);
 
 /* Any thread.  Starts one that does not get those signals.  Returns 0 or -errno. */
 int os_thread_start(pthread_t *out, void *(*run)(void *), void *arg);

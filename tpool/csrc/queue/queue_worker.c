@@ -118,10 +118,10 @@ static void push_parked(struct request_queue *q, struct queue_worker *w)
 /* For a moment, in which a request may wait for it: not until the kernel sees fit. */
 static bool nap(struct parker *parker, int64_t timeout_ns)
 {
-    int slack_ns = os_thread_set_timer_slack(TIMER_SLACK_MIN_NS);
+    long slack_ns = os_thread_be_punctual();
     bool woken = parker_wait(parker, timeout_ns);
 
-    os_thread_set_timer_slack(slack_ns);
+    os_thread_set_slack(slack_ns);
     return woken;
 }
 

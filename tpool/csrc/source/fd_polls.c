@@ -38,7 +38,7 @@ static bool waits_for_fds(struct aio_context *c)
 /* What it takes to be woken by an fd: no more is known of it. */
 static int64_t wake_ns(const struct aio_context *c)
 {
-    return c->sleep.wake_ns ? c->sleep.wake_ns : POLL_HISTORY_DEAR_NS;
+    return c->sleep.wake_ns ? c->sleep.wake_ns : POLL_MAX_NS_DEFAULT;
 }
 
 static void begin_epoch(struct fd_polls *polls, int64_t now_ns)
@@ -169,8 +169,11 @@ static void judge(struct fd_polls *polls, int64_t now_ns)
     if (!poll_trial_is_due(&polls->trial, polls->events, ns)) {
         return;
     }
-    epoch = (struct call_costs){polls->events, ns,
-                                clock_process_cpu_ns() - polls->cpu_ns};
+    epoch = (struct call_costs){
+        .calls = polls->events,
+        .ns = ns,
+        .cpu_ns = clock_process_cpu_ns() - polls->cpu_ns,
+    };
     verdict = poll_trial_next(&polls->trial, &epoch, 0);
     if (verdict != TRIAL_NONE) {
         take_way(polls, verdict);

@@ -15,8 +15,8 @@
 /* Before any sleep was seen: what a wake-up takes where it is not dear. */
 #define LATE_START_NS     25000
 #define LATE_START_DEV_NS 5000
-/* The shortest nap: however short, it takes a wake-up. */
-#define NAP_MIN_NS 1000
+/* The shortest nap: from the plan to the sleep takes some of it. */
+#define NAP_MIN_NS 5000
 /* By what part less late a sleep is taken to be each time that no nap fits: 1/256. */
 #define DOUBT_SHIFT 8
 

@@ -23,7 +23,7 @@
 #define HOPELESS 8
 /* Calls in flight that are waited for at a change; the rest is as they are. */
 #define FLIGHT_MAX 32
-/* More where they may all be running, or are to: as many end before it is another way. */
+/* More, if it takes not too long, where they may all be running, or are to. */
 #define FLIGHT_FEW_MAX 128
 /* Of all costs, what trying may cost, and what it may cost at once. */
 #define CREDIT        50
@@ -48,11 +48,22 @@ static unsigned other(const struct poll_trial *t)
     return t->way ^ t->flips;
 }
 
+static uint32_t flight_max(const struct poll_trial *t)
+{
+    int64_t time_ns = t->time_ns[other(t)];
+    int64_t most = time_ns ? TRY_MAX_NS / time_ns : 0;
+
+    if (t->bit != BIT_FEW || most < FLIGHT_MAX) {
+        return FLIGHT_MAX;
+    }
+    return most < FLIGHT_FEW_MAX ? (uint32_t)most : FLIGHT_FEW_MAX;
+}
+
 /* At least as many calls as are in flight: those are of the epoch before. */
 static void begin(struct poll_trial *t, enum trial_stage stage, int64_t calls,
                   int64_t ns, uint32_t in_flight)
 {
-    uint32_t most = t->bit == BIT_FEW ? FLIGHT_FEW_MAX : FLIGHT_MAX;
+    uint32_t most = flight_max(t);
 
     t->stage = stage;
     t->calls_min = in_flight > most ? most : in_flight;

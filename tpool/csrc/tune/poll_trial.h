@@ -82,7 +82,7 @@ static inline bool poll_trial_is_due(const struct poll_trial *t, int64_t calls,
 bool poll_trial_drop(struct poll_trial *t);
 
 /*
- * No calls came for a while, with so many in flight before or after it.  What was begun is
+ * No calls came for a while, or few, so many of which are still in flight.  What was begun is
  * gone on with, once they have settled; after a second pause in one epoch it is not: they
  * come seldom.  Whether the way changes.
  */

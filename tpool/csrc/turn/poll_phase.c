@@ -252,7 +252,7 @@ static void count_phase(struct aio_context *c, int64_t begin_ns, int64_t end_ns,
     }
 }
 
-int poll_phase_after_nap(struct aio_context *c, struct aio_wait *w)
+int poll_phase_after_nap(struct aio_context *c, struct aio_wait *w, bool slept)
 {
     struct cpu_pair *cpus = &c->core->cpus;
     int64_t begin_ns = clock_now_ns(), deadline_ns;
@@ -261,7 +261,9 @@ int poll_phase_after_nap(struct aio_context *c, struct aio_wait *w)
     if (begin_ns < w->nap_ns) {
         return 0; /* a signal has woken it */
     }
-    sleep_costs_late(&c->sleep, begin_ns - w->nap_ns, true);
+    if (slept) {
+        sleep_costs_late(&c->sleep, begin_ns - w->nap_ns, true);
+    }
     cpu_publish(&cpus->owner);
     if (cpu_pair_is_shared(cpus)) {
         if (!refuse(c, w->plan.window_ns)) {

@@ -25,11 +25,11 @@ int poll_phase_plan(struct aio_context *c, struct aio_wait *w);
 int poll_phase_run(struct aio_context *c, struct aio_wait *w);
 
 /*
- * Owner, GIL and context released: a nap has ended with nothing.  The poll phase
- * after it, without the GIL in between: the call may hold it to its end.  As
- * fdmon_wait() into w->events.
+ * Owner, GIL and context released: a nap has ended with nothing; slept: there was time for
+ * it.  The poll phase after it, without the GIL in between: the call may hold it to its
+ * end.  As fdmon_wait() into w->events.
  */
-int poll_phase_after_nap(struct aio_context *c, struct aio_wait *w);
+int poll_phase_after_nap(struct aio_context *c, struct aio_wait *w, bool slept);
 
 /* Owner, context acquired.  What the wait teaches: of a wake-up, and each source. */
 void poll_phase_learn(struct aio_context *c, struct aio_wait *w);

@@ -69,13 +69,13 @@ static int nap_until(struct aio_context *c, struct aio_wait *w,
                      int64_t until_ns)
 {
     /* Who sleeps runs nothing that would inherit it. */
-    int slack_ns = os_thread_set_timer_slack(TIMER_SLACK_MIN_NS);
-    int n = aio_poll_block(c->core, &c->fdmon, time_left_ns(until_ns),
-                           w->events);
+    long slack_ns = os_thread_be_punctual();
+    int64_t left_ns = time_left_ns(until_ns);
+    int n = aio_poll_block(c->core, &c->fdmon, left_ns, w->events);
 
-    os_thread_set_timer_slack(slack_ns);
+    os_thread_set_slack(slack_ns);
     if (n == 0) {
-        return poll_phase_after_nap(c, w);
+        return poll_phase_after_nap(c, w, left_ns != 0);
     }
     nap_cut_short(c, w);
     return n;
