@@ -150,8 +150,8 @@ class SelfTuned(Policy):
 
     def _nap(self, gap_ns: int, plan: _tuner.Plan) -> Cost:
         """Sleep, which is too long by a wake-up, then poll."""
-        late_ns = self.machine.wake_ns
-        late_ns += self._rng.randrange(self.machine.jitter_ns + 1)
+        jitter_ns = self._rng.randrange(self.machine.jitter_ns + 1)
+        late_ns = self.machine.wake_ns + jitter_ns
         awake_ns = plan.nap_ns + late_ns
         if gap_ns < awake_ns:
             if gap_ns > plan.nap_ns:

@@ -48,7 +48,7 @@ def test_plan_sleeps_through_most_of_a_long_regular_call(tuner):
         ({"hybrid": False}, _tuner.BLOCK),
         ({"age_ns": -1}, _tuner.BLOCK),  # others are in flight
         ({"age_ns": 290_000}, _tuner.POLL),  # it came late to the wait
-        ({"age_ns": 265_500}, _tuner.NAP),  # the shortest
+        ({"age_ns": 265_500}, _tuner.NAP),  # there is just time for one
         ({"age_ns": 265_500, "late": (40_000, 2000)}, _tuner.BLOCK),  # nothing fits
         ({"age_ns": 400_000}, _tuner.BLOCK),  # it should have ended
         ({"took": [5_000_000] * 20}, _tuner.BLOCK),  # a wake-up is nothing to it

@@ -78,12 +78,14 @@ static int64_t nap_ns(const struct call_history *s,
                       int64_t window_ns)
 {
     int64_t margin_ns = 2 * (s->took.dev_ns + costs->late.dev_ns);
-    int64_t max_ns = left_ns - costs->late.mean_ns, ns;
+    int64_t ns = left_ns - costs->late.mean_ns;
 
+    if (ns < NAP_MIN_NS) {
+        return 0;
+    }
     /* The window must reach beyond the expected end. */
-    margin_ns = margin_ns < window_ns / 2 ? margin_ns : window_ns / 2;
-    ns = max_ns - margin_ns;
-    return max_ns < NAP_MIN_NS ? 0 : ns < NAP_MIN_NS ? NAP_MIN_NS : ns;
+    ns -= margin_ns < window_ns / 2 ? margin_ns : window_ns / 2;
+    return ns > NAP_MIN_NS ? ns : NAP_MIN_NS;
 }
 
 /* left_ns: until the expected end.  Chooses WAIT_BLOCK where no nap fits. */

@@ -48,7 +48,8 @@ void call_history_init(struct call_history *s, int64_t poll_ns);
 
 /*
  * age_ns: how long ago the only call in flight was submitted; -1: there are
- * others too, and when the next one ends cannot be told.
+ * others too, and when the next one ends cannot be told.  Where sleeps are too late for
+ * a nap, costs are taken to be a little less late from now on.
  */
 struct wait_plan call_plan(struct call_history *s,
                            const struct poll_params *params,

@@ -103,7 +103,9 @@ static void retry_all(struct poll_trial *t)
         int64_t due_ns = t->due_ns[bit];
 
         retry_soon(t, bit);
-        t->due_ns[bit] = due_ns < t->due_ns[bit] ? due_ns : t->due_ns[bit];
+        if (due_ns < t->due_ns[bit]) {
+            t->due_ns[bit] = due_ns;
+        }
     }
 }
 
