@@ -77,7 +77,13 @@ class Plan(ctypes.Structure):
 class CallCosts(ctypes.Structure):
     """struct call_costs."""
 
-    _fields_ = (("calls", _ns), ("ns", _ns), ("cpu_ns", _ns), ("crowd", ctypes.c_bool))
+    _fields_ = (
+        ("calls", _ns),
+        ("ns", _ns),
+        ("cpu_ns", _ns),
+        ("in_flight", ctypes.c_uint32),
+        ("crowd", ctypes.c_bool),
+    )
 
 
 class PollTrial(ctypes.Structure):
@@ -91,6 +97,7 @@ class PollTrial(ctypes.Structure):
         ("warm", ctypes.c_bool),
         ("odd", ctypes.c_bool),
         ("pauses", ctypes.c_int),
+        ("in_flight", ctypes.c_uint32),
         ("crowd", ctypes.c_bool),
         ("cost_ns", _ns * 8),
         ("time_ns", _ns * 8),

@@ -23,7 +23,7 @@ class Load:
     """Calls that cost what a function says: by way and time, (ns, CPU ns)."""
 
     def __init__(self, tuner, cost, in_flight=1, noise=lambda: 1, *, crowd=False):
-        self._tuner, self._cost, self._in_flight = tuner, cost, in_flight
+        self._tuner, self.cost, self.in_flight = tuner, cost, in_flight
         self._noise = noise
         self.trial = _tuner.PollTrial()
         tuner.poll_trial_init(self.trial)
@@ -33,7 +33,7 @@ class Load:
 
     def epoch(self):
         """Make the calls of one epoch."""
-        ns, cpu_ns = self._cost(self.trial.way, self.now_ns)
+        ns, cpu_ns = self.cost(self.trial.way, self.now_ns)
         calls = max(self.trial.calls_min, -(-self.trial.ns_min // ns))
         self.now_ns += calls * ns
         self.calls += calls
@@ -41,10 +41,11 @@ class Load:
         seen = self._noise() * calls
         many = not self.trial.way & (_tuner.WAY_SERIAL | _tuner.WAY_FEW)
         costs = _tuner.CallCosts(
-            *(calls, int(seen * ns), int(seen * cpu_ns), self._crowd and many)
+            *(calls, int(seen * ns), int(seen * cpu_ns)),
+            *(self.in_flight, self._crowd and many),
         )
         self.verdicts.append(
-            self._tuner.poll_trial_next(self.trial, costs, self._in_flight)
+            self._tuner.poll_trial_next(self.trial, costs, self.in_flight)
         )
 
     def run(self, ns):
@@ -321,7 +322,7 @@ def test_trial_that_settles_again_is_not_lost_by_a_moment(tuner):
     while load.trial.stage != _tuner.TRIAL_TRIES or not load.trial.tried.calls:
         load.epoch()
     assert not tuner.poll_trial_pause(load.trial, 1)
-    stall = _tuner.CallCosts(4, 4000 * US, 4000 * US)
+    stall = _tuner.CallCosts(4, 4000 * US, 4000 * US, 1)
     assert tuner.poll_trial_next(load.trial, stall, 1) == _tuner.TRIAL_NONE
     assert load.trial.stage == _tuner.TRIAL_TRIES
 
@@ -329,11 +330,33 @@ def test_trial_that_settles_again_is_not_lost_by_a_moment(tuner):
 def test_one_odd_epoch_is_no_change(tuner):
     load = Load(tuner, constant((10 * US, 20 * US), (40 * US, 20 * US))).run(300 * MS)
     known_ns = load.trial.cost_ns[_tuner.WAY_POLL]
-    odd = _tuner.CallCosts(500, 50 * MS, 50 * MS)
+    odd = _tuner.CallCosts(500, 50 * MS, 50 * MS, 1)
     assert tuner.poll_trial_next(load.trial, odd, 1) == _tuner.TRIAL_NONE
     assert load.trial.cost_ns[_tuner.WAY_POLL] == known_ns
     tuner.poll_trial_next(load.trial, odd, 1)
     assert load.trial.cost_ns[_tuner.WAY_POLL] == 200 * US
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 8), (8, 2), (1, 2), (64, 8)])
+def test_more_or_fewer_in_flight_is_another_load(tuner, before, after):
+    """Though by the way that is taken a call costs what it did."""
+    for change_ns in range(1000 * MS, 1200 * MS, 7 * MS):
+        load = Load(tuner, constant((20 * US, 40 * US), (40 * US, 40 * US)), before)
+        load.run(change_ns)
+        assert load.trial.way == _tuner.WAY_POLL
+        load.in_flight = after
+        load.cost = constant((20 * US, 40 * US), (15 * US, 15 * US))
+        load.run(30 * MS)
+        assert load.trial.way & _tuner.WAY_BLOCK
+
+
+def test_one_that_is_more_for_a_moment_is_no_other_load(tuner):
+    load = Load(tuner, constant((10 * US, 20 * US), (20 * US, 10 * US))).run(1000 * MS)
+    begun = load.begun
+    for _ in range(100):
+        for load.in_flight in (2, 1, 1):
+            load.epoch()
+    assert load.begun - begun <= 24
 
 
 def test_trial_of_long_calls_is_over_before_they_are_others(tuner):
@@ -362,7 +385,7 @@ def test_moment_in_which_the_machine_stood_still_is_no_debt_for_long(tuner):
     assert not load.trial.stage  # nothing is known yet
     load.epoch()
     assert load.trial.stage
-    tuner.poll_trial_next(load.trial, _tuner.CallCosts(4, 10_000 * MS, 0), 1)
+    tuner.poll_trial_next(load.trial, _tuner.CallCosts(4, 10_000 * MS, 0, 1), 1)
     load.run(10 * MS)
     begun = load.begun
     load.run(3000 * MS)
@@ -373,7 +396,7 @@ def test_moment_in_which_the_machine_stood_still_is_no_debt_for_long(tuner):
     st.lists(
         st.tuples(
             *(st.integers(1, 2**16), st.integers(0, 2**45), st.integers(0, 2**45)),
-            st.booleans(),
+            *(st.integers(0, 2**32 - 1), st.booleans()),
         ),
         max_size=50,
     ),

@@ -32,6 +32,7 @@ static void begin_epoch(struct call_trial *t, int64_t now_ns, int64_t polled_ns)
     t->polled_ns = polled_ns;
     t->done = done(t->core);
     t->flown_ns = 0;
+    t->in_flight = 0;
 }
 
 /* What calls have cost since the epoch began. */
@@ -42,6 +43,7 @@ static struct call_costs get_costs(const struct call_trial *t, int64_t now_ns,
         .calls = done(t->core) - t->done,
         .ns = now_ns - t->begin_ns,
         .cpu_ns = clock_process_cpu_ns() - t->cpu_ns,
+        .in_flight = t->in_flight,
         .crowd = cpu_pair_take_crowd(&t->core->cpus),
     };
 
@@ -167,12 +169,16 @@ enum trial_verdict call_trial_look_back(struct call_trial *t, int64_t now_ns,
     return TRIAL_NONE;
 }
 
-/* Counts how long some were in flight, to now. */
+/* Counts how long some were in flight, to now, and how many. */
 static void count_flight(struct call_trial *t, int64_t now_ns)
 {
     int64_t from_ns = atomic_load_explicit(&t->core->flight_ns,
                                            memory_order_relaxed);
+    uint32_t now = in_flight(t->core);
 
+    if (t->in_flight < now) {
+        t->in_flight = now;
+    }
     if (now_ns > from_ns) {
         /* Or some were in flight all the time. */
         t->flown_ns += now_ns - (from_ns > t->until_ns ? from_ns : t->until_ns);

@@ -25,10 +25,11 @@ struct call_trial {
     struct poll_trial trial;
     /* An epoch of it: what there was when it began, and has been since. */
     int64_t begin_ns, cpu_ns, own_cpu_ns, polled_ns, done;
-    pthread_t own;    /* the thread of which that is */
-    bool anew;        /* it is to begin */
-    int64_t flown_ns; /* while a call was in flight */
-    int64_t until_ns; /* that is counted to here */
+    pthread_t own;      /* the thread of which that is */
+    bool anew;          /* it is to begin */
+    int64_t flown_ns;   /* while a call was in flight */
+    int64_t until_ns;   /* that is counted to here */
+    uint32_t in_flight; /* at once, at most */
 };
 
 /* core outlives it. */

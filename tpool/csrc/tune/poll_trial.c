@@ -17,7 +17,7 @@
 #define TRY_MAX_NS    (50 * NS_PER_MS)
 /* By what part it must be worse, or better at last: less is noise after so many. */
 #define CLEARLY(known_ns, calls) (4 * (known_ns) / (calls))
-/* A cost so many times higher, or lower, is of another load, or another machine. */
+/* So many times the cost, or the calls in flight, or as little, is another load. */
 #define CHANGED 2
 /* So many times worse while it settles is enough to know, and will be for long. */
 #define HOPELESS 8
@@ -141,13 +141,25 @@ static void change(struct poll_trial *t, enum trial_stage stage,
     begin(t, stage, SETTLE_CALLS, SETTLE_NS, in_flight);
 }
 
+/* Not of the load, or not of the machine, that is known. */
+static bool is_odd(const struct poll_trial *t, const struct call_costs *epoch,
+                   int64_t cost_ns)
+{
+    int64_t known_ns = t->cost_ns[t->way];
+    bool more = epoch->in_flight >= CHANGED * t->in_flight;
+    bool fewer = t->in_flight >= CHANGED * epoch->in_flight;
+
+    return cost_ns / CHANGED > known_ns || known_ns / CHANGED > cost_ns ||
+           more != fewer; /* both: 0 */
+}
+
 /* Learns what the way costs; false: it is not what it was, and not known yet. */
 static bool learn(struct poll_trial *t, const struct call_costs *epoch)
 {
     int64_t *known = &t->cost_ns[t->way], *time = &t->time_ns[t->way];
     int64_t cost_ns = total_ns(epoch) / epoch->calls;
     int64_t time_ns = epoch->ns / epoch->calls;
-    bool odd = cost_ns / CHANGED > *known || *known / CHANGED > cost_ns;
+    bool odd = is_odd(t, epoch, cost_ns);
 
     if (odd && *known && !t->odd) {
         t->odd = true; /* once may be a moment in which others computed */
@@ -161,6 +173,7 @@ static bool learn(struct poll_trial *t, const struct call_costs *epoch)
     }
     *known = cost_ns;
     *time = time_ns;
+    t->in_flight = epoch->in_flight;
     t->crowd = epoch->crowd;
     retry_all(t);
     if (t->credit_ns < -DEBT_MAX_NS) {
@@ -171,7 +184,7 @@ static bool learn(struct poll_trial *t, const struct call_costs *epoch)
 
 /* What the other way of one is; 0: it cannot pay, or is none of its own. */
 static unsigned flips(const struct poll_trial *t, int bit,
-                      const struct call_costs *epoch, uint32_t in_flight)
+                      const struct call_costs *epoch)
 {
     unsigned serial = 1u << BIT_SERIAL, few = 1u << BIT_FEW;
     /* Calls that mostly sleep do not; one that is alone cannot. */
@@ -182,7 +195,7 @@ static unsigned flips(const struct poll_trial *t, int bit,
         if (t->way & serial) { /* if they sleep now, many may be far better */
             return fight ? serial : t->way & (serial | few);
         }
-        return fight && in_flight > 1 ? serial : 0;
+        return fight && epoch->in_flight > 1 ? serial : 0;
     case BIT_FEW:
         if (t->way & few) {
             return t->way & serial ? 0 : few;
@@ -198,26 +211,24 @@ static unsigned flips(const struct poll_trial *t, int bit,
 }
 
 /* Time passes until each is due, and for what waits to be tried. */
-static void pass(struct poll_trial *t, const struct call_costs *epoch,
-                 uint32_t in_flight)
+static void pass(struct poll_trial *t, const struct call_costs *epoch)
 {
     for (int bit = 0; bit < N_BITS; bit++) {
-        if (t->due_ns[bit] > 0 || flips(t, bit, epoch, in_flight)) {
+        if (t->due_ns[bit] > 0 || flips(t, bit, epoch)) {
             t->due_ns[bit] -= epoch->ns;
         }
     }
 }
 
 /* What is to be tried: what has waited longest; false: nothing is due. */
-static bool choose(struct poll_trial *t, const struct call_costs *epoch,
-                   uint32_t in_flight)
+static bool choose(struct poll_trial *t, const struct call_costs *epoch)
 {
     /* Of two that have waited as long, what can be worth more. */
     static const int order[N_BITS] = {BIT_FEW, BIT_BLOCK, BIT_SERIAL};
     int64_t due_ns = 1;
 
     for (int i = 0; i < N_BITS; i++) {
-        unsigned changed = flips(t, order[i], epoch, in_flight);
+        unsigned changed = flips(t, order[i], epoch);
 
         if (changed && t->due_ns[order[i]] < due_ns) {
             due_ns = t->due_ns[order[i]];
@@ -240,8 +251,8 @@ static enum trial_verdict was_steady(struct poll_trial *t,
         return TRIAL_NONE;
     }
     known = learn(t, epoch);
-    pass(t, epoch, in_flight);
-    if (!known || t->credit_ns <= 0 || !choose(t, epoch, in_flight)) {
+    pass(t, epoch);
+    if (!known || t->credit_ns <= 0 || !choose(t, epoch)) {
         return TRIAL_NONE;
     }
     change(t, TRIAL_SETTLES, in_flight);

@@ -31,9 +31,10 @@ enum way_bit {
 /* What some calls have cost together. */
 struct call_costs {
     int64_t calls;
-    int64_t ns;     /* while any was in flight */
-    int64_t cpu_ns; /* of the whole process */
-    bool crowd;     /* more than a few have run at once */
+    int64_t ns;         /* while any was in flight */
+    int64_t cpu_ns;     /* of the whole process */
+    uint32_t in_flight; /* at once, at most */
+    bool crowd;         /* more than a few have run at once */
 };
 
 enum trial_verdict {
@@ -55,10 +56,11 @@ struct poll_trial {
     int bit;        /* that is tried, or was last */
     unsigned flips; /* what that changes */
     enum trial_stage stage;
-    bool warm;  /* an epoch is over */
-    bool odd;   /* calls cost something else in the last epoch */
-    int pauses; /* since an epoch was over */
-    bool crowd; /* more than a few have run at once, of this load */
+    bool warm;          /* an epoch is over */
+    bool odd;           /* calls cost something else in the last epoch */
+    int pauses;         /* since an epoch was over */
+    uint32_t in_flight; /* at once, at most, when this load was new */
+    bool crowd;         /* more than a few have run at once, of this load */
     int64_t cost_ns[N_WAYS]; /* of a call; 0: unknown */
     int64_t time_ns[N_WAYS]; /* the part of that which passes */
     /* The epoch is over with so many calls, and so long. */
