@@ -128,6 +128,9 @@ def round_trips(pool: Any, n: int) -> Callable[[], Sample]:  # noqa: ANN401
 def alternate(peers: Peers, rounds: int) -> dict[str, list[Sample]]:
     """Run every peer once in each round, each round beginning with another one.
 
+    Every second round is in the opposite order: it matters who comes behind whom, too,
+    for threads stay for a while where they were put.
+
     Everybody runs once unmeasured before: threads, caches, self-tuning. Where peers
     are close, many short rounds tell more than a few long ones: the speed of a
     machine changes within seconds.
@@ -139,7 +142,8 @@ def alternate(peers: Peers, rounds: int) -> dict[str, list[Sample]]:
         peers[name]()
     for turn in range(rounds):
         first = turn % len(names)
-        for name in names[first:] + names[:first]:
+        order = names[first:] + names[:first]
+        for name in order[::-1] if turn % 2 else order:
             tell(f"round {turn + 1} of {rounds}: {name}")
             samples[name].append(peers[name]())
     return samples

@@ -42,7 +42,7 @@ PROGRAMS = {
     "hostile_ring": SHARED_RING,
     "stress_aio_poll": (
         *("aio/core", "aio/handoff", "base/cpu", "base/trace_ring", *CALLS, *NOTIFY),
-        *("aio/call_trial", "tune/poll_trial"),
+        *("aio/call_trial", "tune/poll_trial", "base/os_thread"),
     ),
     "stress_call_table": CALLS,
     "stress_clock_cpu": ("base/cpu",),

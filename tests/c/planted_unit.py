@@ -83,6 +83,20 @@ MUTANTS = {
             "",
             ("unit",),
         ),
+        Mutant(
+            "a batch whose calls last is waited for again and again",
+            "aio/handoff.c",
+            "end_ns + HANDOFF_NS);",
+            "clock_now_ns() + HANDOFF_NS);",
+            ("unit",),
+        ),
+        Mutant(
+            "a long batch is waited for busily",
+            "aio/handoff.c",
+            "if (left_ns > 2 * NAP_LATE_NS) {",
+            "if (false) {",
+            ("unit",),
+        ),
     ),
     "stress_word_wait": (
         Mutant(

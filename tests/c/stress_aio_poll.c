@@ -145,6 +145,31 @@ static void test_forget(void)
     aio_handoff_forget(core);
 }
 
+/* The owner waits for a batch until it should have ended, and a moment; no longer. */
+static void test_batch(void)
+{
+    int64_t begin_ns = clock_now_ns(), cpu_ns;
+
+    aio_batch_begin(core, 0);
+    aio_handoff_from_worker(core);
+    assert(clock_now_ns() - begin_ns >= HANDOFF_NS);
+    cpu_ns = clock_thread_cpu_ns();
+    for (int i = 0; i < 1000; i++) {
+        aio_handoff_from_worker(core);
+    }
+    assert(clock_thread_cpu_ns() - cpu_ns < 1000 * HANDOFF_NS / 2);
+    aio_batch_end(core);
+    /* One that goes on for long is slept through. */
+    begin_ns = clock_now_ns();
+    cpu_ns = clock_thread_cpu_ns();
+    aio_batch_begin(core, 20 * NS_PER_MS);
+    aio_handoff_from_worker(core);
+    assert(clock_now_ns() - begin_ns >= 20 * NS_PER_MS + HANDOFF_NS);
+    assert(clock_thread_cpu_ns() - cpu_ns < 10 * NS_PER_MS);
+    aio_batch_end(core);
+    aio_handoff_from_worker(core); /* there is none */
+}
+
 static void test_bounds(void)
 {
     int64_t begin_ns = clock_now_ns();
@@ -174,19 +199,14 @@ static void test_bounds(void)
     /* The hand-overs return although the other side never answers ... */
     atomic_store_explicit(&core->cpus.usable, 2, memory_order_relaxed);
     begin_ns = clock_now_ns();
-    atomic_store_explicit(&core->batches, 1, memory_order_relaxed);
-    atomic_store_explicit(&core->batching, 1, memory_order_relaxed);
-    aio_handoff_from_worker(core);
     aio_handoff_from_owner(core);
-    assert(clock_now_ns() - begin_ns >= 2 * HANDOFF_NS);
-    /* ... once for each batch ... */
-    assert(core->slow_batches == 1);
+    assert(clock_now_ns() - begin_ns >= HANDOFF_NS);
+    test_batch();
     /* ... and when it does. */
-    atomic_store_explicit(&core->batches, 2, memory_order_relaxed);
+    aio_batch_begin(core, 0);
     thread = thread_start(end_batch, NULL);
     WAIT_UNTIL(!atomic_load_explicit(&core->batching, memory_order_relaxed));
     aio_handoff_from_worker(core);
-    assert(core->slow_batches == 1);
     thread_join(thread);
     aio_handoff_from_owner(core);
     /* The owner polls: who has notified it leaves it the GIL for a while. */

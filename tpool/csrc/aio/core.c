@@ -22,7 +22,7 @@ int aio_core_new(struct aio_core **out, struct trace *trace)
     completion_list_init(&core->list);
     cpu_pair_init(&core->cpus);
     atomic_init(&core->batching, 0);
-    atomic_init(&core->batches, 0);
+    atomic_init(&core->batch_end_ns, 0);
     atomic_init(&core->backs_vain, 0);
     atomic_init(&core->back_skips, 0);
     atomic_init(&core->posted, 0);
@@ -32,7 +32,6 @@ int aio_core_new(struct aio_core **out, struct trace *trace)
     atomic_init(&core->done, 0);
     atomic_init(&core->flight_ns, 0);
     call_table_init(&core->calls);
-    core->slow_batches = 0;
     atomic_init(&core->refs, 1);
     atomic_init(&core->posters, 0);
     atomic_init(&core->detached, false);

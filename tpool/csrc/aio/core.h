@@ -20,7 +20,8 @@ struct aio_core {
     /* Any thread; relaxed, hints: who misreads one waits a moment longer. */
     _Alignas(CACHE_LINE) struct cpu_pair cpus;
     _Atomic uint32_t batching; /* workers that have the GIL, for a while */
-    _Atomic uint32_t batches;  /* ever begun */
+    _Atomic int64_t
+        batch_end_ns; /* when the last of these is likely to let go of it */
     /* Posters: waits in vain for the owner to wait, in a row; posts without one. */
     _Atomic uint32_t backs_vain, back_skips;
     /* Posters: bottom halves scheduled, ever.  The owner: those it has run. */
@@ -34,8 +35,6 @@ struct aio_core {
     _Atomic int64_t flight_ns; /* when the first of these was submitted */
     /* See call_table.h: of what, how long these take. */
     struct call_table calls;
-    /* Owner only. */
-    uint32_t slow_batches; /* batches at the last wait for one that was vain */
     /* Any thread. */
     _Alignas(CACHE_LINE) _Atomic uint32_t refs;
     _Atomic uint32_t posters; /* that may write the notifier: workers, say */

@@ -3,6 +3,7 @@
  * See handoff.h.
  */
 #include "aio/handoff.h"
+#include "base/os_thread.h"
 
 /* Looks of a busy wait between two looks at the clock. */
 #define SPINS_PER_CLOCK 16
@@ -12,6 +13,8 @@
  * cost a poster its pace.
  */
 #define FLOOD 1024
+/* By how much a sleep is too long, about; one that is no longer than that is none. */
+#define NAP_LATE_NS 40000
 /* An owner that runs none for so long may need what the poster holds. */
 #define FLOOD_WAIT_NS (10 * NS_PER_MS)
 /* Between two looks, when it takes longer than a hand-over. */
@@ -39,22 +42,26 @@ static bool spin_until(_Atomic uint32_t *flags, uint32_t mask, bool want,
 
 void aio_handoff_from_worker(struct aio_core *core)
 {
-    uint32_t batches = atomic_load_explicit(&core->batches,
-                                            memory_order_relaxed);
+    int64_t end_ns, left_ns;
 
-    if (atomic_load_explicit(&core->batching, memory_order_relaxed) &&
-        batches != core->slow_batches && !cpu_pair_is_shared(&core->cpus) &&
-        !spin_until(&core->batching, UINT32_MAX, false,
-                    clock_now_ns() + HANDOFF_NS)) {
-        core->slow_batches =
-            batches; /* one of its calls lasts: once is enough */
+    if (!atomic_load_explicit(&core->batching, memory_order_relaxed) ||
+        cpu_pair_is_shared(&core->cpus)) {
+        return;
     }
+    end_ns = atomic_load_explicit(&core->batch_end_ns, memory_order_relaxed);
+    left_ns = time_left_ns(end_ns);
+    if (left_ns > 2 * NAP_LATE_NS) {
+        os_thread_nap(left_ns - NAP_LATE_NS);
+    }
+    /* Not for long where one of its calls lasts, and once. */
+    spin_until(&core->batching, UINT32_MAX, false, end_ns + HANDOFF_NS);
 }
 
-void aio_batch_begin(struct aio_core *core)
+void aio_batch_begin(struct aio_core *core, int64_t left_ns)
 {
-    /* Relaxed: a hint that keeps the owner from asking for the GIL. */
-    atomic_fetch_add_explicit(&core->batches, 1, memory_order_relaxed);
+    /* Relaxed: hints that keep the owner from asking for the GIL. */
+    atomic_store_explicit(&core->batch_end_ns, clock_now_ns() + left_ns,
+                          memory_order_relaxed);
     atomic_fetch_add_explicit(&core->batching, 1, memory_order_relaxed);
 }
 
@@ -154,7 +161,6 @@ bool aio_count_post(struct aio_core *core)
 
 void aio_wait_for_owner(struct aio_core *core)
 {
-    static const struct timespec nap = {.tv_nsec = FLOOD_NAP_NS};
     uint64_t all = atomic_load_explicit(&core->posted, memory_order_relaxed);
     uint64_t run, seen = all;
     int64_t now_ns = clock_now_ns();
@@ -170,7 +176,7 @@ void aio_wait_for_owner(struct aio_core *core)
         if (now_ns < spin_ns) {
             cpu_relax();
         } else {
-            nanosleep(&nap, NULL);
+            os_thread_nap(FLOOD_NAP_NS);
         }
         now_ns = clock_now_ns();
     }

@@ -20,11 +20,17 @@
 /* And how long for it to wait again, having run what it was told: see below. */
 #define HANDOFF_BACK_NS 60000
 
-/* Owner, about to ask for the GIL: a batching worker is about to drop it. */
+/*
+ * Owner, about to ask for the GIL: waits until a batching worker is likely to have dropped
+ * it, asleep until shortly before.
+ */
 void aio_handoff_from_worker(struct aio_core *core);
 
-/* Worker that has the GIL, or is about to: begins, and ends, to batch. */
-void aio_batch_begin(struct aio_core *core);
+/*
+ * Worker that has the GIL, or is about to: begins, and ends, to batch.  left_ns: until that
+ * is likely to end.
+ */
+void aio_batch_begin(struct aio_core *core, int64_t left_ns);
 void aio_batch_end(struct aio_core *core);
 
 /*

@@ -65,6 +65,15 @@ void os_thread_set_slack(long slack_ns)
 #endif
 }
 
+void os_thread_nap(int64_t ns)
+{
+    struct timespec nap = {.tv_nsec = (long)ns};
+    long slack_ns = os_thread_be_punctual();
+
+    nanosleep(&nap, NULL);
+    os_thread_set_slack(slack_ns);
+}
+
 int os_thread_start(pthread_t *out, void *(*run)(void *), void *arg)
 {
     sigset_t before;

@@ -31,6 +31,9 @@ long os_thread_be_punctual(void);
 /* The calling thread.  Has that slack again; -1: nothing has changed. */
 void os_thread_set_slack(long slack_ns);
 
+/* The calling thread.  Sleeps for so long, less than a second; or until a signal comes. */
+void os_thread_nap(int64_t ns);
+
 /* Any thread.  Starts one that does not get those signals.  Returns 0 or -errno. */
 int os_thread_start(pthread_t *out, void *(*run)(void *), void *arg);
 

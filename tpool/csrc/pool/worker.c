@@ -156,12 +156,20 @@ static void took(WorkerObject *w, struct work *work)
     pool_room(w->pool);
 }
 
-static void begin_batch(WorkerObject *w)
+static void begin_batch(WorkerObject *w, int64_t left_ns)
 {
-    if (!w->batching) {
-        aio_batch_begin(w->pool->core);
-        w->batching = true;
-    }
+    aio_batch_begin(w->pool->core, left_ns);
+    w->batching = true;
+}
+
+/* How long one that has just begun will go on, if all calls are like the first. */
+static int64_t batch_left_ns(struct pool_core *pool, int64_t call_ns,
+                             int64_t batch_ns)
+{
+    int64_t queued = (int64_t)request_queue_count(&pool->queue) + 1;
+    int64_t most = batch_ns / (call_ns + 1);
+
+    return (queued < most ? queued : most) * call_ns;
 }
 
 /*
@@ -191,7 +199,9 @@ static bool run_batch(WorkerObject *w, struct work *work,
         if (!next) {
             return true;
         }
-        begin_batch(w);
+        if (!w->batching) {
+            begin_batch(w, batch_left_ns(pool, spent_ns, batch_ns));
+        }
         /* Delivered with the GIL held: the next call may last. */
         pool->deliver(pool, *end);
         took(w, next);
@@ -269,7 +279,7 @@ static struct work *get(WorkerObject *w)
     trace_wait(w);
 #ifndef Py_GIL_DISABLED
     if (handoff_from_submitter(pool)) {
-        begin_batch(w);
+        begin_batch(w, 0);
     }
 #endif
     return work;
