@@ -126,9 +126,9 @@ def round_trips(pool: Any, n: int) -> Callable[[], Sample]:  # noqa: ANN401
 
 
 def alternate(peers: Peers, rounds: int) -> dict[str, list[Sample]]:
-    """Run every peer once in each round, each round beginning with another one.
+    """Run every peer once in each round, every two rounds beginning with another one.
 
-    Every second round is in the opposite order: it matters who comes behind whom, too,
+    The second of the two is in the opposite order: it matters who comes behind whom, too,
     for threads stay for a while where they were put.
 
     Everybody runs once unmeasured before: threads, caches, self-tuning. Where peers
@@ -141,7 +141,7 @@ def alternate(peers: Peers, rounds: int) -> dict[str, list[Sample]]:
         tell(f"warming up: {name}")
         peers[name]()
     for turn in range(rounds):
-        first = turn % len(names)
+        first = turn // 2 % len(names)
         order = names[first:] + names[:first]
         for name in order[::-1] if turn % 2 else order:
             tell(f"round {turn + 1} of {rounds}: {name}")

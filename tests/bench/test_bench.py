@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import collections
+import functools
+import itertools
 import json
 import subprocess
 import sys
 
+import _harness
 import _page
 import pytest
 import tuner_traces
@@ -31,6 +35,21 @@ def run(name, *options):
 def test_every_benchmark_is_under_test():
     files = {path.stem for path in BENCH.glob("*.py") if path.stem[0] != "_"}
     assert files == set(PROMISED)
+
+
+@pytest.mark.parametrize("names", ["ab", "abc", "abcd", "abcde"])
+def test_everybody_begins_as_often_and_comes_behind_each_as_often_as_before(names):
+    ran = []
+    peers = {name: functools.partial(ran.append, name) for name in names}
+    _harness.alternate(peers, 2 * len(names))
+    measured = ran[len(names) :]
+    size = len(names)
+    rounds = [measured[i : i + size] for i in range(0, len(measured), size)]
+    assert all(sorted(one) == list(names) for one in rounds)
+    first = collections.Counter(one[0] for one in rounds)
+    assert set(first.values()) == {2}
+    pairs = collections.Counter(p for one in rounds for p in itertools.pairwise(one))
+    assert all(pairs[a, b] == pairs[b, a] for a, b in pairs)
 
 
 @pytest.mark.parametrize("name", PROMISED)

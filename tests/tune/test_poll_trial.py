@@ -350,6 +350,18 @@ def test_more_or_fewer_in_flight_is_another_load(tuner, before, after):
         assert load.trial.way & _tuner.WAY_BLOCK
 
 
+@pytest.mark.parametrize("period_ms", [20, 40])
+@pytest.mark.parametrize("blocked", [(100 * US, 80 * US), (1000 * US, 200 * US)])
+def test_load_of_more_and_fewer_costs_little_more(tuner, blocked, period_ms):
+    """What was spent on trying is not forgiven where calls cost the same."""
+    load = Load(tuner, constant((20 * US, 40 * US), blocked), 16).run(200 * MS)
+    load.calls = load.total_ns = 0
+    for turn in range(5000 // period_ms):
+        load.in_flight = 16 << turn % 2
+        load.run(period_ms * MS)
+    assert load.total_ns <= 1.03 * 60 * US * load.calls + 10 * MS
+
+
 def test_one_that_is_more_for_a_moment_is_no_other_load(tuner):
     load = Load(tuner, constant((10 * US, 20 * US), (20 * US, 10 * US))).run(1000 * MS)
     begun = load.begun

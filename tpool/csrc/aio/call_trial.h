@@ -29,7 +29,7 @@ struct call_trial {
     bool anew;          /* it is to begin */
     int64_t flown_ns;   /* while a call was in flight */
     int64_t until_ns;   /* that is counted to here */
-    uint32_t in_flight; /* at once, at most */
+    uint32_t in_flight; /* at most, where a wait or a call has ended */
 };
 
 /* core outlives it. */

@@ -48,13 +48,16 @@ void aio_handoff_from_worker(struct aio_core *core)
         cpu_pair_is_shared(&core->cpus)) {
         return;
     }
-    end_ns = atomic_load_explicit(&core->batch_end_ns, memory_order_relaxed);
-    left_ns = time_left_ns(end_ns);
+    end_ns = HANDOFF_NS +
+             atomic_load_explicit(&core->batch_end_ns, memory_order_relaxed);
+    left_ns = time_left_ns(end_ns) - HANDOFF_NS;
+    if (left_ns <= -HANDOFF_NS) {
+        return; /* one of its calls lasts: once is enough */
+    }
     if (left_ns > 2 * NAP_LATE_NS) {
         os_thread_nap(left_ns - NAP_LATE_NS);
     }
-    /* Not for long where one of its calls lasts, and once. */
-    spin_until(&core->batching, UINT32_MAX, false, end_ns + HANDOFF_NS);
+    spin_until(&core->batching, UINT32_MAX, false, end_ns);
 }
 
 void aio_batch_begin(struct aio_core *core, int64_t left_ns)
@@ -67,6 +70,9 @@ void aio_batch_begin(struct aio_core *core, int64_t left_ns)
 
 void aio_batch_end(struct aio_core *core)
 {
+    /* Another one may go on: not for long, if it has said nothing since. */
+    atomic_store_explicit(&core->batch_end_ns, clock_now_ns(),
+                          memory_order_relaxed);
     atomic_fetch_sub_explicit(&core->batching, 1, memory_order_relaxed);
 }
 

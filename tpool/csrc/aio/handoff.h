@@ -27,8 +27,20 @@
 void aio_handoff_from_worker(struct aio_core *core);
 
 /*
+ * How long one that has run its first call will go on, for batch_ns in all at most, if the
+ * queued calls are like that.
+ */
+static inline int64_t aio_batch_left_ns(int64_t queued, int64_t call_ns,
+                                        int64_t batch_ns)
+{
+    int64_t most = batch_ns / (call_ns + 1);
+
+    return (queued < most ? queued : most) * call_ns;
+}
+
+/*
  * Worker that has the GIL, or is about to: begins, and ends, to batch.  left_ns: until that
- * is likely to end.
+ * is likely to end; 0: unknown.
  */
 void aio_batch_begin(struct aio_core *core, int64_t left_ns);
 void aio_batch_end(struct aio_core *core);

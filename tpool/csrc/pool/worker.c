@@ -162,16 +162,6 @@ static void begin_batch(WorkerObject *w, int64_t left_ns)
     w->batching = true;
 }
 
-/* How long one that has just begun will go on, if all calls are like the first. */
-static int64_t batch_left_ns(struct pool_core *pool, int64_t call_ns,
-                             int64_t batch_ns)
-{
-    int64_t queued = (int64_t)request_queue_count(&pool->queue) + 1;
-    int64_t most = batch_ns / (call_ns + 1);
-
-    return (queued < most ? queued : most) * call_ns;
-}
-
 /*
  * Runs it and what is queued behind it; *end is of the last, not delivered yet.  False:
  * it has forked, and this is the child, where nothing is its own.
@@ -200,7 +190,9 @@ static bool run_batch(WorkerObject *w, struct work *work,
             return true;
         }
         if (!w->batching) {
-            begin_batch(w, batch_left_ns(pool, spent_ns, batch_ns));
+            int64_t queued = (int64_t)request_queue_count(&pool->queue) + 1;
+
+            begin_batch(w, aio_batch_left_ns(queued, spent_ns, batch_ns));
         }
         /* Delivered with the GIL held: the next call may last. */
         pool->deliver(pool, *end);

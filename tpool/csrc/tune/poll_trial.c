@@ -141,16 +141,10 @@ static void change(struct poll_trial *t, enum trial_stage stage,
     begin(t, stage, SETTLE_CALLS, SETTLE_NS, in_flight);
 }
 
-/* Not of the load, or not of the machine, that is known. */
-static bool is_odd(const struct poll_trial *t, const struct call_costs *epoch,
-                   int64_t cost_ns)
+/* So much more, or less, that it is something else. */
+static bool is_changed(int64_t now, int64_t known)
 {
-    int64_t known_ns = t->cost_ns[t->way];
-    bool more = epoch->in_flight >= CHANGED * t->in_flight;
-    bool fewer = t->in_flight >= CHANGED * epoch->in_flight;
-
-    return cost_ns / CHANGED > known_ns || known_ns / CHANGED > cost_ns ||
-           more != fewer; /* both: 0 */
+    return (now >= CHANGED * known) != (known >= CHANGED * now); /* both: 0 */
 }
 
 /* Learns what the way costs; false: it is not what it was, and not known yet. */
@@ -159,7 +153,8 @@ static bool learn(struct poll_trial *t, const struct call_costs *epoch)
     int64_t *known = &t->cost_ns[t->way], *time = &t->time_ns[t->way];
     int64_t cost_ns = total_ns(epoch) / epoch->calls;
     int64_t time_ns = epoch->ns / epoch->calls;
-    bool odd = is_odd(t, epoch, cost_ns);
+    bool others = is_changed(cost_ns, *known);
+    bool odd = others || is_changed(epoch->in_flight, t->in_flight);
 
     if (odd && *known && !t->odd) {
         t->odd = true; /* once may be a moment in which others computed */
@@ -176,7 +171,7 @@ static bool learn(struct poll_trial *t, const struct call_costs *epoch)
     t->in_flight = epoch->in_flight;
     t->crowd = epoch->crowd;
     retry_all(t);
-    if (t->credit_ns < -DEBT_MAX_NS) {
+    if (others && t->credit_ns < -DEBT_MAX_NS) {
         t->credit_ns = -DEBT_MAX_NS; /* what is left was for other calls */
     }
     return true;

@@ -33,7 +33,7 @@ struct call_costs {
     int64_t calls;
     int64_t ns;         /* while any was in flight */
     int64_t cpu_ns;     /* of the whole process */
-    uint32_t in_flight; /* at once, at most */
+    uint32_t in_flight; /* at most, as seen now and then */
     bool crowd;         /* more than a few have run at once */
 };
 
@@ -59,7 +59,7 @@ struct poll_trial {
     bool warm;          /* an epoch is over */
     bool odd;           /* calls cost something else in the last epoch */
     int pauses;         /* since an epoch was over */
-    uint32_t in_flight; /* at once, at most, when this load was new */
+    uint32_t in_flight; /* the same, when this load was new */
     bool crowd;         /* more than a few have run at once, of this load */
     int64_t cost_ns[N_WAYS]; /* of a call; 0: unknown */
     int64_t time_ns[N_WAYS]; /* the part of that which passes */
