@@ -19,9 +19,8 @@ struct aio_core {
     _Alignas(CACHE_LINE) struct notify notify;
     /* Any thread; relaxed, hints: who misreads one waits a moment longer. */
     _Alignas(CACHE_LINE) struct cpu_pair cpus;
-    _Atomic uint32_t batching; /* workers that have the GIL, for a while */
-    _Atomic int64_t
-        batch_end_ns; /* when the last of these is likely to let go of it */
+    _Atomic uint32_t batching;    /* workers that have the GIL, for a while */
+    _Atomic int64_t batch_end_ns; /* when these are likely to let go of it */
     /* Posters: waits in vain for the owner to wait, in a row; posts without one. */
     _Atomic uint32_t backs_vain, back_skips;
     /* Posters: bottom halves scheduled, ever.  The owner: those it has run. */

@@ -7,14 +7,14 @@
 
 /* Looks of a busy wait between two looks at the clock. */
 #define SPINS_PER_CLOCK 16
+/* By how much a sleep is too long, about; one that is no longer than that is none. */
+#define NAP_LATE_NS 40000
 /*
  * Bottom halves that may wait for the owner before who posts more lets it catch up.
  * More of them cost memory, and timers and fds the time that they all take; fewer
  * cost a poster its pace.
  */
 #define FLOOD 1024
-/* By how much a sleep is too long, about; one that is no longer than that is none. */
-#define NAP_LATE_NS 40000
 /* An owner that runs none for so long may need what the poster holds. */
 #define FLOOD_WAIT_NS (10 * NS_PER_MS)
 /* Between two looks, when it takes longer than a hand-over. */
