@@ -48,16 +48,15 @@ void aio_handoff_from_worker(struct aio_core *core)
         cpu_pair_is_shared(&core->cpus)) {
         return;
     }
-    end_ns = HANDOFF_NS +
-             atomic_load_explicit(&core->batch_end_ns, memory_order_relaxed);
-    left_ns = time_left_ns(end_ns) - HANDOFF_NS;
+    end_ns = atomic_load_explicit(&core->batch_end_ns, memory_order_relaxed);
+    left_ns = end_ns - clock_now_ns();
     if (left_ns <= -HANDOFF_NS) {
         return; /* one of its calls lasts: once is enough */
     }
     if (left_ns > 2 * NAP_LATE_NS) {
         os_thread_nap(left_ns - NAP_LATE_NS);
     }
-    spin_until(&core->batching, UINT32_MAX, false, end_ns);
+    spin_until(&core->batching, UINT32_MAX, false, end_ns + HANDOFF_NS);
 }
 
 void aio_batch_begin(struct aio_core *core, int64_t left_ns)

@@ -57,9 +57,9 @@ struct poll_trial {
     unsigned flips; /* what that changes */
     enum trial_stage stage;
     bool warm;          /* an epoch is over */
-    bool odd;           /* calls cost something else in the last epoch */
+    bool odd;           /* the last epoch was of another load, it seems */
     int pauses;         /* since an epoch was over */
-    uint32_t in_flight; /* the same, when this load was new */
+    uint32_t in_flight; /* in an epoch, when this load was new */
     bool crowd;         /* more than a few have run at once, of this load */
     int64_t cost_ns[N_WAYS]; /* of a call; 0: unknown */
     int64_t time_ns[N_WAYS]; /* the part of that which passes */
