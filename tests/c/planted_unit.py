@@ -91,6 +91,13 @@ MUTANTS = {
             ("unit",),
         ),
         Mutant(
+            "a long queue is handed over as often as a short one",
+            "aio/handoff.c",
+            "if (part_ns < SERIAL_BATCH_NS) {",
+            "if (true) {",
+            ("unit",),
+        ),
+        Mutant(
             "a long batch is waited for busily",
             "aio/handoff.c",
             "if (left_ns > 2 * NAP_LATE_NS) {",

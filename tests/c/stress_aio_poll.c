@@ -148,12 +148,22 @@ static void test_forget(void)
 /* The owner waits for a batch until it should have ended, and a moment; no longer. */
 static void test_batch(void)
 {
-    int64_t begin_ns = clock_now_ns(), cpu_ns;
+    int64_t begin_ns, cpu_ns;
 
-    assert(aio_batch_left_ns(2, 30000, 200000) == 60000);
-    assert(aio_batch_left_ns(64, 60000, 200000) == 180000);
-    assert(aio_batch_left_ns(64, 100000, 200000) == 100000);
+    assert(aio_batch_left_ns(2, 30000, 170000) == 60000);
+    assert(aio_batch_left_ns(64, 60000, 140000) == 180000);
+    assert(aio_batch_left_ns(64, 100000, 100000) == 100000);
     assert(aio_batch_left_ns(64, 0, 200000) == 0);
+    /* A quarter of what is queued, where calls are run one after the other. */
+    assert(aio_batch_max_ns(core, 64, 30000) == 20000);
+    cpu_pair_set_abreast(&core->cpus, 1);
+    assert(aio_batch_max_ns(core, 0, 30000) == 200000);
+    assert(aio_batch_max_ns(core, 64, 30000) == 480000);
+    assert(aio_batch_max_ns(core, 64, 300000) == NS_PER_MS);
+    assert(aio_batch_max_ns(core, UINT64_MAX, 0) == 200000);
+    assert(aio_batch_max_ns(core, UINT64_MAX, INT64_MAX / 2) == NS_PER_MS);
+    cpu_pair_set_abreast(&core->cpus, UINT32_MAX);
+    begin_ns = clock_now_ns();
     aio_batch_begin(core, 0);
     aio_handoff_from_worker(core);
     assert(clock_now_ns() - begin_ns >= HANDOFF_NS);

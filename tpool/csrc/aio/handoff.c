@@ -9,6 +9,16 @@
 #define SPINS_PER_CLOCK 16
 /* By how much a sleep is too long, about; one that is no longer than that is none. */
 #define NAP_LATE_NS 40000
+/* A batch, where calls are run by as many as like to. */
+#define BATCH_NS 20000
+/*
+ * The same where calls cost less one after the other: they need the GIL, and to pass it
+ * to the owner and back after each is what they would cost more.  Up to the longer one for
+ * a part of what is queued: the last of it waits for all of it anyway.
+ */
+#define SERIAL_BATCH_NS     200000
+#define SERIAL_BATCH_MAX_NS NS_PER_MS
+#define SERIAL_PART         4
 /*
  * Bottom halves that may wait for the owner before who posts more lets it catch up.
  * More of them cost memory, and timers and fds the time that they all take; fewer
@@ -57,6 +67,21 @@ void aio_handoff_from_worker(struct aio_core *core)
         os_thread_nap(left_ns - NAP_LATE_NS);
     }
     spin_until(&core->batching, UINT32_MAX, false, end_ns + HANDOFF_NS);
+}
+
+int64_t aio_batch_max_ns(const struct aio_core *core, uint64_t queued,
+                         int64_t call_ns)
+{
+    int64_t most_ns = SERIAL_PART * SERIAL_BATCH_MAX_NS;
+    int64_t part_ns = aio_batch_left_ns(queued, call_ns, most_ns) / SERIAL_PART;
+
+    if (cpu_pair_abreast(&core->cpus) != 1) {
+        return BATCH_NS;
+    }
+    if (part_ns < SERIAL_BATCH_NS) {
+        return SERIAL_BATCH_NS;
+    }
+    return part_ns < SERIAL_BATCH_MAX_NS ? part_ns : SERIAL_BATCH_MAX_NS;
 }
 
 void aio_batch_begin(struct aio_core *core, int64_t left_ns)

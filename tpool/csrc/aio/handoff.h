@@ -27,15 +27,22 @@
 void aio_handoff_from_worker(struct aio_core *core);
 
 /*
- * How long one that has run its first call will go on, for batch_ns in all at most, if the
- * queued calls are like that.
+ * For how long a worker keeps the GIL that finds so many more requests queued, if each call
+ * takes so long: a hand-over for each would cost more than most calls.
  */
-static inline int64_t aio_batch_left_ns(int64_t queued, int64_t call_ns,
-                                        int64_t batch_ns)
-{
-    int64_t most = batch_ns / (call_ns + 1);
+int64_t aio_batch_max_ns(const struct aio_core *core, uint64_t queued,
+                         int64_t call_ns);
 
-    return (queued < most ? queued : most) * call_ns;
+/*
+ * How long one that has run its first call will go on, if each of the queued calls takes so
+ * long, and none is begun when left_ns are over.
+ */
+static inline int64_t aio_batch_left_ns(uint64_t queued, int64_t call_ns,
+                                        int64_t left_ns)
+{
+    int64_t most = left_ns / (call_ns + 1) + 1;
+
+    return (queued < (uint64_t)most ? (int64_t)queued : most) * call_ns;
 }
 
 /*

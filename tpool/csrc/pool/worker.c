@@ -6,16 +6,6 @@
 #include "aio/handoff.h"
 #include "pool/worker_thread.h"
 
-/*
- * A worker that finds more requests queued keeps the GIL for this long: a
- * hand-over for each would cost more than most calls.
- */
-#define BATCH_NS 20000
-/*
- * The same where calls cost less one after the other: they need the GIL, and to pass it
- * to the owner and back after each is what they would cost more.
- */
-#define SERIAL_BATCH_NS 200000
 /* To pass over one that was cancelled takes about so long. */
 #define SKIP_NS 100
 
@@ -170,10 +160,7 @@ static bool run_batch(WorkerObject *w, struct work *work,
                       struct completion_node **end)
 {
     struct pool_core *pool = w->pool;
-    int64_t spent_ns = 0;
-    int64_t batch_ns = cpu_pair_abreast(&pool->core->cpus) == 1
-                           ? SERIAL_BATCH_NS
-                           : BATCH_NS;
+    int64_t spent_ns = 0, call_ns = 0, batch_ns = 0;
 
     for (;;) {
         struct work *next;
@@ -184,15 +171,23 @@ static bool run_batch(WorkerObject *w, struct work *work,
             return false;
         }
         spent_ns += times.run_ns >= 0 ? times.run_ns : SKIP_NS;
+        if (!batch_ns) {
+            /* The first may be the only one that is so long. */
+            call_ns = request_queue_call_ns(&pool->queue);
+            call_ns = call_ns < spent_ns ? call_ns : spent_ns;
+            batch_ns = aio_batch_max_ns(
+                pool->core, request_queue_count(&pool->queue), call_ns);
+        }
         next = request_queue_end_call(&pool->queue, &w->queue_worker, &times,
                                       spent_ns < batch_ns);
         if (!next) {
             return true;
         }
         if (!w->batching) {
-            int64_t queued = (int64_t)request_queue_count(&pool->queue) + 1;
+            uint64_t queued = request_queue_count(&pool->queue) + 1;
 
-            begin_batch(w, aio_batch_left_ns(queued, spent_ns, batch_ns));
+            begin_batch(
+                w, aio_batch_left_ns(queued, call_ns, batch_ns - spent_ns));
         }
         /* Delivered with the GIL held: the next call may last. */
         pool->deliver(pool, *end);

@@ -46,7 +46,11 @@ void request_queue_worker_cleanup(struct queue_worker *w)
 /* Lock held.  What is known of how long calls take. */
 static void learn_call(struct request_queue *q, int64_t call_ns)
 {
-    q->call_ns += (call_ns - q->call_ns) >> CALL_NS_SHIFT;
+    int64_t old_ns = request_queue_call_ns(q);
+
+    atomic_store_explicit(&q->call_ns,
+                          old_ns + ((call_ns - old_ns) >> CALL_NS_SHIFT),
+                          memory_order_relaxed);
 }
 
 /*
@@ -85,7 +89,7 @@ static bool may_take(struct request_queue *q, struct queue_worker *w)
     if (stuck) {
         learn_call(q, STANDBY_NS); /* no end of it has been seen yet */
     }
-    if (stuck || (!full && q->call_ns > SHORT_CALL_NS)) {
+    if (stuck || (!full && request_queue_call_ns(q) > SHORT_CALL_NS)) {
         return true;
     }
     w->standby_ns = w->standby_ns ? 2 * w->standby_ns : STANDBY_NS;

@@ -28,7 +28,7 @@ int request_queue_init(struct request_queue *q, struct cpu_pair *cpus,
     q->max_threads = 1;
     q->params = *params;
     /* Until calls have been seen, each gets a thread at once. */
-    q->call_ns = 2 * SHORT_CALL_NS;
+    atomic_init(&q->call_ns, 2 * SHORT_CALL_NS);
     pthread_mutexattr_init(&attr);
 #ifdef __GLIBC__
     /* Sections are short: a moment of spinning beats a futex wait. */

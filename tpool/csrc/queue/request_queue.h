@@ -149,7 +149,8 @@ struct request_queue {
     uint32_t threads, min_threads, max_threads;
     uint32_t active; /* workers in a call, or about to begin one */
     uint32_t asked;  /* workers asked for, ever; may wrap */
-    int64_t call_ns; /* how long calls take, a moving average */
+    /* How long calls take, a moving average; written under the lock. */
+    _Atomic int64_t call_ns;
     struct poll_params params;
     struct poll_window poll;
     int64_t wake_ns;     /* what it costs to wake a worker */
@@ -180,6 +181,12 @@ bool request_queue_grow(struct request_queue *q);
 
 /* Any thread.  How many are queued, or about to be. */
 uint64_t request_queue_count(struct request_queue *q);
+
+/* Any thread, a hint.  How long calls take. */
+static inline int64_t request_queue_call_ns(struct request_queue *q)
+{
+    return atomic_load_explicit(&q->call_ns, memory_order_relaxed);
+}
 
 /*
  * Any thread.  Counts n requests as queued; false, and nothing counted, where
