@@ -100,7 +100,7 @@ def test_way_that_costs_less_is_taken(tuner, polled, blocked):
         (((1 * US, 2 * US), (45 * US, 35 * US)), ((20 * US, 40 * US), (4 * US, 4 * US)), 30),
         (((5 * MS, 1 * MS), (5 * MS, 0)), ((2 * US, 4 * US), (50 * US, 40 * US)), 30),
         # The other way has.
-        (((30 * US, 60 * US), (36 * US, 40 * US)), ((30 * US, 60 * US), (70 * US, 60 * US)), 100),
+        (((30 * US, 60 * US), (36 * US, 40 * US)), ((30 * US, 60 * US), (70 * US, 60 * US)), 80),
         (((9 * US, 9 * US), (45 * US, 35 * US)), ((9 * US, 9 * US), (5 * US, 5 * US)), 100),
     ],
 )  # fmt: skip
@@ -122,6 +122,28 @@ def test_change_is_noticed_soon(tuner, before, after, within_ms, in_flight):
             load.calls - calls <= 1000
             or took_ns <= (1 + (in_flight > 8)) * within_ms * MS
         )
+
+
+def test_what_a_trial_leaves_behind_is_not_learned(tuner):
+    """Threads that it has parted take some milliseconds to find together again."""
+    tried = left_ns = 0
+
+    def cost(way, now_ns):
+        nonlocal tried, left_ns
+        if load.trial.stage in (_tuner.TRIAL_SETTLES, _tuner.TRIAL_TRIES):
+            tried, left_ns = way, now_ns + 8 * MS
+        elif way != tried and now_ns < left_ns:
+            return 35 * US, 35 * US
+        return ((40 * US, 60 * US), (20 * US, 20 * US))[way & 1]
+
+    load = Load(tuner, cost, in_flight=8)
+    load.run(300 * MS)
+    begun, until_ns = load.begun, load.now_ns + 2000 * MS
+    while load.now_ns < until_ns:
+        load.epoch()
+        assert load.trial.way & 1 or load.trial.stage != _tuner.TRIAL_STEADY
+        assert load.trial.cost_ns[1] == 40 * US
+    assert load.begun > begun + 10
 
 
 FIGHT = ((60 * US, 60 * US), (55 * US, 50 * US), (30 * US, 40 * US), (32 * US, 34 * US))

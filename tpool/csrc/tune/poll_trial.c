@@ -15,6 +15,11 @@
 #define TRY_NS        (100 * NS_PER_US)
 #define TRY_CALLS_MAX 256
 #define TRY_MAX_NS    (50 * NS_PER_MS)
+/* After that threads may be apart, or together, as they were not before: until a call costs
+ * about what it did, and not for longer, or it is another load. */
+#define RETURN_NS       (1 * NS_PER_MS)
+#define RETURN_MAX_NS   (10 * NS_PER_MS)
+#define ABOUT(known_ns) ((known_ns) + (known_ns) / 8)
 /* By what part it must be worse, or better at last: less is noise after so many. */
 #define CLEARLY(known_ns, calls) (4 * (known_ns) / (calls))
 /* So many times the cost, or the calls in flight, or as little, is another load. */
@@ -147,32 +152,41 @@ static bool is_changed(int64_t now, int64_t known)
     return (now >= CHANGED * known) != (known >= CHANGED * now); /* both: 0 */
 }
 
+/* It is another load than was known, by the way that is taken. */
+static void begin_anew(struct poll_trial *t, const struct call_costs *epoch)
+{
+    int64_t *known = &t->cost_ns[t->way];
+    int64_t cost_ns = total_ns(epoch) / epoch->calls;
+
+    if (is_changed(cost_ns, *known) && t->credit_ns < -DEBT_MAX_NS) {
+        t->credit_ns = -DEBT_MAX_NS; /* what is left was for other calls */
+    }
+    *known = cost_ns;
+    t->time_ns[t->way] = epoch->ns / epoch->calls;
+    t->in_flight = epoch->in_flight;
+    t->crowd = epoch->crowd;
+    retry_all(t);
+}
+
 /* Learns what the way costs; false: it is not what it was, and not known yet. */
 static bool learn(struct poll_trial *t, const struct call_costs *epoch)
 {
     int64_t *known = &t->cost_ns[t->way], *time = &t->time_ns[t->way];
     int64_t cost_ns = total_ns(epoch) / epoch->calls;
     int64_t time_ns = epoch->ns / epoch->calls;
-    bool others = is_changed(cost_ns, *known);
-    bool odd = others || is_changed(epoch->in_flight, t->in_flight);
+    bool odd = is_changed(cost_ns, *known) ||
+               is_changed(epoch->in_flight, t->in_flight);
 
     if (odd && *known && !t->odd) {
         t->odd = true; /* once may be a moment in which others computed */
         return false;
     }
     t->odd = false;
-    if (!odd) {
+    if (odd) {
+        begin_anew(t, epoch);
+    } else {
         *known += (cost_ns - *known) >> COST_SHIFT;
         *time += (time_ns - *time) >> COST_SHIFT;
-        return true;
-    }
-    *known = cost_ns;
-    *time = time_ns;
-    t->in_flight = epoch->in_flight;
-    t->crowd = epoch->crowd;
-    retry_all(t);
-    if (others && t->credit_ns < -DEBT_MAX_NS) {
-        t->credit_ns = -DEBT_MAX_NS; /* what is left was for other calls */
     }
     return true;
 }
@@ -271,6 +285,37 @@ static enum trial_verdict lost(struct poll_trial *t, int64_t cost_ns,
     return TRIAL_LOST;
 }
 
+static void add_costs(struct call_costs *sum, const struct call_costs *epoch)
+{
+    sum->calls += epoch->calls;
+    sum->ns += epoch->ns;
+    sum->cpu_ns += epoch->cpu_ns;
+}
+
+/*
+ * The way is what it was before the trial.  Until a call costs what it did nothing is
+ * learned; if it does not, the trial was compared with what was no more.
+ */
+static void has_returned(struct poll_trial *t, const struct call_costs *epoch)
+{
+    int64_t known_ns = t->cost_ns[t->way];
+    bool back = total_ns(epoch) / epoch->calls <= ABOUT(known_ns);
+
+    if (!t->tried.calls) {
+        regret(t, epoch, t->way);
+    }
+    add_costs(&t->tried, epoch);
+    pass(t, epoch);
+    if (!back && t->tried.ns < RETURN_MAX_NS) {
+        begin(t, TRIAL_RETURNS, STEADY_CALLS, RETURN_NS, 0);
+        return;
+    }
+    if (!back) {
+        begin_anew(t, epoch);
+    }
+    steady(t);
+}
+
 static enum trial_verdict has_settled(struct poll_trial *t,
                                       const struct call_costs *epoch,
                                       uint32_t in_flight)
@@ -296,9 +341,7 @@ static enum trial_verdict was_tried(struct poll_trial *t,
     bool by_time = t->bit == BIT_FEW, slower;
     int64_t known_ns = by_time ? old_time_ns : old_ns, now_ns, noise_ns;
 
-    t->tried.calls += epoch->calls;
-    t->tried.ns += epoch->ns;
-    t->tried.cpu_ns += epoch->cpu_ns;
+    add_costs(&t->tried, epoch);
     cost_ns = total_ns(&t->tried) / t->tried.calls;
     time_ns = t->tried.ns / t->tried.calls;
     now_ns = by_time ? time_ns : cost_ns;
@@ -363,8 +406,7 @@ enum trial_verdict poll_trial_next(struct poll_trial *t,
     case TRIAL_TRIES:
         return was_tried(t, epoch, in_flight);
     case TRIAL_RETURNS:
-        regret(t, epoch, t->way);
-        steady(t);
+        has_returned(t, epoch);
         return TRIAL_NONE;
     default:
         return was_steady(t, epoch, in_flight);
