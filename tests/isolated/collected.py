@@ -166,6 +166,7 @@ def pool_that_a_collection_has_left_alive_is_closed_with_its_context():
 
 
 def pool_that_a_collection_has_left_alive_hears_of_parameters():
+    cases.needs_polling()
     phoenix = revive()
     phoenix.ctx.set_poll_params(2**45, grow=2**44)
     while not phoenix.pool.stats().poll_ns:

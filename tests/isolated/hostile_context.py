@@ -11,7 +11,7 @@ import threading
 import time
 
 import cases
-from cases import spin_until
+from cases import needs_polling, spin_until
 
 import tpool
 
@@ -37,6 +37,7 @@ def timer_cancelled_by_the_end_of_another():
 
 
 def handler_checks_inside_prepare(raises):
+    needs_polling()
     with tpool.AioContext(2**40) as ctx, tpool.ThreadPool(ctx) as pool:
         ctx.set_poll_params(2**40, 1_000_000)
         while ctx.poll_ns < 10**9:

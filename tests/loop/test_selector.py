@@ -185,6 +185,7 @@ def test_notify_gives_the_gil_to_an_owner_that_polls(selector, background):
     check_never_sleeps(ctx, run_calls)
 
 
+@needs_polling
 def test_a_socket_that_is_ready_ends_the_poll_phase(selector, pair):
     from tpool import ThreadPool
 

@@ -12,7 +12,7 @@ import sys
 import weakref
 
 import pytest
-from conftest import poll_until, wait_blocked
+from conftest import needs_polling, poll_until, wait_blocked
 
 import tpool
 
@@ -123,6 +123,7 @@ def test_a_notifier_wakes_an_owner_whose_blocks_are_not_bounded(memory, backgrou
     note.close()
 
 
+@needs_polling
 def test_it_is_polled_for_where_that_pays(memory, background):
     with tpool.AioContext(10_000_000) as ctx:
         ctx.watch(memory, 0, int)
