@@ -149,20 +149,20 @@ static void test_forget(void)
 static void test_batch(void)
 {
     int64_t begin_ns, cpu_ns;
+    pthread_t thread;
 
     assert(aio_batch_left_ns(2, 30000, 170000) == 60000);
     assert(aio_batch_left_ns(64, 60000, 140000) == 180000);
     assert(aio_batch_left_ns(64, 100000, 100000) == 100000);
     assert(aio_batch_left_ns(64, 0, 200000) == 0);
-    /* A quarter of what is queued, where calls are run one after the other. */
-    assert(aio_batch_max_ns(core, 64, 30000) == 20000);
-    cpu_pair_set_abreast(&core->cpus, 1);
-    assert(aio_batch_max_ns(core, 0, 30000) == 200000);
-    assert(aio_batch_max_ns(core, 64, 30000) == 480000);
-    assert(aio_batch_max_ns(core, 64, 300000) == NS_PER_MS);
-    assert(aio_batch_max_ns(core, UINT64_MAX, 0) == 200000);
-    assert(aio_batch_max_ns(core, UINT64_MAX, INT64_MAX / 2) == NS_PER_MS);
-    cpu_pair_set_abreast(&core->cpus, UINT32_MAX);
+    /* A quarter of what is queued, 1 ms at most when the last of it ends. */
+    assert(aio_serial_batch_ns(0, 30000) == 200000);
+    assert(aio_serial_batch_ns(8, 30000) == 200000);
+    assert(aio_serial_batch_ns(64, 30000) == 450000);
+    assert(aio_serial_batch_ns(64, 300000) == 700000);
+    assert(aio_serial_batch_ns(64, 900000) == 200000);
+    assert(aio_serial_batch_ns(UINT64_MAX, 0) == 200000);
+    assert(aio_serial_batch_ns(UINT64_MAX, INT64_MAX / 2) == 200000);
     begin_ns = clock_now_ns();
     aio_batch_begin(core, 0);
     aio_handoff_from_worker(core);
@@ -182,6 +182,12 @@ static void test_batch(void)
     assert(clock_thread_cpu_ns() - cpu_ns < 2 * NS_PER_MS);
     aio_batch_end(core);
     aio_handoff_from_worker(core); /* there is none */
+    /* One that ends before its time is noticed. */
+    begin_ns = clock_now_ns();
+    aio_batch_begin(core, 3600 * NS_PER_SECOND);
+    thread = thread_start(end_batch, NULL);
+    aio_handoff_from_worker(core);
+    thread_join(thread);
 }
 
 static void test_bounds(void)

@@ -9,14 +9,11 @@
 #define SPINS_PER_CLOCK 16
 /* By how much a sleep is too long, about; one that is no longer than that is none. */
 #define NAP_LATE_NS 40000
-/* A batch, where calls are run by as many as like to. */
-#define BATCH_NS 20000
-/*
- * The same where calls cost less one after the other: they need the GIL, and to pass it
- * to the owner and back after each is what they would cost more.  Up to the longer one for
- * a part of what is queued: the last of it waits for all of it anyway.
- */
-#define SERIAL_BATCH_NS     200000
+/* One that ends before its time is slept through for no longer. */
+#define NAP_MAX_NS 200000
+/* For how long, after its first call, a worker begins others where it is the only one. */
+#define SERIAL_BATCH_NS 200000
+/* A batch is a part of what is queued, up to this: the last waits for all of it anyway. */
 #define SERIAL_BATCH_MAX_NS NS_PER_MS
 #define SERIAL_PART         4
 /*
@@ -59,29 +56,28 @@ void aio_handoff_from_worker(struct aio_core *core)
         return;
     }
     end_ns = atomic_load_explicit(&core->batch_end_ns, memory_order_relaxed);
-    left_ns = end_ns - clock_now_ns();
-    if (left_ns <= -HANDOFF_NS) {
-        return; /* one of its calls lasts: once is enough */
+    while ((left_ns = end_ns - clock_now_ns()) > 2 * NAP_LATE_NS) {
+        os_thread_nap((left_ns < NAP_MAX_NS ? left_ns : NAP_MAX_NS) -
+                      NAP_LATE_NS);
+        if (!atomic_load_explicit(&core->batching, memory_order_relaxed)) {
+            return;
+        }
     }
-    if (left_ns > 2 * NAP_LATE_NS) {
-        os_thread_nap(left_ns - NAP_LATE_NS);
+    if (left_ns > -HANDOFF_NS) { /* or one of its calls lasts: once is enough */
+        spin_until(&core->batching, UINT32_MAX, false, end_ns + HANDOFF_NS);
     }
-    spin_until(&core->batching, UINT32_MAX, false, end_ns + HANDOFF_NS);
 }
 
-int64_t aio_batch_max_ns(const struct aio_core *core, uint64_t queued,
-                         int64_t call_ns)
+int64_t aio_serial_batch_ns(uint64_t queued, int64_t call_ns)
 {
     int64_t most_ns = SERIAL_PART * SERIAL_BATCH_MAX_NS;
     int64_t part_ns = aio_batch_left_ns(queued, call_ns, most_ns) / SERIAL_PART;
 
-    if (cpu_pair_abreast(&core->cpus) != 1) {
-        return BATCH_NS;
+    if (part_ns > SERIAL_BATCH_MAX_NS) {
+        part_ns = SERIAL_BATCH_MAX_NS;
     }
-    if (part_ns < SERIAL_BATCH_NS) {
-        return SERIAL_BATCH_NS;
-    }
-    return part_ns < SERIAL_BATCH_MAX_NS ? part_ns : SERIAL_BATCH_MAX_NS;
+    part_ns -= call_ns; /* the last one ends so much later */
+    return part_ns > SERIAL_BATCH_NS ? part_ns : SERIAL_BATCH_NS;
 }
 
 void aio_batch_begin(struct aio_core *core, int64_t left_ns)

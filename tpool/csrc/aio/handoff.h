@@ -27,13 +27,6 @@
 void aio_handoff_from_worker(struct aio_core *core);
 
 /*
- * For how long a worker keeps the GIL that finds so many more requests queued, if each call
- * takes so long: a hand-over for each would cost more than most calls.
- */
-int64_t aio_batch_max_ns(const struct aio_core *core, uint64_t queued,
-                         int64_t call_ns);
-
-/*
  * How long one that has run its first call will go on, if each of the queued calls takes so
  * long, and none is begun when left_ns are over.
  */
@@ -44,6 +37,13 @@ static inline int64_t aio_batch_left_ns(uint64_t queued, int64_t call_ns,
 
     return (queued < (uint64_t)most ? (int64_t)queued : most) * call_ns;
 }
+
+/*
+ * For how long a worker begins others of so many queued calls, each of which takes about so
+ * long, while it keeps the GIL: where calls are run one at a time, for they need it, and to
+ * pass it to the owner and back after each is what they would cost more.
+ */
+int64_t aio_serial_batch_ns(uint64_t queued, int64_t call_ns);
 
 /*
  * Worker that has the GIL, or is about to: begins, and ends, to batch.  left_ns: until that

@@ -6,6 +6,11 @@
 #include "aio/handoff.h"
 #include "pool/worker_thread.h"
 
+/*
+ * A worker that finds more requests queued keeps the GIL for this long: a
+ * hand-over for each would cost more than most calls.
+ */
+#define BATCH_NS 20000
 /* To pass over one that was cancelled takes about so long. */
 #define SKIP_NS 100
 
@@ -152,6 +157,23 @@ static void begin_batch(WorkerObject *w, int64_t left_ns)
     w->batching = true;
 }
 
+/* For how long others are begun after the first, and how long each may take. */
+static int64_t batch_of(struct pool_core *pool, int64_t first_ns,
+                        int64_t *call_ns)
+{
+    int64_t mean_ns;
+
+    *call_ns = first_ns;
+    if (cpu_pair_abreast(&pool->core->cpus) != 1) {
+        return BATCH_NS;
+    }
+    mean_ns = request_queue_call_ns(&pool->queue);
+    if (mean_ns < first_ns) {
+        *call_ns = mean_ns; /* the first may be the only one that is so long */
+    }
+    return aio_serial_batch_ns(request_queue_count(&pool->queue), *call_ns);
+}
+
 /*
  * Runs it and what is queued behind it; *end is of the last, not delivered yet.  False:
  * it has forked, and this is the child, where nothing is its own.
@@ -160,7 +182,7 @@ static bool run_batch(WorkerObject *w, struct work *work,
                       struct completion_node **end)
 {
     struct pool_core *pool = w->pool;
-    int64_t spent_ns = 0, call_ns = 0, batch_ns = 0;
+    int64_t spent_ns = 0, batch_ns = 0, call_ns;
 
     for (;;) {
         struct work *next;
@@ -172,11 +194,7 @@ static bool run_batch(WorkerObject *w, struct work *work,
         }
         spent_ns += times.run_ns >= 0 ? times.run_ns : SKIP_NS;
         if (!batch_ns) {
-            /* The first may be the only one that is so long. */
-            call_ns = request_queue_call_ns(&pool->queue);
-            call_ns = call_ns < spent_ns ? call_ns : spent_ns;
-            batch_ns = aio_batch_max_ns(
-                pool->core, request_queue_count(&pool->queue), call_ns);
+            batch_ns = batch_of(pool, spent_ns, &call_ns);
         }
         next = request_queue_end_call(&pool->queue, &w->queue_worker, &times,
                                       spent_ns < batch_ns);
