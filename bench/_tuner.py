@@ -15,7 +15,13 @@ FILES = ("poll_tuner", "poll_history", "poll_window", "call_plan", "poll_trial")
 KEEP, GROW, SHRINK = range(3)  # enum poll_verdict
 WAY_POLL, WAY_BLOCK, WAY_SERIAL, WAY_FEW = 0, 1, 2, 4  # sets of enum way_bit
 TRIAL_NONE, TRIAL_BEGUN, TRIAL_LOST, TRIAL_WON = range(4)  # enum trial_verdict
-TRIAL_STEADY, TRIAL_SETTLES, TRIAL_TRIES, TRIAL_RETURNS = range(4)  # enum trial_stage
+(
+    TRIAL_STEADY,
+    TRIAL_SETTLES,
+    TRIAL_TRIES,
+    TRIAL_RETURNS,
+    TRIAL_RECOVERS,
+) = range(5)  # enum trial_stage
 QUIET, BLOCK, HOPELESS, NAP, POLL = range(5)  # enum wait_choice
 
 _ns = ctypes.c_int64
@@ -96,6 +102,7 @@ class PollTrial(ctypes.Structure):
         ("stage", ctypes.c_int),
         ("warm", ctypes.c_bool),
         ("odd", ctypes.c_bool),
+        ("lasted", ctypes.c_bool),
         ("pauses", ctypes.c_int),
         ("in_flight", ctypes.c_uint32),
         ("crowd", ctypes.c_bool),

@@ -124,26 +124,40 @@ def test_change_is_noticed_soon(tuner, before, after, within_ms, in_flight):
         )
 
 
-def test_what_a_trial_leaves_behind_is_not_learned(tuner):
-    """Threads that it has parted take some milliseconds to find together again."""
+def load_with_aftermath(tuner, left_ms, in_flight):
+    """What was parted by a trial takes some milliseconds to find together again."""
     tried = left_ns = 0
 
     def cost(way, now_ns):
         nonlocal tried, left_ns
         if load.trial.stage in (_tuner.TRIAL_SETTLES, _tuner.TRIAL_TRIES):
-            tried, left_ns = way, now_ns + 8 * MS
+            tried, left_ns = way, now_ns + left_ms * MS
         elif way != tried and now_ns < left_ns:
             return 35 * US, 35 * US
         return ((40 * US, 60 * US), (20 * US, 20 * US))[way & 1]
 
-    load = Load(tuner, cost, in_flight=8)
-    load.run(300 * MS)
+    load = Load(tuner, cost, in_flight)
+    return load.run(1000 * MS)
+
+
+def test_what_a_trial_leaves_behind_is_not_learned(tuner):
+    load = load_with_aftermath(tuner, 8, 8)
     begun, until_ns = load.begun, load.now_ns + 2000 * MS
     while load.now_ns < until_ns:
         load.epoch()
         assert load.trial.way & 1 or load.trial.stage != _tuner.TRIAL_STEADY
         assert load.trial.cost_ns[1] == 40 * US
-    assert load.begun > begun + 10
+    assert load.begun > begun + 5
+
+
+@pytest.mark.parametrize("in_flight", [1, 8])
+@pytest.mark.parametrize("left_ms", [3, 8, 12, 15])
+def test_what_a_trial_leaves_behind_is_counted(tuner, left_ms, in_flight):
+    load = load_with_aftermath(tuner, left_ms, in_flight)
+    begun, load.calls, load.total_ns = load.begun, 0, 0
+    load.run(5000 * MS)
+    assert load.begun > begun
+    assert load.total_ns <= 1.03 * 40 * US * load.calls
 
 
 FIGHT = ((60 * US, 60 * US), (55 * US, 50 * US), (30 * US, 40 * US), (32 * US, 34 * US))

@@ -152,19 +152,17 @@ static bool is_changed(int64_t now, int64_t known)
     return (now >= CHANGED * known) != (known >= CHANGED * now); /* both: 0 */
 }
 
-/* It is another load than was known, by the way that is taken. */
-static void begin_anew(struct poll_trial *t, const struct call_costs *epoch)
+/* Calls cost something else than was known, by the way that is taken. */
+static void begin_anew(struct poll_trial *t, const struct call_costs *costs)
 {
     int64_t *known = &t->cost_ns[t->way];
-    int64_t cost_ns = total_ns(epoch) / epoch->calls;
+    int64_t cost_ns = total_ns(costs) / costs->calls;
 
     if (is_changed(cost_ns, *known) && t->credit_ns < -DEBT_MAX_NS) {
         t->credit_ns = -DEBT_MAX_NS; /* what is left was for other calls */
     }
     *known = cost_ns;
-    t->time_ns[t->way] = epoch->ns / epoch->calls;
-    t->in_flight = epoch->in_flight;
-    t->crowd = epoch->crowd;
+    t->time_ns[t->way] = costs->ns / costs->calls;
     retry_all(t);
 }
 
@@ -184,6 +182,8 @@ static bool learn(struct poll_trial *t, const struct call_costs *epoch)
     t->odd = false;
     if (odd) {
         begin_anew(t, epoch);
+        t->in_flight = epoch->in_flight;
+        t->crowd = epoch->crowd;
     } else {
         *known += (cost_ns - *known) >> COST_SHIFT;
         *time += (time_ns - *time) >> COST_SHIFT;
@@ -292,27 +292,45 @@ static void add_costs(struct call_costs *sum, const struct call_costs *epoch)
     sum->cpu_ns += epoch->cpu_ns;
 }
 
-/*
- * The way is what it was before the trial.  Until a call costs what it did nothing is
- * learned; if it does not, the trial was compared with what was no more.
- */
+static bool is_back(const struct poll_trial *t, const struct call_costs *epoch)
+{
+    return total_ns(epoch) / epoch->calls <= ABOUT(t->cost_ns[t->way]);
+}
+
+/* The way is what it was before the trial, and calls of that are still in the epoch. */
 static void has_returned(struct poll_trial *t, const struct call_costs *epoch)
 {
-    int64_t known_ns = t->cost_ns[t->way];
-    bool back = total_ns(epoch) / epoch->calls <= ABOUT(known_ns);
-
-    if (!t->tried.calls) {
-        regret(t, epoch, t->way);
+    regret(t, epoch, t->way);
+    pass(t, epoch);
+    if (is_back(t, epoch)) {
+        steady(t);
+    } else {
+        begin(t, TRIAL_RECOVERS, STEADY_CALLS, RETURN_NS, 0);
     }
+}
+
+/*
+ * What calls cost more until they cost what they did is the trial's; and counted as such
+ * once it is known that the way is none to find soon.  If it lasts, the trial was compared
+ * with what was no more; not each time, or it is that trials leave something for long.
+ */
+static void recovers(struct poll_trial *t, const struct call_costs *epoch)
+{
+    bool back = is_back(t, epoch), lasts;
+
     add_costs(&t->tried, epoch);
     pass(t, epoch);
     if (!back && t->tried.ns < RETURN_MAX_NS) {
-        begin(t, TRIAL_RETURNS, STEADY_CALLS, RETURN_NS, 0);
+        begin(t, TRIAL_RECOVERS, STEADY_CALLS, RETURN_NS, 0);
         return;
     }
-    if (!back) {
-        begin_anew(t, epoch);
+    lasts = !back && !t->lasted;
+    if (lasts) {
+        begin_anew(t, &t->tried);
+    } else if (!back || t->interval_ns[t->bit] >= INTERVAL_MAX_NS) {
+        regret(t, &t->tried, t->way);
     }
+    t->lasted = !back;
     steady(t);
 }
 
@@ -407,6 +425,9 @@ enum trial_verdict poll_trial_next(struct poll_trial *t,
         return was_tried(t, epoch, in_flight);
     case TRIAL_RETURNS:
         has_returned(t, epoch);
+        return TRIAL_NONE;
+    case TRIAL_RECOVERS:
+        recovers(t, epoch);
         return TRIAL_NONE;
     default:
         return was_steady(t, epoch, in_flight);

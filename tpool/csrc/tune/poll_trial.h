@@ -48,7 +48,8 @@ enum trial_stage {
     TRIAL_STEADY,
     TRIAL_SETTLES, /* what the other way was is not over yet */
     TRIAL_TRIES,
-    TRIAL_RETURNS,
+    TRIAL_RETURNS,  /* the same, back again */
+    TRIAL_RECOVERS, /* what that has left is not over yet */
 };
 
 struct poll_trial {
@@ -58,6 +59,7 @@ struct poll_trial {
     enum trial_stage stage;
     bool warm;          /* an epoch is over */
     bool odd;           /* the last epoch was of another load, it seems */
+    bool lasted;        /* what the last trial left did not end in time */
     int pauses;         /* since an epoch was over */
     uint32_t in_flight; /* in an epoch, when this load was new */
     bool crowd;         /* more than a few have run at once, of this load */
