@@ -98,6 +98,13 @@ MUTANTS = {
             ("unit",),
         ),
         Mutant(
+            "a batch that has ended is slept through",
+            "aio/handoff.c",
+            "memory_order_relaxed)) { return; }",
+            "memory_order_relaxed)) {}",
+            ("unit",),
+        ),
+        Mutant(
             "a long batch is waited for busily",
             "aio/handoff.c",
             "while ((left_ns = end_ns - clock_now_ns()) > 2 * NAP_LATE_NS) {",

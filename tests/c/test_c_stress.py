@@ -30,7 +30,7 @@ BUILDS = [
     *VARIANTS.items(),
 ]
 RUNS_MAX = 12
-SOON = "-DSTRESS_DEADLINE_NS=10*NS_PER_SECOND"  # many times what a program takes
+SOON = "-DSTRESS_DEADLINE_NS=4*NS_PER_SECOND"  # many times what a program takes
 UNIT_MUTANTS = planted_unit.MUTANTS | planted_io.MUTANTS | planted_ring.MUTANTS
 MUTANTS = (*planted.NOTIFY_MUTANTS, *planted.QUEUE_MUTANTS)
 

@@ -9,8 +9,8 @@
 #define SPINS_PER_CLOCK 16
 /* By how much a sleep is too long, about; one that is no longer than that is none. */
 #define NAP_LATE_NS 40000
-/* One that ends before its time is slept through for no longer. */
-#define NAP_MAX_NS 200000
+/* A longer one is slept through by halves: what it is for may come before its time. */
+#define NAP_WHOLE_NS 200000
 /* For how long, after its first call, a worker begins others where it is the only one. */
 #define SERIAL_BATCH_NS 200000
 /* A batch is a part of what is queued, up to this: the last waits for all of it anyway. */
@@ -57,8 +57,10 @@ void aio_handoff_from_worker(struct aio_core *core)
     }
     end_ns = atomic_load_explicit(&core->batch_end_ns, memory_order_relaxed);
     while ((left_ns = end_ns - clock_now_ns()) > 2 * NAP_LATE_NS) {
-        os_thread_nap((left_ns < NAP_MAX_NS ? left_ns : NAP_MAX_NS) -
-                      NAP_LATE_NS);
+        int64_t part_ns = left_ns / 2 > NAP_WHOLE_NS ? left_ns / 2
+                                                     : NAP_WHOLE_NS;
+
+        os_thread_nap((left_ns < part_ns ? left_ns : part_ns) - NAP_LATE_NS);
         if (!atomic_load_explicit(&core->batching, memory_order_relaxed)) {
             return;
         }
