@@ -102,7 +102,7 @@ class PollTrial(ctypes.Structure):
         ("stage", ctypes.c_int),
         ("warm", ctypes.c_bool),
         ("odd", ctypes.c_bool),
-        ("lasted", ctypes.c_bool),
+        ("lasted", ctypes.c_int),
         ("pauses", ctypes.c_int),
         ("in_flight", ctypes.c_uint32),
         ("crowd", ctypes.c_bool),

@@ -20,6 +20,8 @@
 #define RETURN_NS       (1 * NS_PER_MS)
 #define RETURN_MAX_NS   (10 * NS_PER_MS)
 #define ABOUT(known_ns) ((known_ns) + (known_ns) / 8)
+/* For so many trials what lasts is taken to be of a trial. */
+#define LASTED_TRIALS 8
 /* By what part it must be worse, or better at last: less is noise after so many. */
 #define CLEARLY(known_ns, calls) (4 * (known_ns) / (calls))
 /* So many times the cost, or the calls in flight, or as little, is another load. */
@@ -292,12 +294,16 @@ static void add_costs(struct call_costs *sum, const struct call_costs *epoch)
     sum->cpu_ns += epoch->cpu_ns;
 }
 
-static bool is_back(const struct poll_trial *t, const struct call_costs *epoch)
+/* Whether a call costs about what it did before the trial. */
+static bool is_back(struct poll_trial *t, const struct call_costs *epoch)
 {
-    return total_ns(epoch) / epoch->calls <= ABOUT(t->cost_ns[t->way]);
+    bool back = total_ns(epoch) / epoch->calls <= ABOUT(t->cost_ns[t->way]);
+
+    t->lasted -= back && t->lasted;
+    return back;
 }
 
-/* The way is what it was before the trial, and calls of that are still in the epoch. */
+/* The way is what it was before the trial; the epoch has calls of that in it. */
 static void has_returned(struct poll_trial *t, const struct call_costs *epoch)
 {
     regret(t, epoch, t->way);
@@ -309,14 +315,23 @@ static void has_returned(struct poll_trial *t, const struct call_costs *epoch)
     }
 }
 
+/* What calls have cost more since is the trial's. */
+static void regret_aftermath(struct poll_trial *t)
+{
+    regret(t, &t->tried, t->way);
+    if (t->lasted && t->credit_ns < -RETURN_MAX_NS) {
+        t->credit_ns = -RETURN_MAX_NS; /* it may be the load, for all that */
+    }
+}
+
 /*
- * What calls cost more until they cost what they did is the trial's; and counted as such
- * once it is known that the way is none to find soon.  If it lasts, the trial was compared
- * with what was no more; not each time, or it is that trials leave something for long.
+ * Until calls cost what they did, which is not counted while the interval is short: there
+ * may be a better way to find.  If they do not, the trial was compared with what was no
+ * more; unless that was so lately, for then it is trials that leave something for long.
  */
 static void recovers(struct poll_trial *t, const struct call_costs *epoch)
 {
-    bool back = is_back(t, epoch), lasts;
+    bool back = is_back(t, epoch);
 
     add_costs(&t->tried, epoch);
     pass(t, epoch);
@@ -324,13 +339,14 @@ static void recovers(struct poll_trial *t, const struct call_costs *epoch)
         begin(t, TRIAL_RECOVERS, STEADY_CALLS, RETURN_NS, 0);
         return;
     }
-    lasts = !back && !t->lasted;
-    if (lasts) {
+    if (!back && !t->lasted) {
         begin_anew(t, &t->tried);
     } else if (!back || t->interval_ns[t->bit] >= INTERVAL_MAX_NS) {
-        regret(t, &t->tried, t->way);
+        regret_aftermath(t);
     }
-    t->lasted = !back;
+    if (!back) {
+        t->lasted = LASTED_TRIALS;
+    }
     steady(t);
 }
 
@@ -382,6 +398,15 @@ static enum trial_verdict was_tried(struct poll_trial *t,
     return lost(t, cost_ns, in_flight);
 }
 
+/* What is begun is not gone on with. */
+static void stop(struct poll_trial *t)
+{
+    if (t->stage == TRIAL_RECOVERS && t->tried.calls) {
+        regret_aftermath(t);
+    }
+    steady(t);
+}
+
 static bool is_on(const struct poll_trial *t)
 {
     return t->stage == TRIAL_SETTLES || t->stage == TRIAL_TRIES;
@@ -395,7 +420,7 @@ bool poll_trial_drop(struct poll_trial *t)
         t->way = other(t);
         retry_later(t);
     }
-    steady(t);
+    stop(t);
     return trial;
 }
 
@@ -407,7 +432,7 @@ bool poll_trial_pause(struct poll_trial *t, uint32_t in_flight)
     if (is_on(t)) {
         begin(t, TRIAL_SETTLES, SETTLE_CALLS, SETTLE_NS, in_flight);
     } else {
-        steady(t);
+        stop(t);
     }
     return false;
 }

@@ -59,7 +59,7 @@ struct poll_trial {
     enum trial_stage stage;
     bool warm;          /* an epoch is over */
     bool odd;           /* the last epoch was of another load, it seems */
-    bool lasted;        /* what the last trial left did not end in time */
+    int lasted;         /* trials until what one leaves may be another load */
     int pauses;         /* since an epoch was over */
     uint32_t in_flight; /* in an epoch, when this load was new */
     bool crowd;         /* more than a few have run at once, of this load */
