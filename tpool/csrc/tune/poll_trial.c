@@ -295,7 +295,7 @@ static void add_costs(struct call_costs *sum, const struct call_costs *epoch)
 }
 
 /* Whether a call costs about what it did before the trial. */
-static bool is_back(struct poll_trial *t, const struct call_costs *epoch)
+static bool came_back(struct poll_trial *t, const struct call_costs *epoch)
 {
     bool back = total_ns(epoch) / epoch->calls <= ABOUT(t->cost_ns[t->way]);
 
@@ -308,7 +308,7 @@ static void has_returned(struct poll_trial *t, const struct call_costs *epoch)
 {
     regret(t, epoch, t->way);
     pass(t, epoch);
-    if (is_back(t, epoch)) {
+    if (came_back(t, epoch)) {
         steady(t);
     } else {
         begin(t, TRIAL_RECOVERS, STEADY_CALLS, RETURN_NS, 0);
@@ -331,7 +331,7 @@ static void regret_aftermath(struct poll_trial *t)
  */
 static void recovers(struct poll_trial *t, const struct call_costs *epoch)
 {
-    bool back = is_back(t, epoch);
+    bool back = came_back(t, epoch);
 
     add_costs(&t->tried, epoch);
     pass(t, epoch);
