@@ -9,60 +9,14 @@ import _tuner
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from trial_loads import MS, US, Load, constant
 
 pytestmark = pytest.mark.timeout(120)
 
-US, MS = 1000, 1_000_000
 # Of a call, in ns: the time, and CPU time on no more than eight CPUs.
 COSTS = st.integers(1 * US, 300 * US).flatmap(
     lambda ns: st.tuples(st.just(ns), st.integers(0, 8 * ns))
 )
-
-
-class Load:
-    """Calls that cost what a function says: by way and time, (ns, CPU ns)."""
-
-    def __init__(self, tuner, cost, in_flight=1, noise=lambda: 1, *, crowd=False):
-        self._tuner, self.cost, self.in_flight = tuner, cost, in_flight
-        self._noise = noise
-        self.trial = _tuner.PollTrial()
-        tuner.poll_trial_init(self.trial)
-        self._crowd = crowd
-        self.now_ns = self.calls = self.total_ns = 0
-        self.verdicts = []
-
-    def epoch(self):
-        """Make the calls of one epoch."""
-        ns, cpu_ns = self.cost(self.trial.way, self.now_ns)
-        calls = max(self.trial.calls_min, -(-self.trial.ns_min // ns))
-        self.now_ns += calls * ns
-        self.calls += calls
-        self.total_ns += calls * (ns + cpu_ns)
-        seen = self._noise() * calls
-        many = not self.trial.way & (_tuner.WAY_SERIAL | _tuner.WAY_FEW)
-        costs = _tuner.CallCosts(
-            *(calls, int(seen * ns), int(seen * cpu_ns)),
-            *(self.in_flight, self._crowd and many),
-        )
-        self.verdicts.append(
-            self._tuner.poll_trial_next(self.trial, costs, self.in_flight)
-        )
-
-    def run(self, ns):
-        """Make calls for so long, and until no trial is on."""
-        until_ns = self.now_ns + ns
-        while self.now_ns < until_ns or self.trial.stage:
-            self.epoch()
-        return self
-
-    @property
-    def begun(self):
-        return self.verdicts.count(_tuner.TRIAL_BEGUN)
-
-
-def constant(*by_way):
-    """Return what calls cost: polled for, not; the same two one at a time."""
-    return lambda way, _: by_way[way % len(by_way)]
 
 
 @settings(max_examples=300, deadline=None)
@@ -122,58 +76,6 @@ def test_change_is_noticed_soon(tuner, before, after, within_ms, in_flight):
             load.calls - calls <= 1000
             or took_ns <= (1 + (in_flight > 8)) * within_ms * MS
         )
-
-
-def load_with_aftermath(tuner, left_ms, in_flight, spread=0):
-    """What was parted by a trial takes some milliseconds to find together again."""
-    tried = left_ns = 0
-    rng = random.Random(1)
-
-    def cost(way, now_ns):
-        nonlocal tried, left_ns
-        if load.trial.stage in (_tuner.TRIAL_SETTLES, _tuner.TRIAL_TRIES):
-            left_ms_now = left_ms * rng.uniform(1 - spread, 1 + spread)
-            tried, left_ns = way, now_ns + left_ms_now * MS
-        elif way != tried and now_ns < left_ns:
-            return 35 * US, 35 * US
-        return ((40 * US, 60 * US), (20 * US, 20 * US))[way & 1]
-
-    load = Load(tuner, cost, in_flight)
-    return load.run(1000 * MS)
-
-
-def test_what_a_trial_leaves_behind_is_not_learned(tuner):
-    load = load_with_aftermath(tuner, 8, 8)
-    begun, until_ns = load.begun, load.now_ns + 2000 * MS
-    while load.now_ns < until_ns:
-        load.epoch()
-        assert load.trial.way & 1 or load.trial.stage != _tuner.TRIAL_STEADY
-        assert load.trial.cost_ns[1] == 40 * US
-    assert load.begun > begun + 5
-
-
-@pytest.mark.parametrize("in_flight", [1, 8])
-@pytest.mark.parametrize(
-    ("left_ms", "spread"), [(3, 0), (8, 0), (10, 0.3), (12, 0), (15, 0)]
-)
-def test_what_a_trial_leaves_behind_is_counted(tuner, left_ms, spread, in_flight):
-    load = load_with_aftermath(tuner, left_ms, in_flight, spread)
-    begun, load.calls, load.total_ns = load.begun, 0, 0
-    load.run(5000 * MS)
-    assert load.begun > begun
-    assert load.total_ns <= 1.03 * 40 * US * load.calls
-
-
-def test_what_a_trial_leaves_behind_is_counted_where_calls_pause(tuner):
-    load = load_with_aftermath(tuner, 6, 8)
-    load.calls = load.total_ns = 0
-    for _ in range(500):
-        until_ns = load.now_ns + 10 * MS
-        while load.now_ns < until_ns:
-            load.epoch()
-        tuner.poll_trial_pause(load.trial, 1)
-        load.now_ns += 2 * MS
-    assert load.total_ns <= 1.03 * 40 * US * load.calls
 
 
 FIGHT = ((60 * US, 60 * US), (55 * US, 50 * US), (30 * US, 40 * US), (32 * US, 34 * US))

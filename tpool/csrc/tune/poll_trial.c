@@ -398,15 +398,6 @@ static enum trial_verdict was_tried(struct poll_trial *t,
     return lost(t, cost_ns, in_flight);
 }
 
-/* What is begun is not gone on with. */
-static void stop(struct poll_trial *t)
-{
-    if (t->stage == TRIAL_RECOVERS && t->tried.calls) {
-        regret_aftermath(t);
-    }
-    steady(t);
-}
-
 static bool is_on(const struct poll_trial *t)
 {
     return t->stage == TRIAL_SETTLES || t->stage == TRIAL_TRIES;
@@ -419,21 +410,19 @@ bool poll_trial_drop(struct poll_trial *t)
     if (trial) {
         t->way = other(t);
         retry_later(t);
+    } else if (t->stage == TRIAL_RECOVERS && t->tried.calls) {
+        regret_aftermath(t);
     }
-    stop(t);
+    steady(t);
     return trial;
 }
 
 bool poll_trial_pause(struct poll_trial *t, uint32_t in_flight)
 {
-    if (t->pauses++) {
+    if (t->pauses++ || !is_on(t)) {
         return poll_trial_drop(t);
     }
-    if (is_on(t)) {
-        begin(t, TRIAL_SETTLES, SETTLE_CALLS, SETTLE_NS, in_flight);
-    } else {
-        stop(t);
-    }
+    begin(t, TRIAL_SETTLES, SETTLE_CALLS, SETTLE_NS, in_flight);
     return false;
 }
 
