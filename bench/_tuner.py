@@ -65,7 +65,7 @@ class PollWindow(ctypes.Structure):
 class CallHistory(ctypes.Structure):
     """struct call_history."""
 
-    _fields_ = (("poll", PollWindow), ("took", Moving))
+    _fields_ = (("poll", PollWindow), ("took", Moving), ("ran", Moving))
 
 
 class SleepCosts(ctypes.Structure):
@@ -103,6 +103,7 @@ class PollTrial(ctypes.Structure):
         ("warm", ctypes.c_bool),
         ("odd", ctypes.c_bool),
         ("lasted", ctypes.c_int),
+        ("alone", ctypes.c_bool),
         ("pauses", ctypes.c_int),
         ("in_flight", ctypes.c_uint32),
         ("crowd", ctypes.c_bool),

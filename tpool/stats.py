@@ -26,7 +26,8 @@ class AioStats:
             paid of late, or cost more than they save.
         polls_hopeless: Poll phases not begun: the call that was waited for takes
             longer.
-        naps: Sleeps before the end of a regular call, then a poll phase.
+        naps: Sleeps before the end of a regular call, or of calls that are run one after
+            the other, then a poll phase.
         polled_ns: Nanoseconds spent in poll phases.
         missed_ns: The part of polled_ns in which no work came.
         blocked_ns: Nanoseconds spent blocked, the wake-up included.

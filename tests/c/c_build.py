@@ -27,7 +27,7 @@ RELACY = Path("/usr/include/relacy/relacy.hpp")
 FDMON = ("aio/fdmon", "aio/fdmon_epoll", "aio/fdmon_poll", "base/event_notifier")
 NOTIFY = ("aio/notify", "queue/completion_list", *FDMON)
 TUNER = ("tune/poll_tuner", "tune/poll_history", "tune/poll_window")
-CALLS = (*TUNER, "tune/call_plan", "aio/call_table")
+CALLS = (*TUNER, "tune/call_plan", "tune/batch", "aio/call_table")
 QUEUE = (
     *("queue/request_queue", "queue/queue_worker", "queue/queue_poll"),
     *("queue/queue_lookers", "queue/completion_list", "base/parker", "base/cpu"),
@@ -72,7 +72,7 @@ PROGRAMS = {
     ),
     "stress_io_threads": (
         *("source/io_threads", "base/futex", "aio/core"),
-        *("base/trace_ring", *QUEUE, "tune/call_plan", "aio/call_table"),
+        *("base/trace_ring", *QUEUE, "tune/call_plan", "tune/batch", "aio/call_table"),
         *("aio/notify", *FDMON),
     ),
     "stress_word_wait": (

@@ -68,8 +68,8 @@ NOTIFY_MUTANTS = (
     Mutant(
         "announcement weakened",
         "aio/notify.c",
-        "state | NOTIFY_BLOCKED, memory_order_seq_cst)",
-        "state | NOTIFY_BLOCKED, memory_order_release)",
+        "state | how, memory_order_seq_cst)",
+        "state | how, memory_order_release)",
         ("lockstep", "relacy"),
     ),
     Mutant(
@@ -131,9 +131,30 @@ NOTIFY_MUTANTS = (
     Mutant(
         "written in the poll phase",
         "aio/notify.c",
-        "while (state & NOTIFY_BLOCKED) {",
-        "while (state) {",
+        "while ((state & NOTIFY_BLOCKED) &&",
+        "while (state &&",
         ("unit",),
+    ),
+    Mutant(
+        "who naps is woken early",
+        "aio/notify.c",
+        "post(n, NOTIFY_NAPS);",
+        "post(n, 0);",
+        ("unit",),
+    ),
+    Mutant(
+        "who naps is not woken at all",
+        "aio/notify.c",
+        "post(n, 0);",
+        "post(n, NOTIFY_NAPS);",
+        ("unit", "lockstep"),
+    ),
+    Mutant(
+        "a nap that is over is taken for one",
+        "aio/notify.c",
+        "state & ~(NOTIFY_BLOCKED | NOTIFY_NAPS), memory_order_relaxed)",
+        "state & ~NOTIFY_BLOCKED, memory_order_relaxed)",
+        ("unit", "lockstep", "relacy"),
     ),
     Mutant(
         "written by each poster",

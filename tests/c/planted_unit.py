@@ -75,43 +75,6 @@ MUTANTS = {
             ("unit",),
         ),
     ),
-    "stress_aio_poll": (
-        Mutant(
-            "what was vain while nobody polled is vain for ever",
-            "aio/call_trial.c",
-            "aio_handoff_forget(core);",
-            "",
-            ("unit",),
-        ),
-        Mutant(
-            "a batch whose calls last is waited for again and again",
-            "aio/handoff.c",
-            "if (left_ns > -HANDOFF_NS) {",
-            "end_ns = clock_now_ns();\n{",
-            ("unit",),
-        ),
-        Mutant(
-            "a long queue is handed over as often as a short one",
-            "aio/handoff.c",
-            "return part_ns > SERIAL_BATCH_NS ? part_ns : SERIAL_BATCH_NS;",
-            "return SERIAL_BATCH_NS;",
-            ("unit",),
-        ),
-        Mutant(
-            "a batch that has ended is slept through",
-            "aio/handoff.c",
-            "memory_order_relaxed)) { return; }",
-            "memory_order_relaxed)) {}",
-            ("unit",),
-        ),
-        Mutant(
-            "a long batch is waited for busily",
-            "aio/handoff.c",
-            "while ((left_ns = end_ns - clock_now_ns()) > 2 * NAP_LATE_NS) {",
-            "left_ns = 0;\nwhile (false) {",
-            ("unit",),
-        ),
-    ),
     "stress_word_wait": (
         Mutant(
             "who is polled for on its own CPU stays there",
@@ -375,8 +338,8 @@ MUTANTS = {
         Mutant(
             "no look after the handlers of signals have run",
             "turn/wait.c",
-            "still_nothing_due(c, w) && notify_may_block(&core->notify, &core->list)",
-            "notify_may_block(&core->notify, &core->list)",
+            "still_nothing_due(c, w) && (w->nap_ns",
+            "(w->nap_ns",
             ("unit",),
         ),
         Mutant(

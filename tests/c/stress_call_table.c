@@ -5,6 +5,7 @@
  */
 #include "stress.h"
 #include "aio/call_table.h"
+#include "tune/batch.h"
 
 #define SUBMITTERS 4
 #define KEYS       80
@@ -35,7 +36,7 @@ static void test_places(void)
     }
     assert(busy == KEYS + 1);
     for (int i = 0; i < KEYS; i++) {
-        call_place_done(shared[i], -1);
+        call_place_done(shared[i], -1, 0);
     }
     call_place_forget(a);
     /* Now it is anybody's, and nothing is known of who comes. */
@@ -58,24 +59,79 @@ static void test_fast_beside_slow(void)
     slow = call_table_place(&t, 0x2000);
     for (int i = 0; i < 20; i++) {
         call_table_submitted(&t, slow, 1, 0);
-        plan = call_table_plan(&t, &params, &costs, 1, 0, 0);
+        plan = call_table_plan(&t, &params, &costs, 1, 0, 0, false);
         assert(i < 8 || plan.window_ns == 0);
         call_table_tune(&t, &params, slow, 5000000);
-        call_place_done(slow, 5000000);
+        call_place_done(slow, 5000000, 0);
     }
     call_table_submitted(&t, slow, 1, 0);
     for (int i = 0; i < 20; i++) {
         call_table_submitted(&t, fast, 1, 0);
-        plan = call_table_plan(&t, &params, &costs, 2, 0, 0);
+        plan = call_table_plan(&t, &params, &costs, 2, 0, 0, false);
         call_table_tune(&t, &params, fast, 10000);
-        call_place_done(fast, 10000);
+        call_place_done(fast, 10000, 0);
     }
     assert(plan.choice == WAIT_POLL && plan.window_ns == params.max_ns);
     /* What is left is the slow one. */
-    assert(call_table_plan(&t, &params, &costs, 1, 0, 0).choice == WAIT_BLOCK);
+    assert(call_table_plan(&t, &params, &costs, 1, 0, 0, false).choice ==
+           WAIT_BLOCK);
     /* Nothing is known of a place that another callable has taken. */
     call_table_reset(&t);
-    assert(call_table_plan(&t, &params, &costs, 1, 0, 0).window_ns == 0);
+    assert(call_table_plan(&t, &params, &costs, 1, 0, 0, false).window_ns == 0);
+}
+
+/* How long a worker keeps the GIL, and that the owner sleeps through it. */
+static void test_batch(void)
+{
+    static struct call_table t;
+    struct sleep_costs costs;
+    struct call_place *p;
+    struct wait_plan plan;
+
+    assert(batch_left_ns(2, 30000, 170000) == 60000);
+    assert(batch_left_ns(64, 60000, 140000) == 180000);
+    assert(batch_left_ns(64, 100000, 100000) == 100000);
+    assert(batch_left_ns(64, 0, 200000) == 0);
+    /* A quarter of what is queued, 1 ms at most when the last of it ends. */
+    assert(batch_begin_ns(0, 30000) == 200000);
+    assert(batch_begin_ns(8, 30000) == 200000);
+    assert(batch_begin_ns(64, 30000) == 450000);
+    assert(batch_begin_ns(64, 300000) == 700000);
+    assert(batch_begin_ns(64, 900000) == 200000);
+    assert(batch_begin_ns(UINT64_MAX, 0) == 200000);
+    assert(batch_begin_ns(UINT64_MAX, INT64_MAX / 2) == 200000);
+    /* All of them, as many as are begun in time, or one that is long. */
+    assert(batch_whole_ns(2, 60000) == 120000);
+    assert(batch_whole_ns(8, 60000) == 240000);
+    assert(batch_whole_ns(65, 30000) == 450000);
+    assert(batch_whole_ns(8, 300000) == 300000);
+    assert(batch_whole_ns(1, 300000) == 300000);
+    assert(batch_whole_ns(8, 0) == 0);
+    sleep_costs_init(&costs);
+    call_table_init(&t);
+    p = call_table_place(&t, 0x1000);
+    call_table_submitted(&t, p, 8, 0);
+    plan = call_table_plan(&t, &params, &costs, 8, 0, 0, true);
+    assert(plan.choice == WAIT_BLOCK); /* nothing is known of them */
+    for (int i = 0; i < 20; i++) {
+        call_table_submitted(&t, p, 1, 0);
+        call_table_tune(&t, &params, p, 300000);
+        call_place_done(p, 300000, 60000);
+    }
+    plan = call_table_plan(&t, &params, &costs, 8, 0, 0, true);
+    assert(plan.choice == WAIT_NAP && plan.window_ns == params.max_ns);
+    assert(plan.nap_ns < 240000 - costs.late.mean_ns && plan.nap_ns > 190000);
+    /* Not where others run beside them, other calls are in flight, or it would last. */
+    plan = call_table_plan(&t, &params, &costs, 8, 0, 0, false);
+    assert(plan.choice != WAIT_NAP);
+    plan = call_table_plan(&t, &params, &costs, 9, 0, 0, true);
+    assert(plan.choice != WAIT_NAP);
+    for (int i = 0; i < 200; i++) {
+        call_table_submitted(&t, p, 1, 0);
+        call_place_done(p, 300000, 20 * NS_PER_MS);
+    }
+    plan = call_table_plan(&t, &params, &costs, 8, 0, 0, true);
+    assert(plan.choice != WAIT_NAP);
 }
 
 static struct call_table table;
@@ -108,6 +164,7 @@ int main(int argc, char **argv)
 
     test_places();
     test_fast_beside_slow();
+    test_batch();
     rounds = count_arg(argc, argv, 20000);
     call_table_init(&table);
     sleep_costs_init(&costs);
@@ -120,12 +177,13 @@ int main(int argc, char **argv)
         struct call_place *p = atomic_load_explicit(&handed[k],
                                                     memory_order_acquire);
         struct wait_plan plan = call_table_plan(&table, &params, &costs,
-                                                1 + rng_below(&r, 3), 0, 1000);
+                                                1 + rng_below(&r, 3), 0, 1000,
+                                                rng_below(&r, 2));
 
         assert(plan.window_ns >= 0 && plan.window_ns <= params.max_ns);
         call_table_tune(&table, &params, p, rng_below(&r, 60000));
         if (p) {
-            call_place_done(p, rng_below(&r, 60000));
+            call_place_done(p, rng_below(&r, 60000), rng_below(&r, 60000));
             atomic_store_explicit(&handed[k], NULL, memory_order_release);
             taken++;
         } else {

@@ -41,6 +41,41 @@ static void post(struct completion_node *node)
     notify_post(&notify);
 }
 
+/* Another one follows. */
+static void post_early(struct completion_node *node)
+{
+    completion_list_push(&list, node);
+    notify_post_early(&notify);
+}
+
+/* A nap: what comes early does not end it, what comes last does; a block it does. */
+static void test_nap(void)
+{
+    struct completion_node a, b;
+    uint64_t before = writes();
+
+    notify_raise(&notify, NOTIFY_STEP);
+    assert(notify_may_nap(&notify, &list));
+    assert(notify_me(&notify) == NOTIFY_STEP);
+    post_early(&a);
+    assert(writes() == before && !readable());
+    post(&b);
+    assert(writes() == before + 1 && readable());
+    notify_unblock(&notify);
+    notify_accept(&notify, false);
+    /* What came meanwhile is seen before the next. */
+    assert(!notify_may_nap(&notify, &list));
+    completion_list_take(&list);
+    assert(notify_may_block(&notify, &list));
+    post_early(&a);
+    assert(writes() == before + 2);
+    notify_unblock(&notify);
+    notify_accept(&notify, false);
+    notify_lower(&notify, NOTIFY_STEP);
+    assert(notify_me(&notify) == 0);
+    completion_list_take(&list);
+}
+
 static void test_one_thread(void)
 {
     struct completion_node a, b;
@@ -105,7 +140,11 @@ static void *post_often(void *arg)
         atomic_store_explicit(&item->free, false, memory_order_relaxed);
         item->number = i;
         random_delay(&r);
-        post(&item->link);
+        if (i + 1 < rounds && rng_below(&r, 2)) {
+            post_early(&item->link);
+        } else {
+            post(&item->link);
+        }
     }
     atomic_fetch_sub_explicit(&running, 1, memory_order_release);
     notify_bare(&notify);
@@ -131,16 +170,18 @@ static bool turn(struct rng *r, uint64_t expected[POSTERS])
 {
     struct fdmon_event events[FDMON_BATCH];
     struct completion_node *node, *next;
-    bool progress = false, fired = false, announced;
+    bool progress = false, fired = false, announced, naps = !rng_below(r, 4);
 
     notify_raise(&notify, NOTIFY_STEP);
     for (uint32_t n = rng_below(r, 60); n && !progress; n--) {
         progress = completion_list_peek(&list) || notify_is_notified(&notify);
     }
     announced = !progress; /* also where it is withdrawn: it may be seen */
-    if (!progress && notify_may_block(&notify, &list)) {
-        int64_t timeout_ns = rng_below(r, 4) ? STRESS_DEADLINE_NS
-                                             : (int64_t)rng_below(r, 3000);
+    if (!progress && (naps ? notify_may_nap(&notify, &list)
+                           : notify_may_block(&notify, &list))) {
+        int64_t timeout_ns = !naps && rng_below(r, 4)
+                                 ? STRESS_DEADLINE_NS
+                                 : (int64_t)rng_below(r, 3000);
         int n = fdmon_wait(&monitor, timeout_ns, events);
 
         assert(n >= 0 && (n > 0 || timeout_ns < STRESS_DEADLINE_NS));
@@ -172,6 +213,7 @@ int main(int argc, char **argv)
     assert(notify_init(&notify) == 0 && fdmon_init(&monitor) == 0);
     assert(fdmon_set(&monitor, notify.notifier.rfd, 0, FDMON_READ) == 0);
     test_one_thread();
+    test_nap();
     for (int i = 0; i < POSTERS; i++) {
         atomic_init(&items[i][0].free, true);
         atomic_init(&items[i][1].free, true);

@@ -22,6 +22,8 @@ from models.explorer import BLOCKED, DONE, Check, Program, Thread, View, explore
 
 BARE, WRITTEN = 1, 2  # bits of `notified`
 AWAY = 1 << 10  # BLOCKED of `state`, beside notify_me
+NAPS = 1 << 11  # and NAPS
+NOT_ME = AWAY | NAPS
 STEP = 2
 OWNER, OTHER = 1, 2  # who holds the context
 
@@ -31,12 +33,15 @@ class Scenario:
     """Who posts, and what else may happen."""
 
     name: str
-    # "node", "bare", or "holder": a node, with the context acquired meanwhile.
+    # "node", "bare", "early": a node that does not end a nap, or "holder": one with the
+    # context acquired meanwhile.
     posters: tuple[str, ...]
     # The block may end by itself.
     timers: bool = False
     # The callback of the first node polls until it has the others.
     nested: bool = False
+    # The first block is a nap, which ends by itself.
+    naps: bool = False
 
 
 SCENARIOS = (
@@ -47,6 +52,8 @@ SCENARIOS = (
     Scenario("timers", ("node", "bare"), timers=True),
     Scenario("the context is acquired meanwhile", ("holder", "node")),
     Scenario("nested", ("node", "node"), nested=True),
+    Scenario("a nap", ("early", "bare"), naps=True),
+    Scenario("a nap, and what ends it", ("early", "node"), naps=True),
 )
 
 MUTANTS = (
@@ -69,6 +76,8 @@ MUTANTS = (
     "not lowered after a poll phase with progress",
     "announcement not withdrawn",
     "batch in a local variable",
+    "a nap that is over is taken for one",
+    "a nap that does not end",
 )
 
 
@@ -96,6 +105,8 @@ def poster(kind: str, bit: int, mutant: str | None) -> Program:
     def look(t: Thread) -> str:
         seen = t["seen"] if early else t.load("state")
         wanted = -1 if mutant == "written in the poll phase" else AWAY
+        if kind == "early" and seen & NAPS:
+            return "leave"
         return "C" if seen & wanted else "leave"
 
     def claim(t: Thread) -> str:
@@ -103,10 +114,12 @@ def poster(kind: str, bit: int, mutant: str | None) -> Program:
         state = t.load("state")
         if not state & (-1 if mutant == "written in the poll phase" else AWAY):
             return "leave"
+        if kind == "early" and state & NAPS:
+            return "leave"
         if mutant != "written by each poster":
             t.rmw("state", "=", state & ~AWAY)
         t.check(state & AWAY, "B: claimed while the owner polls")
-        t.check(state & ~AWAY, "B: claimed while notify_me is 0")
+        t.check(state & ~NOT_ME, "B: claimed while notify_me is 0")
         t.check(not t.ghost("claimed"), "B: claimed twice for one block")
         t.ghost("claimed", 1)
         return "N" if mutant == "written after notified" else "W"
@@ -141,6 +154,7 @@ def poster(kind: str, bit: int, mutant: str | None) -> Program:
 def _owner(scenario: Scenario, mutant: str | None, everything: int) -> Program:
     early_list = mutant == "look at the list weakened"
     early_notified = mutant == "look at notified weakened"
+    own = AWAY if mutant == "a nap that is over is taken for one" else NOT_ME
 
     def acquire(t: Thread) -> str:
         if t.load("context"):
@@ -168,7 +182,9 @@ def _owner(scenario: Scenario, mutant: str | None, everything: int) -> Program:
         return "A"
 
     def announce(t: Thread) -> str:
-        state = t.load("state") | AWAY
+        t["naps"] = scenario.naps and not t["napped"]
+        t["napped"] = 1
+        state = t.load("state") | (NOT_ME if t["naps"] else AWAY)
         if mutant == "announcement weakened":
             t.store("state", state)
         else:
@@ -192,7 +208,7 @@ def _owner(scenario: Scenario, mutant: str | None, everything: int) -> Program:
 
     def withdraw(t: Thread) -> str:
         if mutant != "announcement not withdrawn":
-            t.store("state", t.load("state") & ~AWAY)
+            t.store("state", t.load("state") & ~own)
         return "lower"
 
     def release(t: Thread) -> str:
@@ -203,10 +219,11 @@ def _owner(scenario: Scenario, mutant: str | None, everything: int) -> Program:
 
     def blocked(t: Thread) -> str:
         t["fired"] = t.load("fd")
-        return "U" if t["fired"] or scenario.timers else BLOCKED
+        ends = t["naps"] and mutant != "a nap that does not end"
+        return "U" if t["fired"] or ends or scenario.timers else BLOCKED
 
     def unblock(t: Thread) -> str:
-        t.store("state", t.load("state") & ~AWAY)
+        t.store("state", t.load("state") & ~own)
         if mutant == "lowered before the context is re-acquired":
             return "lower"
         return "re-acquire"
@@ -302,7 +319,7 @@ def _wrong(view: View) -> str | None:
     if at_rest(view) and memory["fd"] and not announced:
         return "W: readable, and nobody says so"
     asleep = owner in ("blocked", "U", "re-acquire")
-    if memory["context"] == OTHER and asleep and not memory["state"] & ~AWAY:
+    if memory["context"] == OTHER and asleep and not memory["state"] & ~NOT_ME:
         return "A: another thread has the context and sees notify_me 0"
     return None
 
@@ -353,7 +370,16 @@ def run(scenario: Scenario, mutant: str | None = None) -> int:
         Violation: An invariant does not hold; it says which, and how it came to that.
     """
     kinds = scenario.posters
-    registers = ("got", "batch", "raised", "list", "notified", "fired")
+    registers = (
+        "got",
+        "batch",
+        "raised",
+        "list",
+        "notified",
+        "fired",
+        "naps",
+        "napped",
+    )
     owner = _owner(scenario, mutant, sum(bits_of(kinds)))
     return explore_with_posters(
         owner, dict.fromkeys(registers, 0), kinds, _wrong, mutant

@@ -19,11 +19,13 @@ static struct {
     const char *name;
     int nodes, bare; /* posters of either */
     bool timers;     /* the owner may wake without being woken */
+    bool naps;       /* the same in its naps, and nodes come early */
 } const *scenario, scenarios[] = {
-                       {"one node", 1, 0, false},
-                       {"one bare", 0, 1, false},
-                       {"two nodes", 2, 0, false},
-                       {"node and bare, timers", 1, 1, true},
+                       {"one node", 1, 0, false, false},
+                       {"one bare", 0, 1, false, false},
+                       {"two nodes", 2, 0, false, false},
+                       {"node and bare, timers", 1, 1, true, false},
+                       {"node and bare, naps", 1, 1, false, true},
 };
 
 struct notify_suite : rl::test_suite<notify_suite, 1 + POSTERS> {
@@ -68,7 +70,11 @@ struct notify_suite : rl::test_suite<notify_suite, 1 + POSTERS> {
         } else if (poster < scenario->nodes) {
             items[poster].payload($) = 1;
             completion_list_push(&list, &items[poster].link);
-            notify_post(&n);
+            if (scenario->naps) {
+                notify_post_early(&n);
+            } else {
+                notify_post(&n);
+            }
         } else if (poster < scenario->nodes + scenario->bare) {
             flags[poster].store(1, memory_order_relaxed);
             notify_bare(&n);
@@ -88,16 +94,18 @@ struct notify_suite : rl::test_suite<notify_suite, 1 + POSTERS> {
         int got = 0;
 
         do {
-            bool fired = false;
+            bool fired = false, naps = scenario->naps && rl::rand(2);
 
             notify_raise(&n, NOTIFY_STEP);
             /* The poll phase: none, or one look. */
             if (!(rl::rand(2) &&
                   (completion_list_peek(&list) || notify_is_notified(&n))) &&
-                notify_may_block(&n, &list)) {
-                fired = n.notifier.fd.wait(false,
-                                           scenario->timers && rl::rand(2),
-                                           $) == rl::sema_wakeup_reason_success;
+                (naps ? notify_may_nap(&n, &list)
+                      : notify_may_block(&n, &list))) {
+                bool timer = naps || (scenario->timers && rl::rand(2));
+
+                fired = n.notifier.fd.wait(false, timer, $) ==
+                        rl::sema_wakeup_reason_success;
                 notify_unblock(&n);
             }
             notify_lower(&n, NOTIFY_STEP);

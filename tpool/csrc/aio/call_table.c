@@ -3,6 +3,7 @@
  * See call_table.h.
  */
 #include "aio/call_table.h"
+#include "tune/batch.h"
 
 void call_table_init(struct call_table *t)
 {
@@ -74,11 +75,14 @@ void call_place_forget(struct call_place *place)
     atomic_fetch_sub_explicit(&place->in_flight, 1, memory_order_relaxed);
 }
 
-void call_place_done(struct call_place *place, int64_t took_ns)
+void call_place_done(struct call_place *place, int64_t took_ns, int64_t run_ns)
 {
     call_place_forget(place);
     if (took_ns >= 0 && place->known_key) {
         moving_add(&place->known.took, took_ns);
+        if (run_ns > 0) {
+            moving_add(&place->known.ran, run_ns);
+        }
     }
 }
 
@@ -96,7 +100,7 @@ static struct call_history *known_of(struct call_place *p, int64_t poll_ns)
 struct wait_plan call_table_plan(struct call_table *t,
                                  const struct poll_params *params,
                                  struct sleep_costs *costs, uint32_t in_flight,
-                                 int64_t poll_ns, int64_t now_ns)
+                                 int64_t poll_ns, int64_t now_ns, bool serial)
 {
     struct call_place *last = atomic_load_explicit(&t->last,
                                                    memory_order_relaxed);
@@ -105,9 +109,17 @@ struct wait_plan call_table_plan(struct call_table *t,
     if (last && in_flight_at(last) == in_flight) {
         int64_t age_ns = now_ns - atomic_load_explicit(&last->submit_ns,
                                                        memory_order_relaxed);
+        struct call_history *known = known_of(last, poll_ns);
 
-        return call_plan(known_of(last, poll_ns), params, costs,
-                         in_flight == 1 ? age_ns : -1);
+        best = call_plan(known, params, costs, in_flight == 1 ? age_ns : -1);
+        if (serial && in_flight > 1) {
+            struct wait_plan batch = call_plan_batch(
+                known, params, costs,
+                batch_whole_ns(in_flight, known->ran.mean_ns));
+
+            best = batch.choice == WAIT_NAP ? batch : best;
+        }
+        return best;
     }
     for (int i = 0; i < CALL_PLACES; i++) {
         struct call_place *p = &t->places[i];

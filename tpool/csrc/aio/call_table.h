@@ -38,17 +38,21 @@ void call_table_submitted(struct call_table *t, struct call_place *place,
                           uint32_t n, int64_t now_ns);
 void call_place_forget(struct call_place *place);
 
-/* Owner.  A call is over; took_ns: from submit to its end, -1: it did not run. */
-void call_place_done(struct call_place *place, int64_t took_ns);
+/*
+ * Owner.  A call is over; took_ns: from submit to its end, -1: it did not run; run_ns: of
+ * that, what it ran, 0: unknown.
+ */
+void call_place_done(struct call_place *place, int64_t took_ns, int64_t run_ns);
 
 /*
  * Owner, in_flight calls in flight.  What to do about them; poll_ns: the window
- * to start with for a callable that nothing is known of.
+ * to start with for a callable that nothing is known of; serial: they are run one at a
+ * time, and the owner needs what they need.
  */
 struct wait_plan call_table_plan(struct call_table *t,
                                  const struct poll_params *params,
                                  struct sleep_costs *costs, uint32_t in_flight,
-                                 int64_t poll_ns, int64_t now_ns);
+                                 int64_t poll_ns, int64_t now_ns, bool serial);
 
 /*
  * Owner, after a wait of block_ns that a call of place has ended (NULL: another

@@ -91,19 +91,19 @@ static void take_way(const struct call_trial *ct, enum trial_verdict verdict)
     const struct poll_trial *t = &ct->trial;
     struct aio_core *core = ct->core;
 
-    if (t->bit == BIT_BLOCK) {
+    if (t->flips >> BIT_BLOCK & 1) {
         cpu_pair_set_blocks(&core->cpus, t->way >> BIT_BLOCK & 1);
         aio_handoff_forget(core);
-    } else {
-        cpu_pair_set_abreast(&core->cpus, abreast(ct));
     }
+    cpu_pair_set_abreast(&core->cpus, abreast(ct));
     if (verdict == TRIAL_BEGUN) {
         trace_emit(core->trace, begun[t->bit], ct->name,
                    t->cost_ns[t->way ^ t->flips]);
         return;
     }
     for (int bit = 0; bit < N_BITS; bit++) {
-        if (t->flips >> bit & 1) {
+        /* What was tried together is as it was, if it has not won. */
+        if (bit == t->bit || (verdict == TRIAL_WON && t->flips >> bit & 1)) {
             tell(ct, bit, t->way >> bit & 1, t->cost_ns[t->way]);
         }
     }

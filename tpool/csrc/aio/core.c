@@ -101,6 +101,12 @@ void aio_core_post(struct aio_core *core, struct completion_node *node)
     notify_post(&core->notify);
 }
 
+void aio_core_post_early(struct aio_core *core, struct completion_node *node)
+{
+    completion_list_push(&core->list, node);
+    notify_post_early(&core->notify);
+}
+
 bool aio_poll_progress(struct aio_core *core)
 {
     return completion_list_peek(&core->list) ||

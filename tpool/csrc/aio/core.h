@@ -114,6 +114,9 @@ void aio_core_drop_undelivered(struct aio_core *core);
 /* Any thread.  Hands node to the owner, and wakes it where it must be woken. */
 void aio_core_post(struct aio_core *core, struct completion_node *node);
 
+/* The same, where the caller will post again before long: not who naps is woken. */
+void aio_core_post_early(struct aio_core *core, struct completion_node *node);
+
 /*
  * Submitter: n more calls are in flight, since now_ns.  Relaxed, both: counts; what
  * comes of these can only come after the push.
@@ -153,8 +156,8 @@ bool aio_poll_phase(struct aio_core *core, int64_t deadline_ns,
                     const struct aio_peeks *peeks);
 
 /*
- * Owner, GIL and context released, after notify_may_block().  Waits for fds and
- * the notifier; ends the announced block.  As fdmon_wait().
+ * Owner, GIL and context released, after notify_may_block() or notify_may_nap().  Waits
+ * for fds and the notifier; ends the announced block.  As fdmon_wait().
  */
 int aio_poll_block(struct aio_core *core, struct fdmon *m, int64_t timeout_ns,
                    struct fdmon_event events[FDMON_BATCH]);

@@ -11,11 +11,6 @@
 #define NAP_LATE_NS 40000
 /* A longer one is slept through by halves: what it is for may come before its time. */
 #define NAP_WHOLE_NS 200000
-/* For how long, after its first call, a worker begins others where it is the only one. */
-#define SERIAL_BATCH_NS 200000
-/* A batch is a part of what is queued, up to this: the last waits for all of it anyway. */
-#define SERIAL_BATCH_MAX_NS NS_PER_MS
-#define SERIAL_PART         4
 /*
  * Bottom halves that may wait for the owner before who posts more lets it catch up.
  * More of them cost memory, and timers and fds the time that they all take; fewer
@@ -68,18 +63,6 @@ void aio_handoff_from_worker(struct aio_core *core)
     if (left_ns > -HANDOFF_NS) { /* or one of its calls lasts: once is enough */
         spin_until(&core->batching, UINT32_MAX, false, end_ns + HANDOFF_NS);
     }
-}
-
-int64_t aio_serial_batch_ns(uint64_t queued, int64_t call_ns)
-{
-    int64_t most_ns = SERIAL_PART * SERIAL_BATCH_MAX_NS;
-    int64_t part_ns = aio_batch_left_ns(queued, call_ns, most_ns) / SERIAL_PART;
-
-    if (part_ns > SERIAL_BATCH_MAX_NS) {
-        part_ns = SERIAL_BATCH_MAX_NS;
-    }
-    part_ns -= call_ns; /* the last one ends so much later */
-    return part_ns > SERIAL_BATCH_NS ? part_ns : SERIAL_BATCH_NS;
 }
 
 void aio_batch_begin(struct aio_core *core, int64_t left_ns)

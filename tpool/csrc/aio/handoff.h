@@ -27,25 +27,6 @@
 void aio_handoff_from_worker(struct aio_core *core);
 
 /*
- * How long one that has run its first call will go on, if each of the queued calls takes so
- * long, and none is begun when left_ns are over.
- */
-static inline int64_t aio_batch_left_ns(uint64_t queued, int64_t call_ns,
-                                        int64_t left_ns)
-{
-    int64_t most = left_ns / (call_ns + 1) + 1;
-
-    return (queued < (uint64_t)most ? (int64_t)queued : most) * call_ns;
-}
-
-/*
- * For how long a worker begins others of so many queued calls, each of which takes about so
- * long, while it keeps the GIL: where calls are run one at a time, for they need it, and to
- * pass it to the owner and back after each is what they would cost more.
- */
-int64_t aio_serial_batch_ns(uint64_t queued, int64_t call_ns);
-
-/*
  * Worker that has the GIL, or is about to: begins, and ends, to batch.  left_ns: until that
  * is likely to end; 0: unknown.
  */

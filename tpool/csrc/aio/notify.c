@@ -30,12 +30,13 @@ void notify_write(struct notify *n)
                              memory_order_release);
 }
 
-void notify_post(struct notify *n)
+/* spared: the owner is left asleep where it is so. */
+static void post(struct notify *n, uint32_t spared)
 {
-    /* L: pairs with A in notify_may_block(). */
+    /* L: pairs with A in may_block(). */
     uint32_t state = atomic_load_explicit(&n->state, memory_order_seq_cst);
 
-    while (state & NOTIFY_BLOCKED) {
+    while ((state & NOTIFY_BLOCKED) && !(state & spared)) {
         /*
          * C, acquire: W stays behind it.  A failure reads what was stored
          * after what L saw, so the proof holds for it as for L: relaxed.
@@ -48,6 +49,16 @@ void notify_post(struct notify *n)
         notify_write(n);
         return;
     }
+}
+
+void notify_post(struct notify *n)
+{
+    post(n, 0);
+}
+
+void notify_post_early(struct notify *n)
+{
+    post(n, NOTIFY_NAPS);
 }
 
 void notify_bare(struct notify *n)
@@ -72,13 +83,14 @@ void notify_lower(struct notify *n, uint32_t step)
     notify_raise(n, -step);
 }
 
-bool notify_may_block(struct notify *n, struct completion_list *list)
+/* how: BLOCKED, and NAPS or not. */
+static bool may_block(struct notify *n, struct completion_list *list,
+                      uint32_t how)
 {
     uint32_t state = atomic_load_explicit(&n->state, memory_order_relaxed);
 
-    /* A: pairs with L in notify_post(). */
-    atomic_store_explicit(&n->state, state | NOTIFY_BLOCKED,
-                          memory_order_seq_cst);
+    /* A: pairs with L in post(). */
+    atomic_store_explicit(&n->state, state | how, memory_order_seq_cst);
     /* K: pairs with P, the push or notify_bare(). */
     if (!completion_list_look(list) &&
         !(atomic_load_explicit(&n->notified, memory_order_seq_cst) &
@@ -89,6 +101,16 @@ bool notify_may_block(struct notify *n, struct completion_list *list)
     return false;
 }
 
+bool notify_may_block(struct notify *n, struct completion_list *list)
+{
+    return may_block(n, list, NOTIFY_BLOCKED);
+}
+
+bool notify_may_nap(struct notify *n, struct completion_list *list)
+{
+    return may_block(n, list, NOTIFY_BLOCKED | NOTIFY_NAPS);
+}
+
 void notify_unblock(struct notify *n)
 {
     uint32_t state = atomic_load_explicit(&n->state, memory_order_relaxed);
@@ -97,7 +119,7 @@ void notify_unblock(struct notify *n)
      * U, relaxed: a poster that still sees BLOCKED loses C, or has won it
      * already and writes once; one that sees it gone relies on the next look.
      */
-    atomic_store_explicit(&n->state, state & ~NOTIFY_BLOCKED,
+    atomic_store_explicit(&n->state, state & ~(NOTIFY_BLOCKED | NOTIFY_NAPS),
                           memory_order_relaxed);
 }
 

@@ -44,6 +44,12 @@
  *   which the poster, preempted on this very CPU, cannot set.  The late N keeps
  *   nobody from blocking (K looks for NOTIFIED_BARE): it costs one empty drain.
  *
+ * A nap is a block that ends by itself before long: NAPS is stored with BLOCKED (A), and
+ * taken away with it (U).  Who posts, and will again, as a worker between two calls of a
+ * batch, leaves such an owner asleep.  What was posted waits for who posts last, or for
+ * the end of the nap, where the owner looks again.  L sees NAPS and BLOCKED in one load:
+ * by the proof above NAPS is of the block that missed the node, if any did.
+ *
  * A post in the poll phase sets no flag at all: the node itself is seen.  (A
  * flag set after the owner took the node would cost it one empty turn.)
  *
@@ -64,8 +70,9 @@
 /* notify.state: notify_me in the low bits ... */
 #define NOTIFY_FOREIGN 1u /* a foreign loop waits on the context's fd */
 #define NOTIFY_STEP    2u /* one blocking poll() */
-/* ... and: the owner sleeps, or is about to; cleared by who wakes it. */
+/* ... and: the owner sleeps, or is about to; cleared by who wakes it ... */
 #define NOTIFY_BLOCKED (1u << 31)
+#define NOTIFY_NAPS    (1u << 30) /* beside it: a nap */
 
 #define NOTIFIED_BARE    1u /* notify() without a node */
 #define NOTIFIED_WRITTEN 2u /* the notifier was written and is to be drained */
@@ -89,6 +96,9 @@ void notify_cleanup(struct notify *n);
 /* Any thread, after the node was pushed with completion_list_push(). */
 void notify_post(struct notify *n);
 
+/* The same, where the caller will post again before long: not who naps is woken. */
+void notify_post_early(struct notify *n);
+
 /* Any thread.  Writes the notifier and says so, whatever the state. (W, N) */
 void notify_write(struct notify *n);
 
@@ -107,6 +117,9 @@ void notify_lower(struct notify *n, uint32_t step);
  */
 bool notify_may_block(struct notify *n, struct completion_list *list);
 
+/* The same, before a nap. */
+bool notify_may_nap(struct notify *n, struct completion_list *list);
+
 /* Owner, awake again, before anything is looked at.  (U) */
 void notify_unblock(struct notify *n);
 
@@ -121,7 +134,7 @@ static inline uint32_t notify_me(struct notify *n)
 {
     /* Relaxed: a figure to look at. */
     return atomic_load_explicit(&n->state, memory_order_relaxed) &
-           ~NOTIFY_BLOCKED;
+           ~(NOTIFY_BLOCKED | NOTIFY_NAPS);
 }
 
 /* Any thread.  Relaxed: who sees it late looks again, see K. */

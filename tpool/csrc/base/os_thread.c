@@ -3,6 +3,7 @@
  * See os_thread.h.
  */
 #include "base/os_thread.h"
+#include "base/clock.h"
 
 #include <string.h>
 #ifdef __linux__
@@ -67,7 +68,7 @@ void os_thread_set_slack(long slack_ns)
 
 void os_thread_nap(int64_t ns)
 {
-    struct timespec nap = {.tv_nsec = (long)ns};
+    struct timespec nap = timespec_from_ns(ns);
     long slack_ns = os_thread_be_punctual();
 
     nanosleep(&nap, NULL);

@@ -55,6 +55,14 @@ static PyObject *submit(ExecutorObject *self, PyObject *const *args,
     return (PyObject *)f;
 }
 
+/* Wakes who waits for it, at once. */
+static void deliver(struct pool_core *pool, struct completion_node *waiting,
+                    bool more)
+{
+    (void)more;
+    future_wake(pool, waiting);
+}
+
 /* Whether the type of futures is one of ours.  0, or -1 with an exception. */
 static int check_future_type(struct module_state *state, PyObject *type)
 {
@@ -98,7 +106,7 @@ static int executor_init_args(ExecutorObject *self, PyObject *args,
         return -1;
     }
     config.initializes = initializes == Py_True;
-    pool = pool_core_new(state, NULL, &config, future_wake);
+    pool = pool_core_new(state, NULL, &config, deliver);
     if (!pool) {
         return -1;
     }

@@ -154,9 +154,14 @@ static PyObject *pool_outstanding(PoolObject *self,
 }
 
 /* Posts it to the context. */
-static void deliver(struct pool_core *pool, struct completion_node *node)
+static void deliver(struct pool_core *pool, struct completion_node *node,
+                    bool more)
 {
-    aio_core_post(pool->core, node);
+    if (more) {
+        aio_core_post_early(pool->core, node);
+    } else {
+        aio_core_post(pool->core, node);
+    }
 }
 
 /* The context's, which must be open.  Returns 0, or -1 with an exception. */

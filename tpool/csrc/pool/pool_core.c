@@ -110,11 +110,11 @@ static void init(struct pool_core *pool, struct module_state *state,
     pool->initializes = config->initializes;
 }
 
-struct pool_core *pool_core_new(struct module_state *state,
-                                AioContextObject *context,
-                                const struct pool_config *config,
-                                void (*deliver)(struct pool_core *pool,
-                                                struct completion_node *node))
+struct pool_core *
+pool_core_new(struct module_state *state, AioContextObject *context,
+              const struct pool_config *config,
+              void (*deliver)(struct pool_core *pool,
+                              struct completion_node *node, bool more))
 {
     struct aio_core *core = take_core(state, context);
     PyObject *context_ref = NULL;

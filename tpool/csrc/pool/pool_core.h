@@ -39,7 +39,8 @@ struct pool_core {
     PyObject *spawn; /* spawn(worker) starts a thread on it; NULL: none does */
     PyObject *name_prefix; /* NULL: the same */
     /* Worker: hands over what an op run() has returned, with the GIL or without. */
-    void (*deliver)(struct pool_core *pool, struct completion_node *node);
+    void (*deliver)(struct pool_core *pool, struct completion_node *node,
+                    bool more);
     uint32_t max_pending;
     bool block;         /* who submits to a full pool, instead of raising */
     bool block_signals; /* in the workers */
@@ -89,11 +90,11 @@ struct pool_config {
  * GIL held.  Posts to context, or, where that is NULL, to nobody: what its calls return
  * is delivered by deliver().  NULL with an exception.
  */
-struct pool_core *pool_core_new(struct module_state *state,
-                                AioContextObject *context,
-                                const struct pool_config *config,
-                                void (*deliver)(struct pool_core *pool,
-                                                struct completion_node *node));
+struct pool_core *
+pool_core_new(struct module_state *state, AioContextObject *context,
+              const struct pool_config *config,
+              void (*deliver)(struct pool_core *pool,
+                              struct completion_node *node, bool more));
 struct pool_core *pool_core_ref(struct pool_core *pool);
 
 /* GIL held. */

@@ -132,6 +132,7 @@ static struct completion_node *request_run(struct work *w,
         call(r);
     }
     times->run_ns = clock_now_ns() - begin_ns;
+    r->run_ns = times->run_ns;
     r->took_ns = times->wait_ns + times->run_ns;
     request_drop_call(r);
     trace_emit_at(&r->pool->state->trace, TRACE_THREAD_POOL_COMPLETE, r, 0,
@@ -243,7 +244,7 @@ int request_dispatch(struct work *w, bool *progress)
         aio_core_end_own_call(r->pool->core);
         atomic_fetch_add_explicit(&r->pool->dispatched, 1,
                                   memory_order_relaxed);
-        call_place_done(r->place, r->took_ns);
+        call_place_done(r->place, r->took_ns, r->run_ns);
         /* Here, not in the worker: dropping what another thread made is dear
          * without the GIL. */
         request_drop_context(r);
@@ -312,6 +313,7 @@ static RequestObject *alloc(struct pool_core *pool,
     r->submit_ns = 0;
     r->fn = Py_XNewRef(fn);
     r->kwnames = r->context = r->future = r->outcome = NULL;
+    r->run_ns = 0;
     r->took_ns = -1;
     r->weakrefs = NULL;
     r->callback = NULL;

@@ -32,6 +32,7 @@ typedef struct {
     PyObject *future;
     /* Set before FINISHED. */
     PyObject *outcome;
+    int64_t run_ns; /* what the call took; 0: unknown, or it did not run */
     int64_t
         took_ns; /* from submit to the end of the call; -1: it did not run */
     /* Critical section of the object. */

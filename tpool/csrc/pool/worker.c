@@ -5,6 +5,7 @@
 #include "pool/worker.h"
 #include "aio/handoff.h"
 #include "pool/worker_thread.h"
+#include "tune/batch.h"
 
 /*
  * A worker that finds more requests queued keeps the GIL for this long: a
@@ -157,6 +158,12 @@ static void begin_batch(WorkerObject *w, int64_t left_ns)
     w->batching = true;
 }
 
+/* Whether calls are run one at a time. */
+static bool is_serial(const struct pool_core *pool)
+{
+    return cpu_pair_abreast(&pool->core->cpus) == 1;
+}
+
 /* For how long others are begun after the first, and how long each may take. */
 static int64_t batch_of(struct pool_core *pool, int64_t first_ns,
                         int64_t *call_ns)
@@ -164,14 +171,26 @@ static int64_t batch_of(struct pool_core *pool, int64_t first_ns,
     int64_t mean_ns;
 
     *call_ns = first_ns;
-    if (cpu_pair_abreast(&pool->core->cpus) != 1) {
+    if (!is_serial(pool)) {
         return BATCH_NS;
     }
     mean_ns = request_queue_call_ns(&pool->queue);
     if (mean_ns < first_ns) {
         *call_ns = mean_ns; /* the first may be the only one that is so long */
     }
-    return aio_serial_batch_ns(request_queue_count(&pool->queue), *call_ns);
+    return batch_begin_ns(request_queue_count(&pool->queue), *call_ns);
+}
+
+/* Says so before the first call, unless that is as long as a batch. */
+static void begin_serial_batch(WorkerObject *w)
+{
+    struct request_queue *q = &w->pool->queue;
+    int64_t call_ns = request_queue_call_ns(q);
+    int64_t whole_ns = batch_whole_ns(request_queue_count(q) + 1, call_ns);
+
+    if (!w->batching && whole_ns > call_ns) {
+        begin_batch(w, whole_ns);
+    }
 }
 
 /*
@@ -183,7 +202,11 @@ static bool run_batch(WorkerObject *w, struct work *work,
 {
     struct pool_core *pool = w->pool;
     int64_t spent_ns = 0, batch_ns = 0, call_ns;
+    bool serial = is_serial(pool);
 
+    if (serial) {
+        begin_serial_batch(w);
+    }
     for (;;) {
         struct work *next;
         struct call_times times;
@@ -204,11 +227,10 @@ static bool run_batch(WorkerObject *w, struct work *work,
         if (!w->batching) {
             uint64_t queued = request_queue_count(&pool->queue) + 1;
 
-            begin_batch(
-                w, aio_batch_left_ns(queued, call_ns, batch_ns - spent_ns));
+            begin_batch(w, batch_left_ns(queued, call_ns, batch_ns - spent_ns));
         }
         /* Delivered with the GIL held: the next call may last. */
-        pool->deliver(pool, *end);
+        pool->deliver(pool, *end, serial);
         took(w, next);
         work = next;
     }
@@ -245,7 +267,7 @@ static bool deliver(WorkerObject *w, struct completion_node *end)
         aio_batch_end(core);
         w->batching = false;
     }
-    w->pool->deliver(w->pool, end);
+    w->pool->deliver(w->pool, end, false);
     return !aio_core_is_detached(core);
 }
 

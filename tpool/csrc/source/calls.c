@@ -10,21 +10,28 @@ static int64_t polled_ns(const struct calls_source *calls)
     return (int64_t)counter_get(&calls->source.context->stats.polled_ns);
 }
 
+/* By a way, polled for as calls are now; or else, where only that is known. */
+static uint64_t known_ns(const struct poll_trial *t, unsigned way)
+{
+    int64_t cost_ns = t->cost_ns[way];
+
+    return (uint64_t)(cost_ns ? cost_ns : t->cost_ns[way ^ 1u << BIT_BLOCK]);
+}
+
 static void show_costs(const struct calls_source *calls)
 {
     struct aio_stats *stats = &calls->source.context->stats;
     const struct poll_trial *t = &calls->trial.trial;
     unsigned blocks = 1u << BIT_BLOCK, serial = 1u << BIT_SERIAL;
     unsigned few = 1u << BIT_FEW, many = t->way & ~(serial | few);
+    uint64_t serial_ns = known_ns(t, t->way | serial);
 
     counter_set(&stats->polled_call_ns, (uint64_t)t->cost_ns[t->way & ~blocks]);
     counter_set(&stats->blocked_call_ns, (uint64_t)t->cost_ns[t->way | blocks]);
-    counter_set(&stats->fanned_call_ns, (uint64_t)t->cost_ns[many]);
-    counter_set(&stats->few_call_ns, (uint64_t)t->cost_ns[many | few]);
+    counter_set(&stats->fanned_call_ns, known_ns(t, many));
+    counter_set(&stats->few_call_ns, known_ns(t, many | few));
     counter_set(&stats->serial_call_ns,
-                (uint64_t)(t->cost_ns[t->way | serial]
-                               ? t->cost_ns[t->way | serial]
-                               : t->cost_ns[many | serial]));
+                serial_ns ? serial_ns : known_ns(t, many | serial));
 }
 
 /* Owner.  Goes the way that is taken from now on, if that may be another. */
@@ -76,7 +83,9 @@ static int plan(struct aio_source *s, struct aio_wait *w, struct wait_plan *out)
     out->choice = WAIT_BLOCK;
     if (!single && !cpu_pair_blocks(&c->core->cpus)) {
         *out = call_table_plan(&c->core->calls, &c->params, &c->sleep,
-                               in_flight, s->poll_ns, w->start_ns);
+                               in_flight, s->poll_ns, w->start_ns,
+                               c->host->exclusive && !w->foreign &&
+                                   cpu_pair_abreast(&c->core->cpus) == 1);
     }
     return 0;
 }

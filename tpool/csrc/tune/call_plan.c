@@ -54,7 +54,7 @@ void sleep_costs_late(struct sleep_costs *costs, int64_t late_ns, bool over)
 void call_history_init(struct call_history *s, int64_t poll_ns)
 {
     poll_window_init(&s->poll, poll_ns);
-    s->took = (struct moving){0, 0};
+    s->took = s->ran = (struct moving){0, 0};
 }
 
 /*
@@ -73,11 +73,10 @@ static bool is_regular(const struct call_history *s,
 }
 
 /* How long the nap before a call's expected end is; 0: it would be over after that. */
-static int64_t nap_ns(const struct call_history *s,
-                      const struct sleep_costs *costs, int64_t left_ns,
-                      int64_t window_ns)
+static int64_t nap_ns(int64_t dev_ns, const struct sleep_costs *costs,
+                      int64_t left_ns, int64_t window_ns)
 {
-    int64_t margin_ns = 2 * (s->took.dev_ns + costs->late.dev_ns);
+    int64_t margin_ns = 2 * (dev_ns + costs->late.dev_ns);
     int64_t ns = left_ns - costs->late.mean_ns;
 
     if (ns < NAP_MIN_NS) {
@@ -88,15 +87,15 @@ static int64_t nap_ns(const struct call_history *s,
     return ns > NAP_MIN_NS ? ns : NAP_MIN_NS;
 }
 
-/* left_ns: until the expected end.  Chooses WAIT_BLOCK where no nap fits. */
-static struct wait_plan plan_nap(const struct call_history *s,
+/* left_ns: until the expected end, give or take dev_ns.  WAIT_BLOCK: no nap fits. */
+static struct wait_plan plan_nap(int64_t dev_ns,
                                  const struct poll_params *params,
                                  struct sleep_costs *costs, int64_t left_ns)
 {
     struct wait_plan plan = {.choice = WAIT_BLOCK};
     int64_t window_ns = params->max_ns < NAP_POLL_MAX_NS ? params->max_ns
                                                          : NAP_POLL_MAX_NS;
-    int64_t ns = nap_ns(s, costs, left_ns, window_ns);
+    int64_t ns = nap_ns(dev_ns, costs, left_ns, window_ns);
 
     if (ns) {
         plan = (struct wait_plan){WAIT_NAP, window_ns, ns};
@@ -120,7 +119,7 @@ struct wait_plan call_plan(struct call_history *s,
 
     if (known && left_ns > 0 && params->hybrid && !s->poll.poll_ns &&
         is_regular(s, params, costs->wake_ns)) {
-        plan = plan_nap(s, params, costs, left_ns);
+        plan = plan_nap(s->took.dev_ns, params, costs, left_ns);
         if (plan.choice != WAIT_BLOCK) {
             return plan;
         }
@@ -133,4 +132,15 @@ struct wait_plan call_plan(struct call_history *s,
         }
     }
     return plan;
+}
+
+struct wait_plan call_plan_batch(const struct call_history *s,
+                                 const struct poll_params *params,
+                                 struct sleep_costs *costs, int64_t batch_ns)
+{
+    if (!params->hybrid || batch_ns <= params->max_ns ||
+        batch_ns / POLL_PAYS_BOUNDS > params->max_ns) {
+        return (struct wait_plan){.choice = WAIT_BLOCK};
+    }
+    return plan_nap(s->ran.dev_ns, params, costs, batch_ns);
 }

@@ -28,6 +28,7 @@ void moving_add(struct moving *m, int64_t ns);
 struct call_history {
     struct poll_window poll;
     struct moving took; /* from submit until the call has ended */
+    struct moving ran;  /* of that, the call itself */
 };
 
 /* What it costs to sleep on this machine. */
@@ -54,5 +55,13 @@ void call_history_init(struct call_history *s, int64_t poll_ns);
 struct wait_plan call_plan(struct call_history *s,
                            const struct poll_params *params,
                            struct sleep_costs *costs, int64_t age_ns);
+
+/*
+ * The same, where several are run one at a time, and the owner can do nothing before the
+ * batch_ns that it will take are over: a nap, or WAIT_BLOCK where none fits.
+ */
+struct wait_plan call_plan_batch(const struct call_history *s,
+                                 const struct poll_params *params,
+                                 struct sleep_costs *costs, int64_t batch_ns);
 
 #endif

@@ -49,6 +49,11 @@ static int64_t total_ns(const struct call_costs *costs)
     return costs->ns + costs->cpu_ns;
 }
 
+static int64_t call_ns(const struct call_costs *costs)
+{
+    return total_ns(costs) / costs->calls;
+}
+
 /* The way that is compared with. */
 static unsigned other(const struct poll_trial *t)
 {
@@ -154,17 +159,21 @@ static bool is_changed(int64_t now, int64_t known)
     return (now >= CHANGED * known) != (known >= CHANGED * now); /* both: 0 */
 }
 
-/* Calls cost something else than was known, by the way that is taken. */
+/* What calls cost, by the way that is taken. */
+static void take_costs(struct poll_trial *t, const struct call_costs *costs)
+{
+    t->cost_ns[t->way] = call_ns(costs);
+    t->time_ns[t->way] = costs->ns / costs->calls;
+}
+
+/* The same, where they cost something else than was known. */
 static void begin_anew(struct poll_trial *t, const struct call_costs *costs)
 {
-    int64_t *known = &t->cost_ns[t->way];
-    int64_t cost_ns = total_ns(costs) / costs->calls;
-
-    if (is_changed(cost_ns, *known) && t->credit_ns < -DEBT_MAX_NS) {
+    if (is_changed(call_ns(costs), t->cost_ns[t->way]) &&
+        t->credit_ns < -DEBT_MAX_NS) {
         t->credit_ns = -DEBT_MAX_NS; /* what is left was for other calls */
     }
-    *known = cost_ns;
-    t->time_ns[t->way] = costs->ns / costs->calls;
+    take_costs(t, costs);
     retry_all(t);
 }
 
@@ -172,8 +181,7 @@ static void begin_anew(struct poll_trial *t, const struct call_costs *costs)
 static bool learn(struct poll_trial *t, const struct call_costs *epoch)
 {
     int64_t *known = &t->cost_ns[t->way], *time = &t->time_ns[t->way];
-    int64_t cost_ns = total_ns(epoch) / epoch->calls;
-    int64_t time_ns = epoch->ns / epoch->calls;
+    int64_t cost_ns = call_ns(epoch), time_ns = epoch->ns / epoch->calls;
     bool odd = is_changed(cost_ns, *known) ||
                is_changed(epoch->in_flight, t->in_flight);
 
@@ -198,6 +206,8 @@ static unsigned flips(const struct poll_trial *t, int bit,
                       const struct call_costs *epoch)
 {
     unsigned serial = 1u << BIT_SERIAL, few = 1u << BIT_FEW;
+    /* One at a time may be slept through, which counts as polling. */
+    unsigned block = t->alone ? 0 : t->way & 1u << BIT_BLOCK;
     /* Calls that mostly sleep do not; one that is alone cannot. */
     bool fight = epoch->cpu_ns > epoch->ns / 4 * 3;
 
@@ -206,7 +216,7 @@ static unsigned flips(const struct poll_trial *t, int bit,
         if (t->way & serial) { /* if they sleep now, many may be far better */
             return fight ? serial : t->way & (serial | few);
         }
-        return fight && epoch->in_flight > 1 ? serial : 0;
+        return fight && epoch->in_flight > 1 ? serial | block : 0;
     case BIT_FEW:
         if (t->way & few) {
             return t->way & serial ? 0 : few;
@@ -270,18 +280,11 @@ static enum trial_verdict was_steady(struct poll_trial *t,
     return TRIAL_BEGUN;
 }
 
-/* Of the way that was tried. */
-static void take_costs(struct poll_trial *t, int64_t cost_ns)
+static enum trial_verdict lost(struct poll_trial *t, uint32_t in_flight)
 {
-    t->cost_ns[t->way] = cost_ns;
-    t->time_ns[t->way] = t->tried.ns / t->tried.calls;
-}
-
-static enum trial_verdict lost(struct poll_trial *t, int64_t cost_ns,
-                               uint32_t in_flight)
-{
-    take_costs(t, cost_ns);
+    take_costs(t, &t->tried);
     regret(t, &t->tried, other(t));
+    t->alone ^= t->bit == BIT_SERIAL;
     retry_later(t);
     change(t, TRIAL_RETURNS, in_flight);
     return TRIAL_LOST;
@@ -297,7 +300,7 @@ static void add_costs(struct call_costs *sum, const struct call_costs *epoch)
 /* Whether a call costs about what it did before the trial. */
 static bool came_back(struct poll_trial *t, const struct call_costs *epoch)
 {
-    bool back = total_ns(epoch) / epoch->calls <= ABOUT(t->cost_ns[t->way]);
+    bool back = call_ns(epoch) <= ABOUT(t->cost_ns[t->way]);
 
     t->lasted -= back && t->lasted;
     return back;
@@ -354,12 +357,10 @@ static enum trial_verdict has_settled(struct poll_trial *t,
                                       const struct call_costs *epoch,
                                       uint32_t in_flight)
 {
-    int64_t cost_ns = total_ns(epoch) / epoch->calls;
-
-    if (!t->tried.calls && cost_ns / HOPELESS > t->cost_ns[other(t)]) {
+    if (!t->tried.calls && call_ns(epoch) / HOPELESS > t->cost_ns[other(t)]) {
         t->tried = *epoch;
         t->interval_ns[t->bit] = INTERVAL_MAX_NS;
-        return lost(t, cost_ns, in_flight);
+        return lost(t, in_flight);
     }
     regret(t, epoch, other(t));
     try_on(t, in_flight);
@@ -376,7 +377,7 @@ static enum trial_verdict was_tried(struct poll_trial *t,
     int64_t known_ns = by_time ? old_time_ns : old_ns, now_ns, noise_ns;
 
     add_costs(&t->tried, epoch);
-    cost_ns = total_ns(&t->tried) / t->tried.calls;
+    cost_ns = call_ns(&t->tried);
     time_ns = t->tried.ns / t->tried.calls;
     now_ns = by_time ? time_ns : cost_ns;
     noise_ns = CLEARLY(known_ns, t->tried.calls);
@@ -389,13 +390,13 @@ static enum trial_verdict was_tried(struct poll_trial *t,
         return TRIAL_NONE;
     }
     if (now_ns < known_ns - noise_ns) {
-        take_costs(t, cost_ns);
+        take_costs(t, &t->tried);
         retry_soon(t, t->bit);
         t->due_ns[t->bit] = t->interval_ns[t->bit];
         steady(t);
         return TRIAL_WON;
     }
-    return lost(t, cost_ns, in_flight);
+    return lost(t, in_flight);
 }
 
 static bool is_on(const struct poll_trial *t)
