@@ -77,7 +77,10 @@ class SleepCosts(ctypes.Structure):
 class Plan(ctypes.Structure):
     """struct wait_plan."""
 
-    _fields_ = (("choice", ctypes.c_int), ("window_ns", _ns), ("nap_ns", _ns))
+    _fields_ = (
+        *(("choice", ctypes.c_int), ("window_ns", _ns)),
+        *(("nap_ns", _ns), ("batch", ctypes.c_bool)),
+    )
 
 
 class CallCosts(ctypes.Structure):

@@ -15,6 +15,13 @@ MUTANTS = {
             ("unit",),
         ),
         Mutant(
+            "of two things that are tried at once one is not done",
+            "aio/call_trial.c",
+            "if (t->flips >> BIT_BLOCK & 1) {",
+            "if (t->bit == BIT_BLOCK) {",
+            ("unit",),
+        ),
+        Mutant(
             "a batch whose calls last is waited for again and again",
             "aio/handoff.c",
             "if (left_ns > -HANDOFF_NS) {",
@@ -54,8 +61,8 @@ MUTANTS = {
         Mutant(
             "a batch that would last is slept through",
             "tune/call_plan.c",
-            "batch_ns / POLL_PAYS_BOUNDS > params->max_ns) {",
-            "false) {",
+            "batch_ns <= BATCH_MAX_NS",
+            "true",
             ("unit",),
         ),
         Mutant(

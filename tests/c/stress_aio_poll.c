@@ -153,6 +153,31 @@ static void test_forget(void)
     aio_handoff_forget(core);
 }
 
+/* Both sides go by the way that is taken, also where a trial changes two things. */
+static void test_ways(void)
+{
+    unsigned block = 1u << BIT_BLOCK, serial = 1u << BIT_SERIAL;
+    unsigned before = 0, way = 0;
+    struct call_trial trial;
+
+    call_trial_init(&trial, core, "calls");
+    atomic_store_explicit(&core->in_flight, 4, memory_order_relaxed);
+    atomic_store_explicit(&core->flight_ns, clock_now_ns(),
+                          memory_order_relaxed);
+    call_trial_look_back(&trial, clock_now_ns(), TRIAL_BY_WORKER);
+    while (before != block || way != serial) {
+        before = way;
+        /* They compute all the time, and cost less where nobody polls. */
+        counter_add(&core->done, way == block ? 2 : 1);
+        call_trial_judge(&trial, clock_now_ns(), TRIAL_BY_WORKER);
+        way = trial.trial.way;
+        assert(cpu_pair_blocks(&core->cpus) == !!(way & block));
+        assert((cpu_pair_abreast(&core->cpus) == 1) == !!(way & serial));
+    }
+    call_trial_reset(&trial);
+    atomic_store_explicit(&core->in_flight, 0, memory_order_relaxed);
+}
+
 /* The owner waits for a batch until it should have ended, and a moment; no longer. */
 static void test_batch(void)
 {
@@ -251,6 +276,7 @@ int main(int argc, char **argv)
     assert(fdmon_set(&monitor, core->notify.notifier.rfd, 0, FDMON_READ) == 0);
     test_bounds();
     test_forget();
+    test_ways();
     for (int i = 0; i < POSTERS; i++) {
         atomic_init(&items[i].free, true);
         threads[i] = thread_start(post_often, (void *)(intptr_t)i);

@@ -119,7 +119,8 @@ static void test_batch(void)
         call_place_done(p, 300000, 60000);
     }
     plan = call_table_plan(&t, &params, &costs, 8, 0, 0, true);
-    assert(plan.choice == WAIT_NAP && plan.window_ns == params.max_ns);
+    assert(plan.choice == WAIT_NAP && plan.batch);
+    assert(plan.window_ns == params.max_ns);
     assert(plan.nap_ns < 240000 - costs.late.mean_ns && plan.nap_ns > 190000);
     /* Not where others run beside them, other calls are in flight, or it would last. */
     plan = call_table_plan(&t, &params, &costs, 8, 0, 0, false);

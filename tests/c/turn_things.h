@@ -238,7 +238,7 @@ static int plan_doorbell(struct aio_source *s, struct aio_wait *w,
     if (!is_done()) {
         int64_t window_ns = way->silent ? LOST_NS : 5000;
 
-        *out = (struct wait_plan){WAIT_POLL, window_ns, 0};
+        *out = (struct wait_plan){.choice = WAIT_POLL, .window_ns = window_ns};
     }
     return 0;
 }
@@ -372,7 +372,8 @@ static int plan_nap(struct aio_source *s, struct aio_wait *w,
 {
     (void)s;
     (void)w;
-    *out = (struct wait_plan){WAIT_NAP, 20000, 5000};
+    *out = (struct wait_plan){
+        .choice = WAIT_NAP, .window_ns = 20000, .nap_ns = 5000};
     return 0;
 }
 

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-import sys
+import sysconfig
 import threading
 import time
 from collections import deque
@@ -68,7 +69,7 @@ def decisions(events):
     for event in events:
         if event.name in TRIALS:
             pairs.append((event, []))
-        elif event.name in DECISIONS:
+        elif pairs and event.name in DECISIONS:
             pairs[-1][1].append(event)
     return pairs
 
@@ -129,14 +130,20 @@ def test_calls_that_sleep_are_run_at_once_whatever_was_measured(call):
             request.result()
 
 
-def compute():
-    """Need the GIL for longer than any window."""
-    return sum(range(10_000))
+def computing(ns):
+    """Return a call that needs the GIL for so long."""
+    calls, once_ns = range(1000), 0
+    while once_ns < ns:
+        began = time.perf_counter_ns()
+        sum(calls)
+        once_ns = time.perf_counter_ns() - began
+        calls = range(2 * len(calls))
+    return functools.partial(sum, calls)
 
 
 @pytest.mark.skipif(
-    not getattr(sys, "_is_gil_enabled", lambda: True)(),
-    reason="without a GIL nobody waits for it",
+    bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    reason="where it can do without a GIL, the owner does not wait for it",
 )
 def test_calls_that_are_run_one_after_the_other_are_slept_through():
     """Whose results the owner can do nothing about before the last has ended."""
@@ -154,7 +161,7 @@ def test_calls_that_are_run_one_after_the_other_are_slept_through():
 
     with tpool.AioContext() as ctx, tpool.ThreadPool(ctx) as pool:
         before = counts()
-        call_for(pool, compute, 2, until=slept_through)
+        call_for(pool, computing(30_000), 8, until=slept_through)
 
 
 def test_a_few_at_once_are_not_tried_where_no_more_run():

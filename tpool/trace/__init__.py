@@ -14,9 +14,9 @@ on, ns is what a call costs so: time and CPU time of the process, 0 if that is n
 known. In the same way serial_trial(ctx, ns), serial_pays(ctx, ns) and
 serial_costs(ctx, ns), by whether calls are run one after the other; and few_trial(ctx,
 ns), few_pays(ctx, ns) and few_costs(ctx, ns), by whether a few are run at once, neither
-many nor one after the other. What a trial changes beside that (whether calls are polled
-for, where they are tried one after the other) is told, before, only where it is kept. Of what has a length, time_ns is when it began:
-block(ctx, ns), worker_poll(pool, ns), worker_park(pool, ns).
+many nor one after the other. A trial may change whether calls are polled for, or run one
+after the other, as well: that is told where it is kept. Of what has a length, time_ns is
+when it began: block(ctx, ns), worker_poll(pool, ns), worker_park(pool, ns).
 """
 
 from __future__ import annotations

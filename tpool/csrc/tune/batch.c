@@ -3,13 +3,11 @@
  * See batch.h.
  */
 #include "tune/batch.h"
-#include "base/clock.h"
 
 /* After its first call a worker begins others for so long, */
 #define BATCH_MIN_NS 200000
-/* or for a part of what is queued, up to this: the last waits for all of it anyway. */
-#define BATCH_MAX_NS NS_PER_MS
-#define BATCH_PART   4
+/* or for a part of what is queued: the last waits for all of it anyway. */
+#define BATCH_PART 4
 
 int64_t batch_begin_ns(uint64_t queued, int64_t call_ns)
 {

@@ -7,7 +7,10 @@
 #ifndef TPOOL_TUNE_BATCH_H
 #define TPOOL_TUNE_BATCH_H
 
-#include "base/osdep.h"
+#include "base/clock.h"
+
+/* The longest, but for a call that takes longer. */
+#define BATCH_MAX_NS NS_PER_MS
 
 /*
  * How long one that has run its first call will go on, if each of the queued calls takes so

@@ -3,6 +3,7 @@
  * See call_plan.h.
  */
 #include "tune/call_plan.h"
+#include "tune/batch.h"
 
 /* Weights of the newest value: 1/16, half of what RFC 6298 has, so that values
  * that drift are seen to be off, and 1/4. */
@@ -98,9 +99,11 @@ static struct wait_plan plan_nap(int64_t dev_ns,
     int64_t ns = nap_ns(dev_ns, costs, left_ns, window_ns);
 
     if (ns) {
-        plan = (struct wait_plan){WAIT_NAP, window_ns, ns};
+        plan = (struct wait_plan){
+            .choice = WAIT_NAP, .window_ns = window_ns, .nap_ns = ns};
     } else if (left_ns <= params->max_ns) { /* it has come late to the wait */
-        plan = (struct wait_plan){WAIT_POLL, params->max_ns, 0};
+        plan = (struct wait_plan){.choice = WAIT_POLL,
+                                  .window_ns = params->max_ns};
     } else { /* whether sleeps are still so late only another one can tell */
         costs->late.mean_ns -= costs->late.mean_ns >> DOUBT_SHIFT;
     }
@@ -138,9 +141,12 @@ struct wait_plan call_plan_batch(const struct call_history *s,
                                  const struct poll_params *params,
                                  struct sleep_costs *costs, int64_t batch_ns)
 {
-    if (!params->hybrid || batch_ns <= params->max_ns ||
-        batch_ns / POLL_PAYS_BOUNDS > params->max_ns) {
-        return (struct wait_plan){.choice = WAIT_BLOCK};
+    struct wait_plan plan = {.choice = WAIT_BLOCK};
+
+    if (params->hybrid && batch_ns > params->max_ns &&
+        batch_ns <= BATCH_MAX_NS) {
+        plan = plan_nap(s->ran.dev_ns, params, costs, batch_ns);
+        plan.batch = true;
     }
-    return plan_nap(s->ran.dev_ns, params, costs, batch_ns);
+    return plan;
 }

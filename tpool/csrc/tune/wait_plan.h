@@ -19,6 +19,7 @@ enum wait_choice {
 struct wait_plan {
     enum wait_choice choice;
     int64_t window_ns, nap_ns; /* 0 where there is none */
+    bool batch; /* nothing can be done before a nap is over, whatever comes */
 };
 
 /* It is waited for something else, too. */

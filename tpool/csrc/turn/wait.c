@@ -105,8 +105,9 @@ static int block(struct aio_context *c, struct aio_wait *w)
         return guarded;
     }
     if (still_nothing_due(c, w) &&
-        (w->nap_ns ? notify_may_nap(&core->notify, &core->list)
-                   : notify_may_block(&core->notify, &core->list))) {
+        (w->nap_ns && w->plan.batch
+             ? notify_may_nap(&core->notify, &core->list)
+             : notify_may_block(&core->notify, &core->list))) {
         int64_t until_ns = soonest_timeout_ns(w->deadline_ns,
                                               w->nap_ns ? w->nap_ns : -1);
 
