@@ -283,7 +283,9 @@ def test_a_pool_that_is_made_while_its_context_closes_loses_no_request(backgroun
 
     asked = threading.Event()
     ctx = tpool.AioContext()
-    tpool.ThreadPool(ctx).submit(goes_on.wait)  # so that it closes until then
+    runs = threading.Event()  # or the close would cancel it
+    tpool.ThreadPool(ctx).submit(lambda: runs.set() or goes_on.wait())
+    assert runs.wait(60)
     background(make)
     asked.wait()
     ctx.close()
