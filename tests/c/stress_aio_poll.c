@@ -162,14 +162,14 @@ static void test_ways(void)
 
     call_trial_init(&trial, core, "calls");
     atomic_store_explicit(&core->in_flight, 4, memory_order_relaxed);
-    atomic_store_explicit(&core->flight_ns, clock_now_ns(),
+    atomic_store_explicit(&core->flight_ns, clock_process_cpu_ns(),
                           memory_order_relaxed);
-    call_trial_look_back(&trial, clock_now_ns(), TRIAL_BY_WORKER);
+    call_trial_look_back(&trial, clock_process_cpu_ns(), TRIAL_BY_WORKER);
     while (before != block || way != serial) {
         before = way;
-        /* They compute all the time, and cost less where nobody polls. */
+        /* They compute all the time, by this clock, and cost less where nobody polls. */
         counter_add(&core->done, way == block ? 2 : 1);
-        call_trial_judge(&trial, clock_now_ns(), TRIAL_BY_WORKER);
+        call_trial_judge(&trial, clock_process_cpu_ns(), TRIAL_BY_WORKER);
         way = trial.trial.way;
         assert(cpu_pair_blocks(&core->cpus) == !!(way & block));
         assert((cpu_pair_abreast(&core->cpus) == 1) == !!(way & serial));

@@ -116,8 +116,11 @@ def test_whoever_waits_both_ways_are_tried(run):
         told = told_of(run, nap, DECISIONS, executor)
     kinds = [name.partition("_")[0] for name in told]
     trials = [n for n, name in enumerate(told) if name in TRIALS]
-    for n, after in itertools.pairwise(trials):
-        assert kinds[n] in kinds[n + 1 : after]
+    assert trials
+    for n, after in itertools.pairwise([*trials, len(told)]):
+        decided = kinds[n + 1 : after]
+        assert kinds[n] in decided or (after == len(told) and not decided)
+        assert len(set(decided)) == len(decided)
 
 
 @pytest.mark.parametrize("run", [by_result, by_callbacks])

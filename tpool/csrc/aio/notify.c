@@ -63,7 +63,7 @@ void notify_post_early(struct notify *n)
 
 void notify_bare(struct notify *n)
 {
-    /* P: pairs with K in notify_may_block(). */
+    /* P: pairs with K in may_block(). */
     atomic_fetch_or_explicit(&n->notified, NOTIFIED_BARE, memory_order_seq_cst);
     notify_post(n);
 }

@@ -27,7 +27,7 @@ static inline int64_t batch_left_ns(uint64_t queued, int64_t call_ns,
 /* For how long others of so many queued calls are begun, each of which takes so long. */
 int64_t batch_begin_ns(uint64_t queued, int64_t call_ns);
 
-/* How long one is, of so many calls and of what is queued behind them. */
+/* How long a batch is, where so many calls are queued, its first one included. */
 int64_t batch_whole_ns(uint64_t calls, int64_t call_ns);
 
 #endif
