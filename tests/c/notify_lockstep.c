@@ -18,6 +18,8 @@
  * margin: lost is what the poster has posted and nothing announces.
  */
 #define WATCHDOG_NS (10 * NS_PER_MS)
+/* Who naps sleeps through an early post, each time for as long as this. */
+#define NAP_NS (20 * NS_PER_US)
 
 static struct {
     struct notify notify;
@@ -108,7 +110,8 @@ static void *post_all(void *arg)
  */
 static bool block(uint64_t op, struct rng *r, bool naps)
 {
-    int64_t timeout_ns = rng_below(r, REAL_SLEEP) ? 0 : WATCHDOG_NS;
+    int64_t sleep_ns = naps ? NAP_NS : WATCHDOG_NS;
+    int64_t timeout_ns = rng_below(r, REAL_SLEEP) ? 0 : sleep_ns;
     /* One block of four is ended by a timer, at any point of the post. */
     uint32_t looks = rng_below(r, 4) ? UINT32_MAX : 1 + rng_below(r, 6);
 
