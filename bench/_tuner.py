@@ -11,7 +11,10 @@ import tempfile
 from pathlib import Path
 
 CSRC = Path(__file__).parents[1] / "tpool" / "csrc"
-FILES = ("poll_tuner", "poll_history", "poll_window", "call_plan", "poll_trial")
+FILES = (
+    *("poll_tuner", "poll_history", "poll_window", "call_plan"),
+    *("poll_trial", "trial_credit"),
+)
 KEEP, GROW, SHRINK = range(3)  # enum poll_verdict
 WAY_POLL, WAY_BLOCK, WAY_SERIAL, WAY_FEW = 0, 1, 2, 4  # sets of enum way_bit
 TRIAL_NONE, TRIAL_BEGUN, TRIAL_LOST, TRIAL_WON = range(4)  # enum trial_verdict
@@ -107,6 +110,7 @@ class PollTrial(ctypes.Structure):
         ("odd", ctypes.c_bool),
         ("lasted", ctypes.c_int),
         ("alone", ctypes.c_bool),
+        ("epochs", ctypes.c_int),
         ("pauses", ctypes.c_int),
         ("in_flight", ctypes.c_uint32),
         ("crowd", ctypes.c_bool),
@@ -142,6 +146,9 @@ _PROTOTYPES = {
         *(_pointer(CallCosts), ctypes.c_uint32),
     ),
     "poll_trial_pause": (ctypes.c_bool, _pointer(PollTrial), ctypes.c_uint32),
+    "trial_credit_earn": (None, _pointer(_ns), _pointer(CallCosts)),
+    "trial_credit_pay": (None, _pointer(_ns), _pointer(CallCosts), _ns, _ns),
+    "trial_credit_forgive": (None, _pointer(_ns), _ns),
     "poll_trial_drop": (ctypes.c_bool, _pointer(PollTrial)),
     "sleep_costs_init": (None, _pointer(SleepCosts)),
     "sleep_costs_late": (None, _pointer(SleepCosts), _ns, ctypes.c_bool),

@@ -256,6 +256,7 @@ static void check_pause(void)
     call_trial_init(&t, core, NULL);
     assert(call_trial_look_back(&t, now_ns, 0) == TRIAL_NONE);
     t.trial.stage = TRIAL_SETTLES;
+    t.trial.bit = BIT_SERIAL;
     now_ns += 10 * NS_PER_MS;
     atomic_store_explicit(&core->in_flight, 32, memory_order_relaxed);
     atomic_store_explicit(&core->flight_ns, now_ns, memory_order_relaxed);

@@ -53,6 +53,7 @@ def test_way_that_costs_less_is_taken(tuner, polled, blocked):
         # What calls cost now has changed, and is looked into at once.
         (((1 * US, 2 * US), (45 * US, 35 * US)), ((20 * US, 40 * US), (4 * US, 4 * US)), 30),
         (((5 * MS, 1 * MS), (5 * MS, 0)), ((2 * US, 4 * US), (50 * US, 40 * US)), 30),
+        (((30 * US, 60 * US), (36 * US, 40 * US)), ((30 * US, 60 * US), (56 * US, 66 * US)), 40),
         # The other way has.
         (((30 * US, 60 * US), (36 * US, 40 * US)), ((30 * US, 60 * US), (70 * US, 60 * US)), 80),
         (((9 * US, 9 * US), (45 * US, 35 * US)), ((9 * US, 9 * US), (5 * US, 5 * US)), 100),
@@ -100,6 +101,23 @@ def test_best_of_all_four_ways_is_found(tuner, order, in_flight):
     load = Load(tuner, constant(*order), in_flight).run(400 * MS)
     costs = [sum(cost) for cost in order]
     assert load.trial.way == costs.index(min(costs))
+
+
+def test_one_at_a_time_and_polling_are_left_together(tuner):
+    """Each alone is dearer than what they are together."""
+    later = (
+        (100 * US, 150 * US),
+        (30 * US, 40 * US),
+        (60 * US, 70 * US),
+        (90 * US, 150 * US),
+    )
+    before = later[0], later[0], *later[2:]
+    load = Load(
+        tuner, lambda way, now: (before if now < 400 * MS else later)[way], 8
+    ).run(400 * MS)
+    assert load.trial.way == _tuner.WAY_SERIAL
+    load.run(400 * MS)
+    assert load.trial.way == _tuner.WAY_BLOCK
 
 
 @pytest.mark.parametrize(
@@ -165,7 +183,7 @@ def test_what_may_be_worth_most_is_tried_first(tuner, crowd, first):
     assert load.trial.way == first
     assert load.now_ns < 30 * MS
     # What is counted to it must not be what was running before.
-    assert load.trial.calls_min == (64 if crowd else 32)
+    assert load.trial.calls_min == (64 if crowd else 8)
 
 
 @pytest.mark.parametrize("period_ms", [10, 14, 20, 30])
@@ -274,6 +292,39 @@ def test_trials_are_ever_rarer_while_the_answer_stays_the_same(tuner):
     load.run(1000 * MS)
     assert 10 <= load.begun - soon <= 16
     assert _tuner.TRIAL_WON not in load.verdicts
+
+
+def test_trial_that_saves_cpu_costs_little_time(tuner):
+    many, one = (20 * US, 60 * US), (60 * US, 25 * US)
+    load = Load(tuner, constant(many, many, one, one), 64).run(500 * MS)
+    begun, calls, now_ns = load.begun, load.calls, load.now_ns
+    load.run(5000 * MS)
+    assert load.begun > begun + 20
+    assert load.now_ns - now_ns <= 1.025 * 20 * US * (load.calls - calls)
+
+
+def test_first_epoch_says_no_more_than_those_that_follow(tuner):
+    def costs(way, now_ns):
+        times = 8 if way else 1.3 if now_ns < 10 * MS else 1
+        return int(40 * US * times), int(60 * US * times)
+
+    load = Load(tuner, costs).run(30 * MS)
+    assert load.trial.cost_ns[_tuner.WAY_POLL] <= 108 * US
+
+
+def test_first_trial_that_is_lost_by_a_moment_is_made_again_soon(tuner):
+    """Threads that start for it cost once."""
+
+    def costs(way, _):
+        once = way & _tuner.WAY_BLOCK and load.begun == 1
+        return (150 * US, 150 * US) if once else by_way[way & 1]
+
+    by_way = (40 * US, 60 * US), (20 * US, 20 * US)
+    load = Load(tuner, costs)
+    while load.trial.way != _tuner.WAY_BLOCK or load.trial.stage:
+        load.epoch()
+    assert load.verdicts.count(_tuner.TRIAL_LOST) == 1
+    assert load.now_ns < 40 * MS
 
 
 def test_hopeless_way_is_left_while_it_settles_and_rarely_tried(tuner):

@@ -30,7 +30,7 @@ def load_with_aftermath(tuner, left_ms, in_flight, spread=0):
 
 def test_what_a_trial_leaves_behind_is_not_learned(tuner):
     load = load_with_aftermath(tuner, 8, 8)
-    begun, until_ns = load.begun, load.now_ns + 2000 * MS
+    begun, until_ns = load.begun, load.now_ns + 4000 * MS
     while load.now_ns < until_ns:
         load.epoch()
         assert load.trial.way & 1 or load.trial.stage != _tuner.TRIAL_STEADY
@@ -47,7 +47,7 @@ def test_what_a_trial_leaves_behind_is_counted(tuner, left_ms, spread, in_flight
     begun, load.calls, load.total_ns = load.begun, 0, 0
     load.run(5000 * MS)
     assert load.begun > begun
-    assert load.total_ns <= 1.03 * 40 * US * load.calls
+    assert load.total_ns <= 1.02 * 40 * US * load.calls
 
 
 def test_what_a_trial_leaves_behind_is_counted_where_calls_pause(tuner):
@@ -59,4 +59,4 @@ def test_what_a_trial_leaves_behind_is_counted_where_calls_pause(tuner):
             load.epoch()
         tuner.poll_trial_pause(load.trial, 1)
         load.now_ns += 2 * MS
-    assert load.total_ns <= 1.03 * 40 * US * load.calls
+    assert load.total_ns <= 1.02 * 40 * US * load.calls

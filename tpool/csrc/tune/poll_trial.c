@@ -3,6 +3,7 @@
  * See poll_trial.h.
  */
 #include "tune/poll_trial.h"
+#include "tune/trial_credit.h"
 
 /* An epoch of the way that is taken. */
 #define STEADY_CALLS 32
@@ -24,35 +25,24 @@
 #define LASTED_TRIALS 8
 /* By what part it must be worse, or better at last: less is noise after so many. */
 #define CLEARLY(known_ns, calls) (4 * (known_ns) / (calls))
-/* So many times the cost, or the calls in flight, or as little, is another load. */
-#define CHANGED 2
+/* So many halves of the cost, or of the calls in flight, or as little, is another load. */
+#define CHANGED_COST   3
+#define CHANGED_FLIGHT 4
 /* So many times worse while it settles is enough to know, and will be for long. */
 #define HOPELESS 8
 /* Calls in flight that are waited for at a change; the rest is as they are. */
 #define FLIGHT_MAX 32
+/* Fewer, where they are run by as many as before. */
+#define FLIGHT_POLL_MAX 8
 /* More, if it takes not too long, where they may all be running, or are to. */
 #define FLIGHT_FEW_MAX 128
-/* Of all costs, what trying may cost, and what it may cost at once. */
-#define CREDIT        50
-#define CREDIT_MAX_NS (2 * NS_PER_MS)
-#define DEBT_MAX_NS   (1 * NS_PER_MS)
-/* An epoch that has cost so much more is one in which the machine stood still. */
-#define REGRET_MAX_NS (50 * NS_PER_MS)
+/* What is owed for calls that are over. */
+#define DEBT_MAX_NS (1 * NS_PER_MS)
 /* Between two trials; twice as long each time that one is lost. */
 #define INTERVAL_MIN_NS (8 * NS_PER_MS)
 #define INTERVAL_MAX_NS (64 * NS_PER_MS)
-/* Weight of the newest epoch: 1/8. */
-#define COST_SHIFT 3
-
-static int64_t total_ns(const struct call_costs *costs)
-{
-    return costs->ns + costs->cpu_ns;
-}
-
-static int64_t call_ns(const struct call_costs *costs)
-{
-    return total_ns(costs) / costs->calls;
-}
+/* Weight of the newest epoch: 1/8, and more while there were fewer. */
+#define COST_EPOCHS 8
 
 /* The way that is compared with. */
 static unsigned other(const struct poll_trial *t)
@@ -65,6 +55,9 @@ static uint32_t flight_max(const struct poll_trial *t)
     int64_t time_ns = t->time_ns[other(t)];
     int64_t most = time_ns ? TRY_MAX_NS / time_ns : 0;
 
+    if (t->bit == BIT_BLOCK) {
+        return FLIGHT_POLL_MAX;
+    }
     if (t->bit != BIT_FEW || most < FLIGHT_MAX) {
         return FLIGHT_MAX;
     }
@@ -123,26 +116,16 @@ static void retry_all(struct poll_trial *t)
 
 void poll_trial_init(struct poll_trial *t)
 {
-    *t = (struct poll_trial){.way = 0};
+    *t = (struct poll_trial){.credit_ns = TRIAL_CREDIT_START_NS};
     retry_all(t);
     steady(t);
-}
-
-static void add_credit(struct poll_trial *t, int64_t ns)
-{
-    t->credit_ns += ns;
-    if (t->credit_ns > CREDIT_MAX_NS) {
-        t->credit_ns = CREDIT_MAX_NS;
-    }
 }
 
 /* Calls have cost more than they would have by a way, since it was left for another. */
 static void regret(struct poll_trial *t, const struct call_costs *costs,
                    unsigned way)
 {
-    int64_t more_ns = total_ns(costs) - costs->calls * t->cost_ns[way];
-
-    add_credit(t, -(more_ns < REGRET_MAX_NS ? more_ns : REGRET_MAX_NS));
+    trial_credit_pay(&t->credit_ns, costs, t->cost_ns[way], t->time_ns[way]);
 }
 
 static void change(struct poll_trial *t, enum trial_stage stage,
@@ -154,26 +137,29 @@ static void change(struct poll_trial *t, enum trial_stage stage,
 }
 
 /* So much more, or less, that it is something else. */
-static bool is_changed(int64_t now, int64_t known)
+static bool is_changed(int64_t now, int64_t known, int64_t halves)
 {
-    return (now >= CHANGED * known) != (known >= CHANGED * now); /* both: 0 */
+    return (2 * now >= halves * known) !=
+           (2 * known >= halves * now); /* both: 0 */
 }
 
 /* What calls cost, by the way that is taken. */
 static void take_costs(struct poll_trial *t, const struct call_costs *costs)
 {
-    t->cost_ns[t->way] = call_ns(costs);
+    t->cost_ns[t->way] = call_costs_each_ns(costs);
     t->time_ns[t->way] = costs->ns / costs->calls;
 }
 
 /* The same, where they cost something else than was known. */
 static void begin_anew(struct poll_trial *t, const struct call_costs *costs)
 {
-    if (is_changed(call_ns(costs), t->cost_ns[t->way]) &&
-        t->credit_ns < -DEBT_MAX_NS) {
-        t->credit_ns = -DEBT_MAX_NS; /* what is left was for other calls */
+    if (is_changed(call_costs_each_ns(costs), t->cost_ns[t->way],
+                   CHANGED_COST)) {
+        trial_credit_forgive(&t->credit_ns,
+                             DEBT_MAX_NS); /* the rest was for others */
     }
     take_costs(t, costs);
+    t->epochs = 1;
     retry_all(t);
 }
 
@@ -181,9 +167,10 @@ static void begin_anew(struct poll_trial *t, const struct call_costs *costs)
 static bool learn(struct poll_trial *t, const struct call_costs *epoch)
 {
     int64_t *known = &t->cost_ns[t->way], *time = &t->time_ns[t->way];
-    int64_t cost_ns = call_ns(epoch), time_ns = epoch->ns / epoch->calls;
-    bool odd = is_changed(cost_ns, *known) ||
-               is_changed(epoch->in_flight, t->in_flight);
+    int64_t cost_ns = call_costs_each_ns(epoch),
+            time_ns = epoch->ns / epoch->calls;
+    bool odd = is_changed(cost_ns, *known, CHANGED_COST) ||
+               is_changed(epoch->in_flight, t->in_flight, CHANGED_FLIGHT);
 
     if (odd && *known && !t->odd) {
         t->odd = true; /* once may be a moment in which others computed */
@@ -195,8 +182,9 @@ static bool learn(struct poll_trial *t, const struct call_costs *epoch)
         t->in_flight = epoch->in_flight;
         t->crowd = epoch->crowd;
     } else {
-        *known += (cost_ns - *known) >> COST_SHIFT;
-        *time += (time_ns - *time) >> COST_SHIFT;
+        t->epochs += t->epochs < COST_EPOCHS;
+        *known += (cost_ns - *known) / t->epochs;
+        *time += (time_ns - *time) / t->epochs;
     }
     return true;
 }
@@ -206,17 +194,20 @@ static unsigned flips(const struct poll_trial *t, int bit,
                       const struct call_costs *epoch)
 {
     unsigned serial = 1u << BIT_SERIAL, few = 1u << BIT_FEW;
-    /* One at a time may be slept through, which counts as polling. */
-    unsigned block = t->alone ? 0 : t->way & 1u << BIT_BLOCK;
+    unsigned block = 1u << BIT_BLOCK, blocks = t->way & block;
     /* Calls that mostly sleep do not; one that is alone cannot. */
     bool fight = epoch->cpu_ns > epoch->ns / 4 * 3;
 
     switch (bit) {
     case BIT_SERIAL:
+        /* One at a time may be slept through, which counts as polling: with that it begins,
+         * and is left, every other time. */
         if (t->way & serial) { /* if they sleep now, many may be far better */
-            return fight ? serial : t->way & (serial | few);
+            return fight ? serial | (t->alone ? 0 : block ^ blocks)
+                         : t->way & (serial | few);
         }
-        return fight && epoch->in_flight > 1 ? serial | block : 0;
+        return fight && epoch->in_flight > 1 ? serial | (t->alone ? 0 : blocks)
+                                             : 0;
     case BIT_FEW:
         if (t->way & few) {
             return t->way & serial ? 0 : few;
@@ -266,7 +257,7 @@ static enum trial_verdict was_steady(struct poll_trial *t,
 {
     bool known;
 
-    add_credit(t, total_ns(epoch) / CREDIT);
+    trial_credit_earn(&t->credit_ns, epoch);
     if (!t->warm) { /* threads start, windows are learned: it says nothing */
         t->warm = true;
         return TRIAL_NONE;
@@ -300,7 +291,7 @@ static void add_costs(struct call_costs *sum, const struct call_costs *epoch)
 /* Whether a call costs about what it did before the trial. */
 static bool came_back(struct poll_trial *t, const struct call_costs *epoch)
 {
-    bool back = call_ns(epoch) <= ABOUT(t->cost_ns[t->way]);
+    bool back = call_costs_each_ns(epoch) <= ABOUT(t->cost_ns[t->way]);
 
     t->lasted -= back && t->lasted;
     return back;
@@ -322,8 +313,8 @@ static void has_returned(struct poll_trial *t, const struct call_costs *epoch)
 static void regret_aftermath(struct poll_trial *t)
 {
     regret(t, &t->tried, t->way);
-    if (t->lasted && t->credit_ns < -RETURN_MAX_NS) {
-        t->credit_ns = -RETURN_MAX_NS; /* it may be the load, for all that */
+    if (t->lasted) { /* it may be the load, for all that */
+        trial_credit_forgive(&t->credit_ns, RETURN_MAX_NS);
     }
 }
 
@@ -357,7 +348,8 @@ static enum trial_verdict has_settled(struct poll_trial *t,
                                       const struct call_costs *epoch,
                                       uint32_t in_flight)
 {
-    if (!t->tried.calls && call_ns(epoch) / HOPELESS > t->cost_ns[other(t)]) {
+    if (!t->tried.calls &&
+        call_costs_each_ns(epoch) / HOPELESS > t->cost_ns[other(t)]) {
         t->tried = *epoch;
         t->interval_ns[t->bit] = INTERVAL_MAX_NS;
         return lost(t, in_flight);
@@ -377,7 +369,7 @@ static enum trial_verdict was_tried(struct poll_trial *t,
     int64_t known_ns = by_time ? old_time_ns : old_ns, now_ns, noise_ns;
 
     add_costs(&t->tried, epoch);
-    cost_ns = call_ns(&t->tried);
+    cost_ns = call_costs_each_ns(&t->tried);
     time_ns = t->tried.ns / t->tried.calls;
     now_ns = by_time ? time_ns : cost_ns;
     noise_ns = CLEARLY(known_ns, t->tried.calls);
@@ -391,6 +383,7 @@ static enum trial_verdict was_tried(struct poll_trial *t,
     }
     if (now_ns < known_ns - noise_ns) {
         take_costs(t, &t->tried);
+        t->epochs = 1;
         retry_soon(t, t->bit);
         t->due_ns[t->bit] = t->interval_ns[t->bit];
         steady(t);

@@ -10,14 +10,13 @@
  * microsecond of waiting is worth one of computing.  The way that costs less is taken; of
  * many and a few at a time that by which more calls are made, for some wait for others.
  * Now and then the other is tried, for a few calls where it is much worse, for more where
- * it is nearly as good, and not slower.  What trying costs comes out of a credit that is
- * earned at a fiftieth of all costs; while the answer stays the same it is tried ever less
- * often.
+ * it is nearly as good, and not slower.  What trying costs comes out of a credit
+ * (trial_credit.h); while the answer stays the same it is tried ever less often.
  */
 #ifndef TPOOL_TUNE_POLL_TRIAL_H
 #define TPOOL_TUNE_POLL_TRIAL_H
 
-#include "base/clock.h"
+#include "tune/call_costs.h"
 
 /* A way is a set of these; none: they are polled for, and run by many workers. */
 enum way_bit {
@@ -27,15 +26,6 @@ enum way_bit {
     N_BITS,
 };
 #define N_WAYS (1 << N_BITS)
-
-/* What some calls have cost together. */
-struct call_costs {
-    int64_t calls;
-    int64_t ns;         /* while any was in flight */
-    int64_t cpu_ns;     /* of the whole process */
-    uint32_t in_flight; /* at most, as seen now and then */
-    bool crowd;         /* more than a few have run at once */
-};
 
 enum trial_verdict {
     TRIAL_NONE,  /* nothing has changed */
@@ -61,6 +51,7 @@ struct poll_trial {
     bool odd;           /* the last epoch was of another load, it seems */
     int lasted;         /* trials until what one leaves may be another load */
     bool alone;         /* the next trial of one at a time changes only that */
+    int epochs;         /* that are known of the way */
     int pauses;         /* since an epoch was over */
     uint32_t in_flight; /* in an epoch, when this load was new */
     bool crowd;         /* more than a few have run at once, of this load */
