@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trial_loads import MS, US
 
-START_NS, MAX_NS = 8 * MS, 2 * MS
+START_NS, MAX_NS, DEBT_MAX_NS = 8 * MS, 2 * MS, 50 * MS
 
 
 class Credit:
@@ -75,10 +75,17 @@ def test_what_calls_cost_more_is_paid_or_what_others_would_have(tuner, costs, pa
     assert credit.pay(costs, 50 * US, 20 * US) == pytest.approx(paid_ns, abs=1)
 
 
+def test_what_is_owed_is_bounded(tuner):
+    credit = Credit(tuner)
+    for _ in range(10):
+        credit.pay((10, 40 * MS, 0), 1 * US, 1 * US)
+    assert credit.ns == -DEBT_MAX_NS
+
+
 @given(st.integers(1, 10**9), *[st.integers(0, 10**13)] * 4)
 def test_any_costs_are_paid(tuner, calls, ns, cpu_ns, cost_ns, time_ns):
     paid_ns = Credit(tuner).pay((calls, ns, cpu_ns), cost_ns % 10**9, time_ns)
-    assert -MAX_NS <= paid_ns <= 50 * MS
+    assert -MAX_NS <= paid_ns <= DEBT_MAX_NS
 
 
 @given(st.integers(-(10**12), 10**12), st.integers(0, 10**9))

@@ -27,6 +27,7 @@
 #define CLEARLY(known_ns, calls) (4 * (known_ns) / (calls))
 /* So many halves of the cost, or of the calls in flight, or as little, is another load. */
 #define CHANGED_COST   3
+#define CHANGED_SURELY 4
 #define CHANGED_FLIGHT 4
 /* So many times worse while it settles is enough to know, and will be for long. */
 #define HOPELESS 8
@@ -36,7 +37,7 @@
 #define FLIGHT_POLL_MAX 8
 /* More, if it takes not too long, where they may all be running, or are to. */
 #define FLIGHT_FEW_MAX 128
-/* What is owed for calls that are over. */
+/* What is owed for others; twice that where it may be noise. */
 #define DEBT_MAX_NS (1 * NS_PER_MS)
 /* Between two trials; twice as long each time that one is lost. */
 #define INTERVAL_MIN_NS (8 * NS_PER_MS)
@@ -64,7 +65,7 @@ static uint32_t flight_max(const struct poll_trial *t)
     return most < FLIGHT_FEW_MAX ? (uint32_t)most : FLIGHT_FEW_MAX;
 }
 
-/* At least as many calls as are in flight: those are of the epoch before. */
+/* At least as many calls as are in flight, or most of those: they are older. */
 static void begin(struct poll_trial *t, enum trial_stage stage, int64_t calls,
                   int64_t ns, uint32_t in_flight)
 {
@@ -153,10 +154,12 @@ static void take_costs(struct poll_trial *t, const struct call_costs *costs)
 /* The same, where they cost something else than was known. */
 static void begin_anew(struct poll_trial *t, const struct call_costs *costs)
 {
-    if (is_changed(call_costs_each_ns(costs), t->cost_ns[t->way],
-                   CHANGED_COST)) {
-        trial_credit_forgive(&t->credit_ns,
-                             DEBT_MAX_NS); /* the rest was for others */
+    int64_t now_ns = call_costs_each_ns(costs), known_ns = t->cost_ns[t->way];
+
+    if (is_changed(now_ns, known_ns, CHANGED_COST)) {
+        bool surely = is_changed(now_ns, known_ns, CHANGED_SURELY);
+
+        trial_credit_forgive(&t->credit_ns, DEBT_MAX_NS * (surely ? 1 : 2));
     }
     take_costs(t, costs);
     t->epochs = 1;
@@ -264,7 +267,9 @@ static enum trial_verdict was_steady(struct poll_trial *t,
     }
     known = learn(t, epoch);
     pass(t, epoch);
-    if (!known || t->credit_ns <= 0 || !choose(t, epoch)) {
+    /* What is not known may be worth any debt. */
+    if (!known || !choose(t, epoch) ||
+        (t->credit_ns < 0 && t->cost_ns[other(t)])) {
         return TRIAL_NONE;
     }
     change(t, TRIAL_SETTLES, in_flight);
@@ -402,6 +407,7 @@ bool poll_trial_drop(struct poll_trial *t)
     bool trial = is_on(t);
 
     if (trial) {
+        regret(t, &t->tried, other(t));
         t->way = other(t);
         retry_later(t);
     } else if (t->stage == TRIAL_RECOVERS && t->tried.calls) {

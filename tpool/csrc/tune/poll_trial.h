@@ -51,7 +51,7 @@ struct poll_trial {
     bool odd;           /* the last epoch was of another load, it seems */
     int lasted;         /* trials until what one leaves may be another load */
     bool alone;         /* the next trial of one at a time changes only that */
-    int epochs;         /* that are known of the way */
+    int epochs;         /* of which its cost is the mean */
     int pauses;         /* since an epoch was over */
     uint32_t in_flight; /* in an epoch, when this load was new */
     bool crowd;         /* more than a few have run at once, of this load */

@@ -8,8 +8,8 @@
 #define PART 100
 /* What is put by. */
 #define CREDIT_MAX_NS (2 * NS_PER_MS)
-/* An epoch that has cost so much more is one in which the machine stood still. */
-#define PAY_MAX_NS (50 * NS_PER_MS)
+/* Who owes more has waited for a machine that stood still. */
+#define DEBT_MAX_NS (50 * NS_PER_MS)
 
 static void add(int64_t *credit_ns, int64_t ns)
 {
@@ -37,7 +37,8 @@ void trial_credit_pay(int64_t *credit_ns, const struct call_costs *costs,
     if (late_ns > (double)more_ns) { /* and no more than they have cost */
         more_ns = late_ns < (double)all_ns ? (int64_t)late_ns : all_ns;
     }
-    add(credit_ns, -(more_ns < PAY_MAX_NS ? more_ns : PAY_MAX_NS));
+    add(credit_ns, -more_ns);
+    trial_credit_forgive(credit_ns, DEBT_MAX_NS);
 }
 
 void trial_credit_forgive(int64_t *credit_ns, int64_t debt_ns)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Trial credit: what it may cost to try another way.  Earned at a hundredth of all costs,
- * and paid with what calls cost more meanwhile; below 0 nothing is tried.
+ * Trial credit: what it may cost to try another way.  Earned at a hundredth of what calls
+ * cost between trials, and paid with what they cost more meanwhile; below 0 nothing is tried
+ * of which it is known what it costs.
  */
 #ifndef TPOOL_TUNE_TRIAL_CREDIT_H
 #define TPOOL_TUNE_TRIAL_CREDIT_H
