@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""What trials may cost, where and when, on the C files alone."""
+
+from __future__ import annotations
+
+import _tuner
+import pytest
+from trial_loads import MS, US, Load, constant
+
+
+def test_trial_that_saves_cpu_costs_little_time(tuner):
+    many, one = (20 * US, 60 * US), (60 * US, 25 * US)
+    load = Load(tuner, constant(many, many, one, one), 64).run(500 * MS)
+    calls, now_ns, tried = load.calls, load.now_ns, 0
+    while load.now_ns < now_ns + 5000 * MS:
+        load.epoch()
+        begun = load.verdicts[-1] == _tuner.TRIAL_BEGUN
+        tried += begun and load.trial.way & _tuner.WAY_SERIAL != 0
+    assert tried > 10
+    assert load.now_ns - now_ns <= 1.025 * 20 * US * (load.calls - calls)
+
+
+def test_way_that_is_not_known_is_tried_whatever_is_owed(tuner):
+    """It is tried first to run a few at once, which costs more than there is."""
+    polled, blocked, few = (20 * US, 44 * US), (20 * US, 30 * US), (100 * US, 60 * US)
+    load = Load(tuner, constant(*(polled, blocked) * 2, *(few,) * 4), 128, crowd=True)
+    load.run(60 * MS)
+    assert load.trial.way == _tuner.WAY_BLOCK
+
+
+def test_what_a_dropped_trial_has_cost_is_paid(tuner):
+    load = Load(tuner, constant((20 * US, 40 * US), (30 * US, 40 * US)), 8)
+    while load.trial.stage != _tuner.TRIAL_TRIES or not load.trial.tried.calls:
+        load.epoch()
+    tried, credit_ns = load.trial.tried, load.trial.credit_ns
+    calls = tried.calls
+    assert calls
+    assert tuner.poll_trial_drop(load.trial)
+    assert load.trial.credit_ns == pytest.approx(credit_ns - calls * 30 * US, abs=calls)
+
+
+def test_first_trial_that_is_lost_by_a_moment_is_made_again_soon(tuner):
+    """Threads that start for it cost once."""
+
+    def costs(way, _):
+        once = way & _tuner.WAY_BLOCK and load.begun == 1
+        return (150 * US, 150 * US) if once else by_way[way & 1]
+
+    by_way = (40 * US, 60 * US), (20 * US, 20 * US)
+    load = Load(tuner, costs)
+    while load.trial.way != _tuner.WAY_BLOCK or load.trial.stage:
+        load.epoch()
+    assert load.verdicts.count(_tuner.TRIAL_LOST) == 1
+    assert load.now_ns < 40 * MS
