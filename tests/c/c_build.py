@@ -34,6 +34,7 @@ QUEUE = (
     "base/os_thread",
     *TUNER,
 )
+TRIALS = ("aio/call_trial", "tune/poll_trial", "tune/trial_credit")
 SHARED_RING = (
     *("shm/ring_reader", "shm/ring_writer", "shm/ring_end", "shm/ring_memory"),
     *("shm/doorbell", "shm/fd_union", "shm/process"),
@@ -42,7 +43,7 @@ PROGRAMS = {
     "hostile_ring": SHARED_RING,
     "stress_aio_poll": (
         *("aio/core", "aio/handoff", "base/cpu", "base/trace_ring", *CALLS, *NOTIFY),
-        *("aio/call_trial", "tune/poll_trial", "tune/trial_credit", "base/os_thread"),
+        *(*TRIALS, "base/os_thread"),
     ),
     "stress_call_table": CALLS,
     "stress_clock_cpu": ("base/cpu",),
@@ -85,7 +86,7 @@ PROGRAMS = {
         *("turn/dispatch", "source/bare_notify", "source/calls"),
         *("source/fd_polls", "source/fds"),
         *("aio/source", "aio/fd_table", "aio/timer_heap"),
-        *("aio/call_trial", "tune/poll_trial", "tune/trial_credit"),
+        *TRIALS,
         *("aio/core", "aio/handoff", "base/cpu", "base/os_thread"),
         *("base/trace_ring", *CALLS, *NOTIFY),
     ),

@@ -60,10 +60,7 @@ def test_what_there_is_at_the_start_is_kept_until_it_is_paid_with(tuner):
     [
         ((10, 200 * US, 300 * US), 0),  # as known
         ((10, 200 * US, 400 * US), 100 * US),  # CPU time
-        (
-            (10, 300 * US, 200 * US),
-            250 * US,
-        ),  # 5 calls late: their time is CPU time too
+        ((10, 300 * US, 200 * US), 250 * US),  # 5 calls late
         ((10, 400 * US, 100 * US), 500 * US),  # 10 calls late
         ((10, 900 * US, 100 * US), 1000 * US),  # no more than all
         ((10, 100 * US, 300 * US), -100 * US),  # better than known

@@ -32,8 +32,7 @@ def test_what_a_dropped_trial_has_cost_is_paid(tuner):
     load = Load(tuner, constant((20 * US, 40 * US), (30 * US, 40 * US)), 8)
     while load.trial.stage != _tuner.TRIAL_TRIES or not load.trial.tried.calls:
         load.epoch()
-    tried, credit_ns = load.trial.tried, load.trial.credit_ns
-    calls = tried.calls
+    calls, credit_ns = load.trial.tried.calls, load.trial.credit_ns
     assert calls
     assert tuner.poll_trial_drop(load.trial)
     assert load.trial.credit_ns == pytest.approx(credit_ns - calls * 30 * US, abs=calls)

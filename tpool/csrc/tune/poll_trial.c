@@ -197,20 +197,19 @@ static unsigned flips(const struct poll_trial *t, int bit,
                       const struct call_costs *epoch)
 {
     unsigned serial = 1u << BIT_SERIAL, few = 1u << BIT_FEW;
-    unsigned block = 1u << BIT_BLOCK, blocks = t->way & block;
+    /* One at a time may be slept through, which counts as polling: with that it begins, and
+     * is left, every other time. */
+    unsigned turned = t->way & serial ? ~t->way : t->way;
+    unsigned block = t->alone ? 0 : turned & 1u << BIT_BLOCK;
     /* Calls that mostly sleep do not; one that is alone cannot. */
     bool fight = epoch->cpu_ns > epoch->ns / 4 * 3;
 
     switch (bit) {
     case BIT_SERIAL:
-        /* One at a time may be slept through, which counts as polling: with that it begins,
-         * and is left, every other time. */
         if (t->way & serial) { /* if they sleep now, many may be far better */
-            return fight ? serial | (t->alone ? 0 : block ^ blocks)
-                         : t->way & (serial | few);
+            return fight ? serial | block : t->way & (serial | few);
         }
-        return fight && epoch->in_flight > 1 ? serial | (t->alone ? 0 : blocks)
-                                             : 0;
+        return fight && epoch->in_flight > 1 ? serial | block : 0;
     case BIT_FEW:
         if (t->way & few) {
             return t->way & serial ? 0 : few;

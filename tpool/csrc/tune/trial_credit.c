@@ -9,7 +9,7 @@
 /* What is put by. */
 #define CREDIT_MAX_NS (2 * NS_PER_MS)
 /* Who owes more has waited for a machine that stood still. */
-#define DEBT_MAX_NS (50 * NS_PER_MS)
+#define OWED_MAX_NS (50 * NS_PER_MS)
 
 static void add(int64_t *credit_ns, int64_t ns)
 {
@@ -38,7 +38,7 @@ void trial_credit_pay(int64_t *credit_ns, const struct call_costs *costs,
         more_ns = late_ns < (double)all_ns ? (int64_t)late_ns : all_ns;
     }
     add(credit_ns, -more_ns);
-    trial_credit_forgive(credit_ns, DEBT_MAX_NS);
+    trial_credit_forgive(credit_ns, OWED_MAX_NS);
 }
 
 void trial_credit_forgive(int64_t *credit_ns, int64_t debt_ns)
