@@ -6,6 +6,15 @@ from __future__ import annotations
 from planted import Mutant
 
 MUTANTS = {
+    "stress_clock_cpu": (
+        Mutant(
+            "what others compute is known at the next tick",
+            "base/cpu_time.c",
+            "clock_gettime(clock, &ts) < 0",
+            "(ts.tv_sec = 0, false)",
+            ("unit", "polls"),
+        ),
+    ),
     "stress_queue_serial": (
         Mutant(
             "after the shutdown an idle worker leaves what is queued",
@@ -19,6 +28,13 @@ MUTANTS = {
             "base/clock.h",
             "pthread_getcpuclockid(pthread_self(), &clock) == 0",
             "false",
+            ("unit",),
+        ),
+        Mutant(
+            "short calls are looked at as often as long ones",
+            "queue/queue_worker.c",
+            "full && !brief ? FULL_STANDBY_NS",
+            "full ? FULL_STANDBY_NS",
             ("unit",),
         ),
         Mutant(
@@ -42,6 +58,13 @@ MUTANTS = {
             "queue/queue_worker.c",
             "full = q->active >= abreast",
             "full = serial",
+            ("unit",),
+        ),
+        Mutant(
+            "one that was woken for nothing parks, and is woken again",
+            "queue/queue_worker.c",
+            "flows &= q->sentry != w &&",
+            "flows &= false &&",
             ("unit",),
         ),
         Mutant(

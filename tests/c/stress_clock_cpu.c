@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Clock arithmetic with -1 as infinity, and the CPU pair under two writers.
+ * Clock arithmetic with -1 as infinity, the CPU pair under two writers, and the CPU time
+ * of the process while another thread computes.
  */
 #include "stress.h"
 #include "base/cpu.h"
@@ -176,6 +177,46 @@ static void test_move(void)
     moving = NULL;
 }
 
+static atomic_bool computes;
+
+static void *compute(void *arg)
+{
+    cpu_time_begin(&pair.time, clock_of_this_thread());
+    atomic_store_explicit(&computes, true, memory_order_relaxed);
+    while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+    }
+    return arg;
+}
+
+/* What two threads compute is there at once: more than they can is not added later. */
+static void test_cpu_time(void)
+{
+    pthread_t thread;
+
+    cpu_pair_init(&pair);
+    thread = thread_start(compute, NULL);
+    WAIT_UNTIL(atomic_load_explicit(&computes, memory_order_relaxed));
+    for (int i = 0; i < 500; i++) {
+        clockid_t other;
+        int64_t begin_ns = clock_now_ns(), before_ns, after_ns;
+
+        while (clock_now_ns() - begin_ns < 100 * NS_PER_US) {
+        }
+        begin_ns = clock_now_ns();
+        before_ns = cpu_time_of_process_ns(&pair.time);
+        assert(pthread_getcpuclockid(thread, &other) == 0);
+        clock_read_ns(other);
+        after_ns = clock_read_ns(CLOCK_PROCESS_CPUTIME_ID);
+        assert(after_ns - before_ns <=
+               2 * (clock_now_ns() - begin_ns) + 10 * NS_PER_US);
+    }
+    atomic_store_explicit(&stop, true, memory_order_relaxed);
+    thread_join(thread);
+    atomic_store_explicit(&stop, false, memory_order_relaxed);
+    assert(cpu_time_of_process_ns(&pair.time) >=
+           clock_thread_cpu_ns()); /* it is gone */
+}
+
 int main(void)
 {
     pthread_t thread;
@@ -186,6 +227,7 @@ int main(void)
     test_affinity();
     test_leave();
     test_move();
+    test_cpu_time();
     cpu_pair_init(&pair);
     thread = thread_start(publish, NULL);
     WAIT_UNTIL(atomic_load_explicit(&pair.worker, memory_order_relaxed) >= 0);

@@ -121,7 +121,8 @@ static void test_one_that_sleeps_holds_up_nobody(void)
             requests[k].sleeps = true;
             pool_submit(&pool, &requests[k]);
             WAIT_UNTIL((w = runner((uint64_t)k + 1)));
-            assert(clock_read_ns(w->cpu_clock) <= clock_process_cpu_ns());
+            assert(clock_read_ns(w->cpu_clock) <=
+                   cpu_time_of_process_ns(&pool.cpus.time));
         }
         pthread_mutex_lock(&pool.queue.lock);
         soon += w->seen_ns - w->since_ns < SERIAL_MAX_NS;
@@ -130,6 +131,36 @@ static void test_one_that_sleeps_holds_up_nobody(void)
         pool_end(&pool);
     }
     assert(soon);
+}
+
+/* Who looks costs more than short calls: ever less often, as where many run at once. */
+static void test_looks_at_short_calls_become_rare(void)
+{
+    int64_t most_ns = 0;
+
+    for (int i = 0; i < ROUNDS && most_ns < STANDBY_MAX_NS; i++) {
+        static atomic_bool gate;
+        int64_t end_ns = clock_now_ns() + SERIAL_MAX_NS;
+
+        begin(true);
+        pool.queue.call_ns = 0;
+        atomic_store_explicit(&gate, false, memory_order_relaxed);
+        requests[0].blocked_by = &gate;
+        pool_submit(&pool, &requests[0]);
+        pool_submit(&pool, &requests[1]);
+        while (clock_now_ns() < end_ns) {
+            struct queue_worker *w;
+
+            pthread_mutex_lock(&pool.queue.lock);
+            w = pool.queue.newest;
+            most_ns = w && w->standby_ns > most_ns ? w->standby_ns : most_ns;
+            pthread_mutex_unlock(&pool.queue.lock);
+            sched_yield();
+        }
+        atomic_store_explicit(&gate, true, memory_order_release);
+        pool_end(&pool);
+    }
+    assert(most_ns == STANDBY_MAX_NS);
 }
 
 static void take_a_while(struct request *request, uint64_t *state)
@@ -190,6 +221,7 @@ int main(void)
     test_calls_that_wait_for_each_other(false);
     test_calls_that_wait_for_each_other(true);
     test_one_that_sleeps_holds_up_nobody();
+    test_looks_at_short_calls_become_rare();
     for (int shut = 0; shut < 2; shut++) {
         test_others_park_beside_a_looker(shut);
         idle_timeout_ns = 0;

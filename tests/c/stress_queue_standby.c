@@ -117,6 +117,35 @@ static void test_helper_is_called_at_once(void)
     pool_end(&pool);
 }
 
+/* Work flows past it, and the next push would wake it again. */
+static void test_helper_woken_for_nothing_stands_by(void)
+{
+    uint64_t wakeups;
+
+    begin();
+    atomic_store_explicit(&gate, true, memory_order_release);
+    for (int i = 0; i < FLOW_CALLS; i++) {
+        WAIT_UNTIL(all_are_parked());
+        memset(&requests[2], 0, sizeof(requests[2]));
+        pool_submit(&pool, &requests[2]);
+        WAIT_UNTIL(is_done(2));
+    }
+    WAIT_UNTIL(all_are_parked());
+    atomic_store_explicit(&gate, false, memory_order_relaxed);
+    requests[3].blocked_by = &gate;
+    pool_submit(&pool, &requests[3]);
+    WAIT_UNTIL(!queue_somebody_looks(&pool.queue));
+    assert(request_queue_set_limits(&pool.queue, 0, 2) == QUEUE_SEEN);
+    WAIT_UNTIL(helper_stands_by());
+    wakeups = pool.queue.stats.wakeups;
+    memset(&requests[2], 0, sizeof(requests[2]));
+    pool_submit(&pool, &requests[2]);
+    assert(pool.queue.stats.wakeups == wakeups && !is_done(2));
+    atomic_store_explicit(&gate, true, memory_order_release);
+    WAIT_UNTIL(is_done(2));
+    pool_end(&pool);
+}
+
 static void test_shutdown_wakes_a_helper(void)
 {
     begin();
@@ -197,6 +226,7 @@ int main(void)
     test_helper_is_dismissed_when_nothing_is_queued();
     test_last_that_worked_is_woken_first();
     test_helper_is_called_at_once();
+    test_helper_woken_for_nothing_stands_by();
     test_shutdown_wakes_a_helper();
     test_one_stands_by_and_others_park(false);
     test_one_stands_by_and_others_park(true);

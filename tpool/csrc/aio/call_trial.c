@@ -23,13 +23,22 @@ static int64_t done(struct aio_core *core)
     return (int64_t)counter_get(&core->done);
 }
 
-static void begin_epoch(struct call_trial *t, int64_t now_ns, int64_t polled_ns)
+/* What the clocks say, of which reading takes a while. */
+static struct call_spent read_spent(struct call_trial *t, int64_t polled_ns)
+{
+    return (struct call_spent){
+        .cpu_ns = cpu_time_of_process_ns(&t->core->cpus.time),
+        .own_cpu_ns = clock_thread_cpu_ns(),
+        .polled_ns = polled_ns,
+    };
+}
+
+static void begin_epoch(struct call_trial *t, int64_t now_ns,
+                        const struct call_spent *spent)
 {
     t->begin_ns = t->until_ns = now_ns;
-    t->cpu_ns = clock_process_cpu_ns();
     t->own = pthread_self();
-    t->own_cpu_ns = clock_thread_cpu_ns();
-    t->polled_ns = polled_ns;
+    t->spent = *spent;
     t->done = done(t->core);
     t->flown_ns = 0;
     t->in_flight = 0;
@@ -37,22 +46,23 @@ static void begin_epoch(struct call_trial *t, int64_t now_ns, int64_t polled_ns)
 
 /* What calls have cost since the epoch began. */
 static struct call_costs get_costs(const struct call_trial *t, int64_t now_ns,
-                                   int64_t polled_ns)
+                                   const struct call_spent *spent)
 {
+    const struct call_spent *old = &t->spent;
     struct call_costs costs = {
         .calls = done(t->core) - t->done,
         .ns = now_ns - t->begin_ns,
-        .cpu_ns = clock_process_cpu_ns() - t->cpu_ns,
+        .cpu_ns = spent->cpu_ns - old->cpu_ns,
         .in_flight = t->in_flight,
         .crowd = cpu_pair_take_crowd(&t->core->cpus),
     };
 
-    if (t->polled_ns >= 0 && polled_ns >= 0 &&
+    if (old->polled_ns >= 0 && spent->polled_ns >= 0 &&
         pthread_equal(t->own, pthread_self())) {
         if (costs.ns / SPARSE > t->flown_ns) {
             /* What is done between calls would be more than they cost. */
-            costs.cpu_ns += polled_ns - t->polled_ns - clock_thread_cpu_ns() +
-                            t->own_cpu_ns;
+            costs.cpu_ns += spent->polled_ns - old->polled_ns -
+                            (spent->own_cpu_ns - old->own_cpu_ns);
         }
         costs.ns = t->flown_ns;
     }
@@ -138,6 +148,7 @@ void call_trial_reset(struct call_trial *t)
 static enum trial_verdict interrupt(struct call_trial *t, int64_t now_ns,
                                     int64_t polled_ns, uint32_t old_calls)
 {
+    struct call_spent spent = read_spent(t, polled_ns);
     enum trial_verdict verdict = TRIAL_NONE;
 
     if (poll_trial_pause(&t->trial, old_calls)) {
@@ -148,7 +159,7 @@ static enum trial_verdict interrupt(struct call_trial *t, int64_t now_ns,
         call_trial_reset(t);
         t->anew = false; /* it is, now */
     }
-    begin_epoch(t, now_ns, polled_ns);
+    begin_epoch(t, now_ns, &spent);
     return verdict;
 }
 
@@ -159,8 +170,10 @@ enum trial_verdict call_trial_look_back(struct call_trial *t, int64_t now_ns,
                                              memory_order_relaxed);
 
     if (t->anew) {
+        struct call_spent spent = read_spent(t, polled_ns);
+
         t->anew = false;
-        begin_epoch(t, now_ns, polled_ns);
+        begin_epoch(t, now_ns, &spent);
     } else if (flight_ns > t->until_ns + PAUSE_NS) {
         return interrupt(t, now_ns, polled_ns, 0);
     } else if (now_ns - t->begin_ns > STALE_NS) {
@@ -189,6 +202,7 @@ static void count_flight(struct call_trial *t, int64_t now_ns)
 enum trial_verdict call_trial_judge(struct call_trial *t, int64_t now_ns,
                                     int64_t polled_ns)
 {
+    struct call_spent spent;
     struct call_costs epoch;
     enum trial_verdict verdict;
 
@@ -199,11 +213,12 @@ enum trial_verdict call_trial_judge(struct call_trial *t, int64_t now_ns,
     if (!poll_trial_is_due(&t->trial, done(t->core) - t->done, t->flown_ns)) {
         return TRIAL_NONE;
     }
-    epoch = get_costs(t, now_ns, polled_ns);
+    spent = read_spent(t, polled_ns);
+    epoch = get_costs(t, now_ns, &spent);
     verdict = poll_trial_next(&t->trial, &epoch, in_flight(t->core));
     if (verdict != TRIAL_NONE) {
         take_way(t, verdict);
     }
-    begin_epoch(t, now_ns, polled_ns);
+    begin_epoch(t, now_ns, &spent);
     return verdict;
 }

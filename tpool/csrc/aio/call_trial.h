@@ -18,14 +18,21 @@
 /* Who looks: how long who waits has polled, ever; -1: it is a worker. */
 #define TRIAL_BY_WORKER (-1)
 
+/* What has been spent, ever. */
+struct call_spent {
+    int64_t cpu_ns, own_cpu_ns; /* of the process, and of who looks */
+    int64_t polled_ns;          /* of that; or TRIAL_BY_WORKER */
+};
+
 struct call_trial {
     /* Immutable after init. */
     struct aio_core *core;
     const void *name; /* in a trace */
     struct poll_trial trial;
     /* An epoch of it: what there was when it began, and has been since. */
-    int64_t begin_ns, cpu_ns, own_cpu_ns, polled_ns, done;
-    pthread_t own;      /* the thread of which that is */
+    int64_t begin_ns, done;
+    struct call_spent spent;
+    pthread_t own;      /* who has looked then */
     bool anew;          /* it is to begin */
     int64_t flown_ns;   /* while a call was in flight */
     int64_t until_ns;   /* that is counted to here */

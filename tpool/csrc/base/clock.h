@@ -28,13 +28,7 @@ static inline int64_t clock_now_ns(void)
     return clock_read_ns(CLOCK_MONOTONIC);
 }
 
-/* Any thread.  What all threads of the process have computed, ever; a system call. */
-static inline int64_t clock_process_cpu_ns(void)
-{
-    return clock_read_ns(CLOCK_PROCESS_CPUTIME_ID);
-}
-
-/* The same for the calling thread. */
+/* Any thread.  What it has computed, ever; a system call. */
 static inline int64_t clock_thread_cpu_ns(void)
 {
     return clock_read_ns(CLOCK_THREAD_CPUTIME_ID);

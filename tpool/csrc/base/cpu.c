@@ -3,7 +3,6 @@
  * See cpu.h.
  */
 #include "base/cpu.h"
-#include "base/clock.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -179,6 +178,7 @@ void cpu_pair_init(struct cpu_pair *pair)
     atomic_init(&pair->crowded_ns, 0);
     atomic_init(&pair->owner_lag_ns, 0);
     atomic_init(&pair->worker_lag_ns, 0);
+    cpu_time_init(&pair->time);
 }
 
 void cpu_pair_look(struct cpu_pair *pair)

@@ -6,7 +6,7 @@
 #ifndef TPOOL_BASE_CPU_H
 #define TPOOL_BASE_CPU_H
 
-#include "base/osdep.h"
+#include "base/cpu_time.h"
 #include <sched.h>
 
 /* Any thread.  The CPU the caller runs on, or -1 where that cannot be told. */
@@ -51,6 +51,8 @@ struct cpu_pair {
      */
     _Atomic int64_t owner_lag_ns;
     _Atomic int64_t worker_lag_ns;
+    struct cpu_time
+        time; /* of both sides: with what each computes at present */
 };
 
 void cpu_pair_init(struct cpu_pair *pair);

@@ -10,6 +10,8 @@
 
 /* A helper that found the queue empty this often in a row parks. */
 #define STANDBY_EMPTY_MAX 2
+/* So many were taken since it looked: the queue is empty for a moment only. */
+#define FLOW_CALLS 8
 /* Weight of the newest call in the moving average: 1/8. */
 #define CALL_NS_SHIFT 3
 
@@ -75,12 +77,23 @@ static bool sleeps(const struct request_queue *q, struct queue_worker *w)
                     now_ns - w->since_ns >= SERIAL_MAX_NS);
 }
 
+/* Lock held.  Others see to it, so it looks again later, and ever less often. */
+static void stand_by_longer(struct queue_worker *w, int64_t max_ns)
+{
+    w->standby_ns = w->standby_ns ? 2 * w->standby_ns : STANDBY_NS;
+    if (w->standby_ns > max_ns) {
+        w->standby_ns = max_ns;
+    }
+    w->standby_empty = 0;
+}
+
 /* Lock held, a request is queued.  See "Short calls" in the header. */
 static bool may_take(struct request_queue *q, struct queue_worker *w)
 {
     uint32_t abreast = abreast_of(q);
     bool serial = abreast == 1, full = q->active >= abreast, stuck;
-    int64_t max_ns = full ? FULL_STANDBY_NS : STANDBY_MAX_NS;
+    bool brief = request_queue_call_ns(q) <= SHORT_CALL_NS;
+    int64_t max_ns = full && !brief ? FULL_STANDBY_NS : STANDBY_MAX_NS;
 
     if (!q->active || (serial && !q->runner)) {
         return true; /* what runs beside was passed over already */
@@ -89,14 +102,10 @@ static bool may_take(struct request_queue *q, struct queue_worker *w)
     if (stuck) {
         learn_call(q, STANDBY_NS); /* no end of it has been seen yet */
     }
-    if (stuck || (!full && request_queue_call_ns(q) > SHORT_CALL_NS)) {
+    if (stuck || (!full && !brief)) {
         return true;
     }
-    w->standby_ns = w->standby_ns ? 2 * w->standby_ns : STANDBY_NS;
-    if (w->standby_ns > max_ns) {
-        w->standby_ns = max_ns;
-    }
-    w->standby_empty = 0;
+    stand_by_longer(w, max_ns);
     w->seen_pops = q->pops;
     return false;
 }
@@ -137,8 +146,10 @@ static bool sleep_parked(struct request_queue *q, struct queue_worker *w,
     bool stands_by = w->looking, woken;
 
     pthread_mutex_unlock(&q->lock);
+    cpu_time_end(&q->cpus->time, w->cpu_clock);
     woken = stands_by ? nap(&w->parker, timeout_ns)
                       : parker_wait(&w->parker, timeout_ns);
+    cpu_time_begin(&q->cpus->time, w->cpu_clock);
     pthread_mutex_lock(&q->lock);
     q->stats.parked_ns += (uint64_t)(clock_now_ns() - slept_ns);
     if (!woken && !w->parked) {
@@ -247,11 +258,23 @@ static bool stand_by(struct request_queue *q, struct queue_worker *w)
     return true;
 }
 
-/* Lock held, nothing queued.  Whether work still flows past a helper. */
+/*
+ * Lock held, nothing queued.  Whether work flows past a helper: past one that was parked a
+ * moment ago, and was woken for nothing, too, or it would be woken again and again.
+ */
 static bool keep_standing_by(struct request_queue *q, struct queue_worker *w)
 {
-    if (w->seen_pops == q->pops || ++w->standby_empty >= STANDBY_EMPTY_MAX) {
+    bool flows = q->pops - w->seen_pops >= FLOW_CALLS;
+
+    if (!w->standby_ns) {
+        flows &= q->sentry != w &&
+                 clock_now_ns() - w->parked_ns < STANDBY_MAX_NS;
+    } else if (w->seen_pops == q->pops ||
+               (!flows && ++w->standby_empty >= STANDBY_EMPTY_MAX)) {
         w->standby_ns = 0;
+    }
+    if (flows) {
+        stand_by_longer(w, STANDBY_MAX_NS);
     }
     w->seen_pops = q->pops;
     return w->standby_ns > 0;
@@ -331,6 +354,7 @@ struct work *request_queue_get(struct request_queue *q, struct queue_worker *w)
     if (!w->clocked) { /* its thread is not the one that has made it */
         w->cpu_clock = clock_of_this_thread();
         w->clocked = true;
+        cpu_time_begin(&q->cpus->time, w->cpu_clock);
     }
     pthread_mutex_lock(&q->lock);
     do {

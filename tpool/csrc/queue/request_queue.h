@@ -31,7 +31,8 @@
  * only if STANDBY_NS later no worker has taken one.  So a stream of no-ops stays
  * with one warm worker.  While work flows past the looker it looks ever less
  * often, and a call that blocks holds up nobody for more than two looks.  It
- * stands by among the parked, to be a looker no more when the last other one parks.
+ * stands by among the parked, to be a looker no more when the last other one parks.  So does
+ * one that was woken for nothing while work flows: else the next push would wake it again.
  * The same for all calls, however long, where the owner has measured that they cost
  * less one after the other (cpu_pair.abreast is 1): a looker takes one beside the newest call
  * only where who runs that has slept for half of the time between two looks, or has

@@ -41,10 +41,16 @@ static int64_t wake_ns(const struct aio_context *c)
     return c->sleep.wake_ns ? c->sleep.wake_ns : POLL_MAX_NS_DEFAULT;
 }
 
-static void begin_epoch(struct fd_polls *polls, int64_t now_ns)
+static int64_t cpu_ns(struct aio_context *c)
+{
+    return cpu_time_of_process_ns(&c->core->cpus.time);
+}
+
+static void begin_epoch(struct fd_polls *polls, int64_t now_ns,
+                        int64_t now_cpu_ns)
 {
     polls->begin_ns = now_ns;
-    polls->cpu_ns = clock_process_cpu_ns();
+    polls->cpu_ns = now_cpu_ns;
     polls->paused_ns = polls->events = 0;
 }
 
@@ -103,7 +109,7 @@ static int plan(struct aio_source *s, struct aio_wait *w, struct wait_plan *out)
         return 0;
     }
     if (!polls->begin_ns) {
-        begin_epoch(polls, w->start_ns);
+        begin_epoch(polls, w->start_ns, cpu_ns(c));
     }
     if (!polls->trial.way && !cpu_pair_is_single(&c->core->cpus)) {
         s->poll_ns = poll_window_next_ns(&polls->window, &c->params,
@@ -161,6 +167,7 @@ static void judge(struct fd_polls *polls, int64_t now_ns)
     int64_t ns = now_ns - polls->begin_ns - polls->paused_ns;
     struct call_costs epoch;
     enum trial_verdict verdict;
+    int64_t now_cpu_ns;
 
     if (now_ns - polls->begin_ns > STALE_NS) {
         interrupt(polls);
@@ -169,17 +176,18 @@ static void judge(struct fd_polls *polls, int64_t now_ns)
     if (!poll_trial_is_due(&polls->trial, polls->events, ns)) {
         return;
     }
+    now_cpu_ns = cpu_ns(polls->source.context);
     epoch = (struct call_costs){
         .calls = polls->events,
         .ns = ns,
-        .cpu_ns = clock_process_cpu_ns() - polls->cpu_ns,
+        .cpu_ns = now_cpu_ns - polls->cpu_ns,
     };
     verdict = poll_trial_next(&polls->trial, &epoch, 0);
     if (verdict != TRIAL_NONE) {
         take_way(polls, verdict);
     }
     show_costs(polls);
-    begin_epoch(polls, now_ns);
+    begin_epoch(polls, now_ns, now_cpu_ns);
 }
 
 /*
