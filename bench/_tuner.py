@@ -13,7 +13,7 @@ from pathlib import Path
 CSRC = Path(__file__).parents[1] / "tpool" / "csrc"
 FILES = (
     *("poll_tuner", "poll_history", "poll_window", "call_plan"),
-    *("poll_trial", "trial_credit"),
+    *("poll_trial", "trial_credit", "trial_turns"),
 )
 KEEP, GROW, SHRINK = range(3)  # enum poll_verdict
 WAY_POLL, WAY_BLOCK, WAY_SERIAL, WAY_FEW = 0, 1, 2, 4  # sets of enum way_bit

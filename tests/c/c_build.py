@@ -24,17 +24,20 @@ CSRC = TESTS.parent / "tpool" / "csrc"
 RELACY = Path("/usr/include/relacy/relacy.hpp")
 
 # What each program links, from the ground floor up.
+CPU = ("base/cpu", "base/cpu_time")
 FDMON = ("aio/fdmon", "aio/fdmon_epoll", "aio/fdmon_poll", "base/event_notifier")
 NOTIFY = ("aio/notify", "queue/completion_list", *FDMON)
 TUNER = ("tune/poll_tuner", "tune/poll_history", "tune/poll_window")
 CALLS = (*TUNER, "tune/call_plan", "tune/batch", "aio/call_table")
 QUEUE = (
     *("queue/request_queue", "queue/queue_worker", "queue/queue_poll"),
-    *("queue/queue_lookers", "queue/completion_list", "base/parker", "base/cpu"),
-    "base/os_thread",
+    *("queue/queue_lookers", "queue/completion_list", "base/parker", "base/os_thread"),
+    *CPU,
     *TUNER,
 )
-TRIALS = ("aio/call_trial", "tune/poll_trial", "tune/trial_credit")
+TRIALS = (
+    *("aio/call_trial", "tune/poll_trial", "tune/trial_credit", "tune/trial_turns"),
+)
 SHARED_RING = (
     *("shm/ring_reader", "shm/ring_writer", "shm/ring_end", "shm/ring_memory"),
     *("shm/doorbell", "shm/fd_union", "shm/process"),
@@ -42,11 +45,11 @@ SHARED_RING = (
 PROGRAMS = {
     "hostile_ring": SHARED_RING,
     "stress_aio_poll": (
-        *("aio/core", "aio/handoff", "base/cpu", "base/trace_ring", *CALLS, *NOTIFY),
+        *("aio/core", "aio/handoff", *CPU, "base/trace_ring", *CALLS, *NOTIFY),
         *(*TRIALS, "base/os_thread"),
     ),
     "stress_call_table": CALLS,
-    "stress_clock_cpu": ("base/cpu",),
+    "stress_clock_cpu": CPU,
     "stress_completion_list": ("queue/completion_list",),
     "stress_event_notifier": ("base/event_notifier",),
     "fdmon_calls": FDMON,
@@ -78,7 +81,7 @@ PROGRAMS = {
     ),
     "stress_word_wait": (
         *("queue/word_wait", "queue/word_pollers", "queue/wait_tuning"),
-        *("base/futex", "base/cpu"),
+        *("base/futex", *CPU),
         *TUNER,
     ),
     "stress_turn": (
@@ -87,7 +90,7 @@ PROGRAMS = {
         *("source/fd_polls", "source/fds"),
         *("aio/source", "aio/fd_table", "aio/timer_heap"),
         *TRIALS,
-        *("aio/core", "aio/handoff", "base/cpu", "base/os_thread"),
+        *("aio/core", "aio/handoff", *CPU, "base/os_thread"),
         *("base/trace_ring", *CALLS, *NOTIFY),
     ),
     "notify_lockstep": NOTIFY,

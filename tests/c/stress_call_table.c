@@ -92,10 +92,10 @@ static void test_batch(void)
     assert(batch_left_ns(64, 60000, 140000) == 180000);
     assert(batch_left_ns(64, 100000, 100000) == 100000);
     assert(batch_left_ns(64, 0, 200000) == 0);
-    /* A quarter of what is queued, 1 ms at most when the last of it ends. */
+    /* Half of what is queued, 1 ms at most when the last of it ends. */
     assert(batch_begin_ns(0, 30000) == 200000);
     assert(batch_begin_ns(8, 30000) == 200000);
-    assert(batch_begin_ns(64, 30000) == 450000);
+    assert(batch_begin_ns(64, 30000) == 930000);
     assert(batch_begin_ns(64, 300000) == 700000);
     assert(batch_begin_ns(64, 900000) == 200000);
     assert(batch_begin_ns(UINT64_MAX, 0) == 200000);
@@ -103,8 +103,9 @@ static void test_batch(void)
     /* All of them, as many as are begun in time, or one that is long. */
     assert(batch_whole_ns(2, 60000) == 120000);
     assert(batch_whole_ns(8, 60000) == 240000);
-    assert(batch_whole_ns(65, 30000) == 450000);
-    assert(batch_whole_ns(8, 300000) == 300000);
+    assert(batch_whole_ns(65, 30000) == 930000);
+    assert(batch_whole_ns(8, 300000) == 900000);
+    assert(batch_whole_ns(8, 600000) == 600000);
     assert(batch_whole_ns(1, 300000) == 300000);
     assert(batch_whole_ns(8, 0) == 0);
     sleep_costs_init(&costs);

@@ -7,7 +7,7 @@
 /* After its first call a worker begins others for so long, */
 #define BATCH_MIN_NS 200000
 /* or for a part of what is queued: the last waits for all of it anyway. */
-#define BATCH_PART 4
+#define BATCH_PART 2
 
 int64_t batch_begin_ns(uint64_t queued, int64_t call_ns)
 {

@@ -4,6 +4,7 @@
  */
 #include "tune/poll_trial.h"
 #include "tune/trial_credit.h"
+#include "tune/trial_turns.h"
 
 /* An epoch of the way that is taken. */
 #define STEADY_CALLS 32
@@ -11,20 +12,21 @@
 /* What is not looked at after a change: threads park, wake up and move. */
 #define SETTLE_CALLS 4
 #define SETTLE_NS    (100 * NS_PER_US)
-/* An epoch of the other; how many calls at most, and how long: loads change. */
-#define TRY_CALLS     4
-#define TRY_NS        (100 * NS_PER_US)
-#define TRY_CALLS_MAX 256
-#define TRY_MAX_NS    (50 * NS_PER_MS)
+/* An epoch of the other; after how many calls, and how long, it is a draw; the latest. */
+#define TRY_CALLS  4
+#define TRY_NS     (100 * NS_PER_US)
+#define DRAW_CALLS 256
+#define DRAW_NS    (1 * NS_PER_MS)
+#define TRY_MAX_NS (50 * NS_PER_MS) /* loads change */
 /* After that threads may be apart, or together, as they were not before: until a call costs
  * about what it did, and not for longer, or it is another load. */
-#define RETURN_NS       (1 * NS_PER_MS)
-#define RETURN_MAX_NS   (10 * NS_PER_MS)
-#define ABOUT(known_ns) ((known_ns) + (known_ns) / 8)
+#define RETURN_NS     (1 * NS_PER_MS)
+#define RETURN_MAX_NS (10 * NS_PER_MS)
 /* For so many trials what lasts is taken to be of a trial. */
 #define LASTED_TRIALS 8
-/* By what part it must be worse, or better at last: less is noise after so many. */
-#define CLEARLY(known_ns, calls) (4 * (known_ns) / (calls))
+/* Noise: of so many calls one more or less; and so long somebody else may have run. */
+#define NOISE_CALLS 4
+#define NOISE_NS    (20 * NS_PER_US)
 /* So many halves of the cost, or of the calls in flight, or as little, is another load. */
 #define CHANGED_COST   3
 #define CHANGED_SURELY 4
@@ -39,21 +41,12 @@
 #define FLIGHT_FEW_MAX 128
 /* What is owed for others; twice that where it may be noise. */
 #define DEBT_MAX_NS (1 * NS_PER_MS)
-/* Between two trials; twice as long each time that one is lost. */
-#define INTERVAL_MIN_NS (8 * NS_PER_MS)
-#define INTERVAL_MAX_NS (64 * NS_PER_MS)
 /* Weight of the newest epoch: 1/8, and more while there were fewer. */
 #define COST_EPOCHS 8
 
-/* The way that is compared with. */
-static unsigned other(const struct poll_trial *t)
-{
-    return t->way ^ t->flips;
-}
-
 static uint32_t flight_max(const struct poll_trial *t)
 {
-    int64_t time_ns = t->time_ns[other(t)];
+    int64_t time_ns = t->time_ns[trial_other(t)];
     int64_t most = time_ns ? TRY_MAX_NS / time_ns : 0;
 
     if (t->bit == BIT_BLOCK) {
@@ -87,38 +80,10 @@ static void try_on(struct poll_trial *t, uint32_t in_flight)
     begin(t, TRIAL_TRIES, TRY_CALLS, TRY_NS, in_flight);
 }
 
-static void retry_soon(struct poll_trial *t, int bit)
-{
-    t->interval_ns[bit] = INTERVAL_MIN_NS;
-    /* As if it had waited already: this changes more than one at a time does. */
-    t->due_ns[bit] = bit == BIT_SERIAL ? 0 : -INTERVAL_MIN_NS;
-}
-
-static void retry_later(struct poll_trial *t)
-{
-    t->due_ns[t->bit] = t->interval_ns[t->bit];
-    if (t->interval_ns[t->bit] < INTERVAL_MAX_NS) {
-        t->interval_ns[t->bit] *= 2;
-    }
-}
-
-/* Keeps its place before what has waited less. */
-static void retry_all(struct poll_trial *t)
-{
-    for (int bit = 0; bit < N_BITS; bit++) {
-        int64_t due_ns = t->due_ns[bit];
-
-        retry_soon(t, bit);
-        if (due_ns < t->due_ns[bit]) {
-            t->due_ns[bit] = due_ns;
-        }
-    }
-}
-
 void poll_trial_init(struct poll_trial *t)
 {
     *t = (struct poll_trial){.credit_ns = TRIAL_CREDIT_START_NS};
-    retry_all(t);
+    trial_turns_all_soon(t);
     steady(t);
 }
 
@@ -132,7 +97,7 @@ static void regret(struct poll_trial *t, const struct call_costs *costs,
 static void change(struct poll_trial *t, enum trial_stage stage,
                    uint32_t in_flight)
 {
-    t->way = other(t);
+    t->way = trial_other(t);
     t->tried = (struct call_costs){0};
     begin(t, stage, SETTLE_CALLS, SETTLE_NS, in_flight);
 }
@@ -163,7 +128,7 @@ static void begin_anew(struct poll_trial *t, const struct call_costs *costs)
     }
     take_costs(t, costs);
     t->epochs = 1;
-    retry_all(t);
+    trial_turns_all_soon(t);
 }
 
 /* Learns what the way costs; false: it is not what it was, and not known yet. */
@@ -192,67 +157,6 @@ static bool learn(struct poll_trial *t, const struct call_costs *epoch)
     return true;
 }
 
-/* What the other way of one is; 0: it cannot pay, or is none of its own. */
-static unsigned flips(const struct poll_trial *t, int bit,
-                      const struct call_costs *epoch)
-{
-    unsigned serial = 1u << BIT_SERIAL, few = 1u << BIT_FEW;
-    /* One at a time may be slept through, which counts as polling: with that it begins, and
-     * is left, every other time. */
-    unsigned turned = t->way & serial ? ~t->way : t->way;
-    unsigned block = t->alone ? 0 : turned & 1u << BIT_BLOCK;
-    /* Calls that mostly sleep do not; one that is alone cannot. */
-    bool fight = epoch->cpu_ns > epoch->ns / 4 * 3;
-
-    switch (bit) {
-    case BIT_SERIAL:
-        if (t->way & serial) { /* if they sleep now, many may be far better */
-            return fight ? serial | block : t->way & (serial | few);
-        }
-        return fight && epoch->in_flight > 1 ? serial | block : 0;
-    case BIT_FEW:
-        if (t->way & few) {
-            return t->way & serial ? 0 : few;
-        }
-        if (!t->crowd) {
-            return 0; /* many are a few */
-        }
-        /* One at a time or a few: else one that is better than many hides them. */
-        return t->way & serial ? serial | few : fight ? few : 0;
-    default:
-        return 1u << bit;
-    }
-}
-
-/* Time passes until each is due, and for what waits to be tried. */
-static void pass(struct poll_trial *t, const struct call_costs *epoch)
-{
-    for (int bit = 0; bit < N_BITS; bit++) {
-        if (t->due_ns[bit] > 0 || flips(t, bit, epoch)) {
-            t->due_ns[bit] -= epoch->ns;
-        }
-    }
-}
-
-/* What is to be tried: what has waited longest; false: nothing is due. */
-static bool choose(struct poll_trial *t, const struct call_costs *epoch)
-{
-    /* Of two that have waited as long, what can be worth more. */
-    static const int order[N_BITS] = {BIT_FEW, BIT_BLOCK, BIT_SERIAL};
-    int64_t due_ns = 1;
-
-    for (int i = 0; i < N_BITS; i++) {
-        unsigned changed = flips(t, order[i], epoch);
-
-        if (changed && t->due_ns[order[i]] < due_ns) {
-            due_ns = t->due_ns[order[i]];
-            t->bit = order[i];
-            t->flips = changed;
-        }
-    }
-    return due_ns <= 0;
-}
-
 static enum trial_verdict was_steady(struct poll_trial *t,
                                      const struct call_costs *epoch,
                                      uint32_t in_flight)
@@ -265,10 +169,8 @@ static enum trial_verdict was_steady(struct poll_trial *t,
         return TRIAL_NONE;
     }
     known = learn(t, epoch);
-    pass(t, epoch);
-    /* What is not known may be worth any debt. */
-    if (!known || !choose(t, epoch) ||
-        (t->credit_ns < 0 && t->cost_ns[other(t)])) {
+    trial_turns_pass(t, epoch);
+    if (!known || !trial_turns_choose(t, epoch)) {
         return TRIAL_NONE;
     }
     change(t, TRIAL_SETTLES, in_flight);
@@ -278,9 +180,9 @@ static enum trial_verdict was_steady(struct poll_trial *t,
 static enum trial_verdict lost(struct poll_trial *t, uint32_t in_flight)
 {
     take_costs(t, &t->tried);
-    regret(t, &t->tried, other(t));
+    regret(t, &t->tried, trial_other(t));
     t->alone ^= t->bit == BIT_SERIAL;
-    retry_later(t);
+    trial_turns_later(t);
     change(t, TRIAL_RETURNS, in_flight);
     return TRIAL_LOST;
 }
@@ -295,7 +197,7 @@ static void add_costs(struct call_costs *sum, const struct call_costs *epoch)
 /* Whether a call costs about what it did before the trial. */
 static bool came_back(struct poll_trial *t, const struct call_costs *epoch)
 {
-    bool back = call_costs_each_ns(epoch) <= ABOUT(t->cost_ns[t->way]);
+    bool back = call_costs_each_ns(epoch) <= TRIAL_ABOUT(t->cost_ns[t->way]);
 
     t->lasted -= back && t->lasted;
     return back;
@@ -305,7 +207,7 @@ static bool came_back(struct poll_trial *t, const struct call_costs *epoch)
 static void has_returned(struct poll_trial *t, const struct call_costs *epoch)
 {
     regret(t, epoch, t->way);
-    pass(t, epoch);
+    trial_turns_pass(t, epoch);
     if (came_back(t, epoch)) {
         steady(t);
     } else {
@@ -332,14 +234,14 @@ static void recovers(struct poll_trial *t, const struct call_costs *epoch)
     bool back = came_back(t, epoch);
 
     add_costs(&t->tried, epoch);
-    pass(t, epoch);
+    trial_turns_pass(t, epoch);
     if (!back && t->tried.ns < RETURN_MAX_NS) {
         begin(t, TRIAL_RECOVERS, STEADY_CALLS, RETURN_NS, 0);
         return;
     }
     if (!back && !t->lasted) {
         begin_anew(t, &t->tried);
-    } else if (!back || t->interval_ns[t->bit] >= INTERVAL_MAX_NS) {
+    } else if (!back || t->interval_ns[t->bit] >= TRIAL_INTERVAL_MAX_NS) {
         regret_aftermath(t);
     }
     if (!back) {
@@ -353,42 +255,51 @@ static enum trial_verdict has_settled(struct poll_trial *t,
                                       uint32_t in_flight)
 {
     if (!t->tried.calls &&
-        call_costs_each_ns(epoch) / HOPELESS > t->cost_ns[other(t)]) {
+        call_costs_each_ns(epoch) / HOPELESS > t->cost_ns[trial_other(t)]) {
         t->tried = *epoch;
-        t->interval_ns[t->bit] = INTERVAL_MAX_NS;
+        t->interval_ns[t->bit] = TRIAL_INTERVAL_MAX_NS;
         return lost(t, in_flight);
     }
-    regret(t, epoch, other(t));
+    regret(t, epoch, trial_other(t));
     try_on(t, in_flight);
     return TRIAL_NONE;
+}
+
+/* By what it must be worse, or better at last, than what was known. */
+static int64_t noise_ns(int64_t known_ns, const struct call_costs *tried)
+{
+    return NOISE_CALLS * known_ns / tried->calls +
+           known_ns * NOISE_NS / (tried->ns + 1);
 }
 
 static enum trial_verdict was_tried(struct poll_trial *t,
                                     const struct call_costs *epoch,
                                     uint32_t in_flight)
 {
-    int64_t old_ns = t->cost_ns[other(t)], cost_ns;
-    int64_t old_time_ns = t->time_ns[other(t)], time_ns;
-    bool by_time = t->bit == BIT_FEW, slower;
-    int64_t known_ns = by_time ? old_time_ns : old_ns, now_ns, noise_ns;
+    const struct call_costs *tried = &t->tried;
+    int64_t old_ns = t->cost_ns[trial_other(t)], cost_ns;
+    int64_t old_time_ns = t->time_ns[trial_other(t)], time_ns;
+    bool by_time = t->bit == BIT_FEW, slower, draw;
+    int64_t known_ns = by_time ? old_time_ns : old_ns, now_ns, noise;
 
     add_costs(&t->tried, epoch);
-    cost_ns = call_costs_each_ns(&t->tried);
-    time_ns = t->tried.ns / t->tried.calls;
+    cost_ns = call_costs_each_ns(tried);
+    time_ns = tried->ns / tried->calls;
     now_ns = by_time ? time_ns : cost_ns;
-    noise_ns = CLEARLY(known_ns, t->tried.calls);
+    noise = noise_ns(known_ns, tried);
     /* What it saves in computing it takes in time: nobody waits to see which is more. */
     slower = cost_ns >= old_ns &&
-             time_ns > old_time_ns + CLEARLY(old_time_ns, t->tried.calls);
-    if (t->tried.calls < TRY_CALLS_MAX && t->tried.ns < TRY_MAX_NS &&
-        now_ns < known_ns + noise_ns && !slower) {
+             time_ns > old_time_ns + noise_ns(old_time_ns, tried);
+    draw = (tried->calls >= DRAW_CALLS && tried->ns >= DRAW_NS) ||
+           tried->ns >= TRY_MAX_NS;
+    if (!draw && now_ns < known_ns + noise && !slower) {
         try_on(t, in_flight);
         return TRIAL_NONE;
     }
-    if (now_ns < known_ns - noise_ns) {
-        take_costs(t, &t->tried);
+    if (now_ns < known_ns - noise) {
+        take_costs(t, tried);
         t->epochs = 1;
-        retry_soon(t, t->bit);
+        trial_turns_soon(t, t->bit);
         t->due_ns[t->bit] = t->interval_ns[t->bit];
         steady(t);
         return TRIAL_WON;
@@ -406,9 +317,9 @@ bool poll_trial_drop(struct poll_trial *t)
     bool trial = is_on(t);
 
     if (trial) {
-        regret(t, &t->tried, other(t));
-        t->way = other(t);
-        retry_later(t);
+        regret(t, &t->tried, trial_other(t));
+        t->way = trial_other(t);
+        trial_turns_later(t);
     } else if (t->stage == TRIAL_RECOVERS && t->tried.calls) {
         regret_aftermath(t);
     }
