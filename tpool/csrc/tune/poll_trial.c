@@ -279,13 +279,14 @@ static enum trial_verdict was_tried(struct poll_trial *t,
     const struct call_costs *tried = &t->tried;
     int64_t old_ns = t->cost_ns[trial_other(t)], cost_ns;
     int64_t old_time_ns = t->time_ns[trial_other(t)], time_ns;
-    bool by_time = t->bit == BIT_FEW, slower, draw;
-    int64_t known_ns = by_time ? old_time_ns : old_ns, now_ns, noise;
+    int64_t known_ns = trial_worth_ns(t->bit, old_ns, old_time_ns);
+    int64_t now_ns, noise;
+    bool slower, draw;
 
     add_costs(&t->tried, epoch);
     cost_ns = call_costs_each_ns(tried);
     time_ns = tried->ns / tried->calls;
-    now_ns = by_time ? time_ns : cost_ns;
+    now_ns = trial_worth_ns(t->bit, cost_ns, time_ns);
     noise = noise_ns(known_ns, tried);
     /* What it saves in computing it takes in time: nobody waits to see which is more. */
     slower = cost_ns >= old_ns &&

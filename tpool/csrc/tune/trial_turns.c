@@ -78,9 +78,11 @@ void trial_turns_pass(struct poll_trial *t, const struct call_costs *epoch)
 /* A way that is known to cost clearly less than the one that is taken costs by now. */
 static bool seems_better(const struct poll_trial *t, int bit, unsigned way)
 {
-    const int64_t *known_ns = bit == BIT_FEW ? t->time_ns : t->cost_ns;
+    int64_t known_ns = trial_worth_ns(bit, t->cost_ns[way], t->time_ns[way]);
+    int64_t now_ns = trial_worth_ns(bit, t->cost_ns[t->way],
+                                    t->time_ns[t->way]);
 
-    return known_ns[way] && TRIAL_ABOUT(known_ns[way]) < known_ns[t->way];
+    return t->cost_ns[way] && TRIAL_ABOUT(known_ns) < now_ns;
 }
 
 /* What is not known may be worth any debt. */

@@ -13,6 +13,12 @@
 /* What is no dearer than that costs about as much. */
 #define TRIAL_ABOUT(known_ns) ((known_ns) + (known_ns) / 8)
 
+/* By what two ways are compared that differ in this bit. */
+static inline int64_t trial_worth_ns(int bit, int64_t cost_ns, int64_t time_ns)
+{
+    return bit == BIT_FEW ? time_ns : cost_ns + time_ns;
+}
+
 /* The way that is compared with. */
 static inline unsigned trial_other(const struct poll_trial *t)
 {
