@@ -47,6 +47,7 @@ def test_context_s_window_never_exceeds_its_bound(ctx, source):
         assert 0 <= ctx.poll_ns <= 1500
 
 
+@needs_polling
 def test_context_s_window_stays_where_io_poll_is_quick(ctx, source):
     note, ready = source
     ctx.set_poll_params(4_000_000_000)
@@ -99,6 +100,7 @@ def called(ctx, pool, seconds, *, until, at_most=4000):
     return False
 
 
+@needs_polling
 def test_owner_sleeps_through_long_regular_calls_and_polls_for_the_end(ctx, pool):
     ctx.set_poll_params(2_000_000)
 
@@ -144,6 +146,7 @@ def test_owner_is_punctual_while_it_naps_and_as_it_was_then(ctx, pool):
         libc.prctl(PR_SET_TIMERSLACK, 0)  # what it had at first
 
 
+@needs_polling
 def test_owner_does_not_sleep_past_a_timer(ctx, pool):
     ctx.set_poll_params(2_000_000)
     assert called(ctx, pool, 0.02, until=lambda stats: stats.naps > 2)
@@ -174,6 +177,7 @@ def test_owner_only_blocks_for_calls_that_are_too_long_or_where_it_may_not_nap(
     assert ctx.poll_hybrid is hybrid
 
 
+@needs_polling
 def test_owner_does_not_poll_for_a_call_that_takes_longer(ctx, pool):
     """The window is never shrunk, and yet it is not polled in vain."""
     ctx.set_poll_params(1_000_000, shrink=1)
@@ -239,6 +243,7 @@ def test_parameters_that_a_signal_handler_sets_during_a_wait_hold_after_it(ctx, 
     assert ctx.poll_ns <= ctx.poll_max_ns == 1000
 
 
+@needs_polling
 def test_calls_that_are_made_while_others_are_submitted_are_counted_at_one_place(pool):
     """Else places stay in use for ever, and nothing is known of who is there."""
 
