@@ -68,6 +68,20 @@ MUTANTS = {
             ("unit",),
         ),
         Mutant(
+            "what was seen of others long ago is compared with",
+            "queue/queue_worker.c",
+            "w->seen_runner = NULL;",
+            "",
+            ("unit",),
+        ),
+        Mutant(
+            "one that calls have flown past for long seems to have waited for long",
+            "queue/queue_worker.c",
+            "w->since_ns = clock_now_ns();",
+            "",
+            ("unit",),
+        ),
+        Mutant(
             "each stands by for itself",
             "queue/queue_worker.c",
             "q->head ? !somebody_stands_by(q) :",

@@ -117,13 +117,28 @@ static void test_helper_is_called_at_once(void)
     pool_end(&pool);
 }
 
+/* Who is not the last that worked, parked or standing by: nobody else writes it then. */
+static struct queue_worker *helper(void)
+{
+    struct queue_worker *w = pool.queue.newest;
+
+    return w == pool.queue.sentry ? w->older : w;
+}
+
 /* Work flows past it, and the next push would wake it again. */
 static void test_helper_woken_for_nothing_stands_by(void)
 {
     uint64_t wakeups;
+    int64_t begin_ns;
 
     begin();
     atomic_store_explicit(&gate, true, memory_order_release);
+    WAIT_UNTIL(all_are_parked());
+    /* The helper parks as one that found nothing; what it saw was long ago. */
+    request_queue_set_limits(&pool.queue, 0, 2);
+    WAIT_UNTIL(all_are_parked());
+    helper()->seen_runner = helper();
+    helper()->since_ns = 0;
     for (int i = 0; i < FLOW_CALLS; i++) {
         WAIT_UNTIL(all_are_parked());
         memset(&requests[2], 0, sizeof(requests[2]));
@@ -135,8 +150,10 @@ static void test_helper_woken_for_nothing_stands_by(void)
     requests[3].blocked_by = &gate;
     pool_submit(&pool, &requests[3]);
     WAIT_UNTIL(!queue_somebody_looks(&pool.queue));
+    begin_ns = clock_now_ns();
     assert(request_queue_set_limits(&pool.queue, 0, 2) == QUEUE_SEEN);
     WAIT_UNTIL(helper_stands_by());
+    assert(!helper()->seen_runner && helper()->since_ns >= begin_ns);
     wakeups = pool.queue.stats.wakeups;
     memset(&requests[2], 0, sizeof(requests[2]));
     pool_submit(&pool, &requests[2]);

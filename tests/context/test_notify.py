@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from conftest import is_blocked, spin, wait_blocked, wait_until
+from conftest import is_blocked, needs_polling, spin, wait_blocked, wait_until
 
 import tpool
 
@@ -84,6 +84,7 @@ def test_b_no_write_for_what_the_owner_posts_to_itself(ctx):
     assert ctx.stats().notifier_writes == 0
 
 
+@needs_polling
 def test_b_no_write_while_the_owner_is_in_its_poll_phase(ctx, background):
     """io_poll runs in the poll phase: what it lets another thread post is silent."""
     ctx.set_poll_params(2_000_000_000)
@@ -149,6 +150,7 @@ def test_a_notify_me_is_raised_whenever_the_blocked_owner_lets_go(ctx, backgroun
     assert ctx.notify_me == 0
 
 
+@needs_polling
 def test_n_nested_blocking_polls_raise_and_lower_in_pairs(ctx, background):
     seen = []
 
@@ -171,6 +173,7 @@ def test_n_nested_blocking_polls_raise_and_lower_in_pairs(ctx, background):
     note.close()
 
 
+@needs_polling
 def test_n_nested_poll_that_blocks_raises_by_two_more(ctx, background):
     ctx.set_poll_params(1_000_000_000)
     note, seen = tpool.EventNotifier(active=True), []
@@ -223,6 +226,7 @@ def test_n_callbacks_that_raise_leave_notify_me_at_zero(ctx, fatal, unraisable):
     assert ctx.poll() is True
 
 
+@needs_polling
 @pytest.mark.parametrize("fatal", [SystemExit, KeyboardInterrupt])
 def test_n_io_poll_that_raises_in_the_poll_phase_leaves_notify_me_at_zero(ctx, fatal):
     def leave():

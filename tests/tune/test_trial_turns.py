@@ -39,3 +39,24 @@ def test_little_that_short_calls_cost_less_is_found(tuner):
     load = Load(tuner, constant(NO_OP, (360, 540)))
     load.run(100 * MS)
     assert load.trial.way == _tuner.WAY_BLOCK
+
+
+def test_ways_are_not_taken_in_turn_for_ever(tuner):
+    """By some more calls are made, by others they cost less: each is better than the last."""
+    ways = ((4062, 7650), (3416, 19261), (9222, 14447), (5119, 9615))
+    ways += ((2990, 16281), (4143, 6954), (9222, 14447), (5119, 9615))
+    load = Load(tuner, constant(*ways), 64, crowd=True).run(300 * MS)
+    won = load.verdicts.count(_tuner.TRIAL_WON)
+    load.run(3000 * MS)
+    assert load.verdicts.count(_tuner.TRIAL_WON) - won <= 3
+
+
+def test_way_that_is_faster_and_far_dearer_is_not_tried_for_ever(tuner):
+    """It is hopeless each time, by what it costs."""
+    many, few = ((850, 16_000), (900, 17_000)), ((1000, 1000), (2000, 1500))
+    rest = ((5000, 5000),) * 2
+    load = Load(tuner, constant(*many, *rest, *few, *rest), 32, crowd=True)
+    load.run(300 * MS)
+    begun = load.begun
+    load.run(1000 * MS)
+    assert load.begun - begun <= 40

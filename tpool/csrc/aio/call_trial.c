@@ -26,11 +26,12 @@ static int64_t done(struct aio_core *core)
 /* What the clocks say, of which reading takes a while. */
 static struct call_spent read_spent(struct call_trial *t, int64_t polled_ns)
 {
-    return (struct call_spent){
-        .cpu_ns = cpu_time_of_process_ns(&t->core->cpus.time),
-        .own_cpu_ns = clock_thread_cpu_ns(),
-        .polled_ns = polled_ns,
-    };
+    struct call_spent spent = {.polled_ns = polled_ns};
+
+    /* First: with a timer of CPU time the other may not bring it up to date. */
+    spent.own_cpu_ns = clock_thread_cpu_ns();
+    spent.cpu_ns = cpu_time_of_process_ns(&t->core->cpus.time);
+    return spent;
 }
 
 static void begin_epoch(struct call_trial *t, int64_t now_ns,

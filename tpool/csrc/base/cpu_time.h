@@ -2,7 +2,8 @@
  *
  * CPU time of the process, as it is now.  What a thread computes on another CPU the kernel
  * adds when that thread stops, and at each tick, which may be 10 ms later; or when its own
- * clock is read.  So those that may be computing are known here, and theirs are read first.
+ * clock is read.  So those of ours that may be computing are known here, and theirs are read
+ * first.
  *
  * Source: thread_group_cputime() of Linux, which brings only its caller up to date.
  */
@@ -17,6 +18,7 @@
 /* Any thread, relaxed: who is missed is added by the kernel, later. */
 struct cpu_time {
     _Atomic clockid_t computing[CPU_TIME_PLACES]; /* 0: nobody */
+    _Atomic unsigned next;                        /* where reading goes on */
 };
 
 static inline void cpu_time_init(struct cpu_time *time)
@@ -24,6 +26,7 @@ static inline void cpu_time_init(struct cpu_time *time)
     for (int i = 0; i < CPU_TIME_PLACES; i++) {
         atomic_init(&time->computing[i], 0);
     }
+    atomic_init(&time->next, 0);
 }
 
 /* The thread of this clock may compute from now on. */

@@ -77,6 +77,12 @@ static bool sleeps(const struct request_queue *q, struct queue_worker *w)
                     now_ns - w->since_ns >= SERIAL_MAX_NS);
 }
 
+/* Whether a call is over sooner than another worker could be woken. */
+static bool is_brief(struct request_queue *q)
+{
+    return request_queue_call_ns(q) <= SHORT_CALL_NS;
+}
+
 /* Lock held.  Others see to it, so it looks again later, and ever less often. */
 static void stand_by_longer(struct queue_worker *w, int64_t max_ns)
 {
@@ -92,7 +98,7 @@ static bool may_take(struct request_queue *q, struct queue_worker *w)
 {
     uint32_t abreast = abreast_of(q);
     bool serial = abreast == 1, full = q->active >= abreast, stuck;
-    bool brief = request_queue_call_ns(q) <= SHORT_CALL_NS;
+    bool brief = is_brief(q);
     int64_t max_ns = full && !brief ? FULL_STANDBY_NS : STANDBY_MAX_NS;
 
     if (!q->active || (serial && !q->runner)) {
@@ -259,15 +265,16 @@ static bool stand_by(struct request_queue *q, struct queue_worker *w)
 }
 
 /*
- * Lock held, nothing queued.  Whether work flows past a helper: past one that was parked a
- * moment ago, and was woken for nothing, too, or it would be woken again and again.
+ * Lock held, nothing queued.  Whether work flows past a helper: short calls, and past one
+ * that was parked a moment ago, and was woken for nothing, too, or it would be woken again
+ * and again.
  */
 static bool keep_standing_by(struct request_queue *q, struct queue_worker *w)
 {
-    bool flows = q->pops - w->seen_pops >= FLOW_CALLS;
+    bool flows = is_brief(q) && q->pops - w->seen_pops >= FLOW_CALLS;
 
     if (!w->standby_ns) {
-        flows &= q->sentry != w &&
+        flows &= q->sentry != w && w->wait_ns >= 0 &&
                  clock_now_ns() - w->parked_ns < STANDBY_MAX_NS;
     } else if (w->seen_pops == q->pops ||
                (!flows && ++w->standby_empty >= STANDBY_EMPTY_MAX)) {
@@ -275,6 +282,8 @@ static bool keep_standing_by(struct request_queue *q, struct queue_worker *w)
     }
     if (flows) {
         stand_by_longer(w, STANDBY_MAX_NS);
+        w->seen_runner = NULL; /* nor its clocks */
+        w->since_ns = clock_now_ns();
     }
     w->seen_pops = q->pops;
     return w->standby_ns > 0;
@@ -360,7 +369,9 @@ struct work *request_queue_get(struct request_queue *q, struct queue_worker *w)
     do {
         work = wait_and_pop(q, w);
     } while (!work && !leave(q, w, &wake));
-    if (work) {
+    if (!work) {
+        cpu_time_end(&q->cpus->time, w->cpu_clock);
+    } else {
         w->standby_ns = 0;
         q->active++;
         if (q->bounded) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What calls cost: the time that passes for them plus the CPU time of the process.  A
- * microsecond of waiting is worth one of computing.
+ * What calls cost: the time that passes for them plus the CPU time of the process.  What
+ * it costs to try, and what is another load, is told by that; which way is taken is not.
  */
 #ifndef TPOOL_TUNE_CALL_COSTS_H
 #define TPOOL_TUNE_CALL_COSTS_H

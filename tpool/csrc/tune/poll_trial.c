@@ -277,27 +277,24 @@ static enum trial_verdict was_tried(struct poll_trial *t,
                                     uint32_t in_flight)
 {
     const struct call_costs *tried = &t->tried;
-    int64_t old_ns = t->cost_ns[trial_other(t)], cost_ns;
-    int64_t old_time_ns = t->time_ns[trial_other(t)], time_ns;
-    int64_t known_ns = trial_worth_ns(t->bit, old_ns, old_time_ns);
-    int64_t now_ns, noise;
+    struct trial_price old = trial_price_of(t, trial_other(t)), now;
+    int64_t known_ns = trial_worth_ns(t->bit, old), noise;
     bool slower, draw;
 
     add_costs(&t->tried, epoch);
-    cost_ns = call_costs_each_ns(tried);
-    time_ns = tried->ns / tried->calls;
-    now_ns = trial_worth_ns(t->bit, cost_ns, time_ns);
+    now = (struct trial_price){call_costs_each_ns(tried),
+                               tried->ns / tried->calls};
     noise = noise_ns(known_ns, tried);
     /* What it saves in computing it takes in time: nobody waits to see which is more. */
-    slower = cost_ns >= old_ns &&
-             time_ns > old_time_ns + noise_ns(old_time_ns, tried);
+    slower = now.cost_ns >= old.cost_ns &&
+             now.time_ns > old.time_ns + noise_ns(old.time_ns, tried);
     draw = (tried->calls >= DRAW_CALLS && tried->ns >= DRAW_NS) ||
            tried->ns >= TRY_MAX_NS;
-    if (!draw && now_ns < known_ns + noise && !slower) {
+    if (!draw && !slower && trial_worth_ns(t->bit, now) < known_ns + noise) {
         try_on(t, in_flight);
         return TRIAL_NONE;
     }
-    if (now_ns < known_ns - noise) {
+    if (trial_is_better(t->bit, now, old, noise)) {
         take_costs(t, tried);
         t->epochs = 1;
         trial_turns_soon(t, t->bit);
@@ -319,6 +316,9 @@ bool poll_trial_drop(struct poll_trial *t)
 
     if (trial) {
         regret(t, &t->tried, trial_other(t));
+        if (t->tried.calls) {
+            take_costs(t, &t->tried);
+        }
         t->way = trial_other(t);
         trial_turns_later(t);
     } else if (t->stage == TRIAL_RECOVERS && t->tried.calls) {

@@ -8,10 +8,10 @@
  *
  * The way by which a call costs less (call_costs.h) is taken, where the time that passes
  * counts twice, for it is waited for; of many and a few at a time that by which more calls
- * are made, for some wait for others.  Now and then the other is tried, for a few calls where
- * it is much worse, for more where it is nearly as good, and not slower.  What trying costs
- * comes out of a credit (trial_credit.h); while the answer stays the same it is tried ever
- * less often.
+ * are made, for some wait for others, unless it costs clearly more.  Now and then the other
+ * is tried, for a few calls where it is much worse, for more where it is nearly as good, and
+ * not slower.  What trying costs comes out of a credit (trial_credit.h); while the answer
+ * stays the same it is tried ever less often.
  */
 #ifndef TPOOL_TUNE_POLL_TRIAL_H
 #define TPOOL_TUNE_POLL_TRIAL_H

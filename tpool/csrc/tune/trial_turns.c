@@ -75,14 +75,24 @@ void trial_turns_pass(struct poll_trial *t, const struct call_costs *epoch)
     }
 }
 
+bool trial_is_better(int bit, struct trial_price one, struct trial_price other,
+                     int64_t noise_ns)
+{
+    int64_t one_ns = one.cost_ns + one.time_ns;
+    int64_t other_ns = other.cost_ns + other.time_ns;
+
+    return trial_worth_ns(bit, one) < trial_worth_ns(bit, other) - noise_ns &&
+           one_ns <= TRIAL_ABOUT(other_ns);
+}
+
 /* A way that is known to cost clearly less than the one that is taken costs by now. */
 static bool seems_better(const struct poll_trial *t, int bit, unsigned way)
 {
-    int64_t known_ns = trial_worth_ns(bit, t->cost_ns[way], t->time_ns[way]);
-    int64_t now_ns = trial_worth_ns(bit, t->cost_ns[t->way],
-                                    t->time_ns[t->way]);
+    struct trial_price known = trial_price_of(t, way);
 
-    return t->cost_ns[way] && TRIAL_ABOUT(known_ns) < now_ns;
+    return known.cost_ns &&
+           trial_is_better(bit, known, trial_price_of(t, t->way),
+                           trial_worth_ns(bit, known) / 8);
 }
 
 /* What is not known may be worth any debt. */
