@@ -60,3 +60,15 @@ def test_way_that_is_faster_and_far_dearer_is_not_tried_for_ever(tuner):
     begun = load.begun
     load.run(1000 * MS)
     assert load.begun - begun <= 40
+
+
+def test_few_and_polling_are_left_together(tuner):
+    """Polled for, many fight for the CPUs; each step alone would be for the worse."""
+    many, few = (
+        ((40 * US, 58 * US), (20 * US, 32 * US)),
+        ((28 * US, 20 * US), (32 * US, 22 * US)),
+    )
+    rest = ((60 * US, 60 * US),) * 2
+    load = Load(tuner, constant(*many, *rest, *few, *rest), 64, crowd=True)
+    load.run(400 * MS)
+    assert load.trial.way == _tuner.WAY_BLOCK

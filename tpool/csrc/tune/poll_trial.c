@@ -181,7 +181,7 @@ static enum trial_verdict lost(struct poll_trial *t, uint32_t in_flight)
 {
     take_costs(t, &t->tried);
     regret(t, &t->tried, trial_other(t));
-    t->alone ^= t->bit == BIT_SERIAL;
+    t->alone ^= t->bit != BIT_BLOCK;
     trial_turns_later(t);
     change(t, TRIAL_RETURNS, in_flight);
     return TRIAL_LOST;

@@ -39,22 +39,23 @@ static unsigned flips(const struct poll_trial *t, int bit,
                       const struct call_costs *epoch)
 {
     unsigned serial = 1u << BIT_SERIAL, few = 1u << BIT_FEW;
-    /* One at a time may be slept through, which counts as polling: with that it begins, and
-     * is left, every other time. */
-    unsigned turned = t->way & serial ? ~t->way : t->way;
-    unsigned block = t->alone ? 0 : turned & 1u << BIT_BLOCK;
+    /* One at a time may be slept through, which counts as polling: with that it begins, every
+     * other time.  As often it is left, as a few are, for what others do: many, and nobody
+     * polls. */
+    unsigned block = t->alone ? 0 : 1u << BIT_BLOCK;
+    unsigned to_poll = t->way & block, to_block = ~t->way & block;
     /* Calls that mostly sleep do not; one that is alone cannot. */
     bool fight = epoch->cpu_ns > epoch->ns / 4 * 3;
 
     switch (bit) {
     case BIT_SERIAL:
         if (t->way & serial) { /* if they sleep now, many may be far better */
-            return fight ? serial | block : t->way & (serial | few);
+            return fight ? serial | to_block : t->way & (serial | few);
         }
-        return fight && epoch->in_flight > 1 ? serial | block : 0;
+        return fight && epoch->in_flight > 1 ? serial | to_poll : 0;
     case BIT_FEW:
         if (t->way & few) {
-            return t->way & serial ? 0 : few;
+            return t->way & serial ? 0 : few | to_block;
         }
         if (!t->crowd) {
             return 0; /* many are a few */
