@@ -105,8 +105,8 @@ static bool is_due(const struct poll_trial *t, int bit, unsigned way)
 
 bool trial_turns_choose(struct poll_trial *t, const struct call_costs *epoch)
 {
-    /* Of two that have waited as long, what can be worth more. */
-    static const int order[N_BITS] = {BIT_FEW, BIT_BLOCK, BIT_SERIAL};
+    /* Of two that have waited as long: first to what others do, many and nobody polls. */
+    static const int order[N_BITS] = {BIT_BLOCK, BIT_FEW, BIT_SERIAL};
     int64_t due_ns = INT64_MAX;
 
     for (int i = 0; i < N_BITS; i++) {
