@@ -24,7 +24,7 @@ def test_way_that_is_not_known_is_tried_whatever_is_owed(tuner):
     polled, blocked = (20 * US, 44 * US), (20 * US, 30 * US)
     load = Load(tuner, constant(polled, blocked), 8)
     load.trial.credit_ns = -20 * MS
-    load.run(60 * MS)
+    load.run(25 * MS)
     assert load.trial.way == _tuner.WAY_BLOCK
 
 
