@@ -119,7 +119,7 @@ class PollTrial(ctypes.Structure):
         ("calls_min", _ns),
         ("ns_min", _ns),
         ("tried", CallCosts),
-        ("credit_ns", _ns),
+        *(("credit_ns", _ns), ("alike_ns", _ns)),
         ("due_ns", _ns * 3),
         ("interval_ns", _ns * 3),
     )

@@ -51,3 +51,15 @@ def test_first_trial_that_is_lost_by_a_moment_is_made_again_soon(tuner):
         load.epoch()
     assert load.verdicts.count(_tuner.TRIAL_LOST) == 1
     assert load.now_ns < 40 * MS
+
+
+def test_fewer_in_flight_are_another_load_whatever_is_owed(tuner):
+    """They cost about what they did, by the way that is taken."""
+    many = (40 * US, 60 * US), (30 * US, 30 * US)
+    one = (1 * US, 2 * US), (40 * US, 35 * US)
+    load = Load(tuner, constant(*many), 64).run(300 * MS)
+    assert load.trial.way == _tuner.WAY_BLOCK
+    load.cost, load.in_flight = constant(*one), 1
+    load.trial.credit_ns = -50 * MS
+    load.run(100 * MS)
+    assert load.trial.way == _tuner.WAY_POLL

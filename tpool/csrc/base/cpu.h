@@ -51,8 +51,7 @@ struct cpu_pair {
      */
     _Atomic int64_t owner_lag_ns;
     _Atomic int64_t worker_lag_ns;
-    struct cpu_time
-        time; /* of both sides: with what each computes at present */
+    struct cpu_time time; /* of both sides, as they compute now */
 };
 
 void cpu_pair_init(struct cpu_pair *pair);

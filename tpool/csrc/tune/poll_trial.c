@@ -39,8 +39,10 @@
 #define FLIGHT_POLL_MAX 8
 /* More, if it takes not too long, where they may all be running, or are to. */
 #define FLIGHT_FEW_MAX 128
-/* What is owed for others; twice that where it may be noise. */
+/* What is owed for others; twice that where it may be noise.  Of more or fewer in flight
+ * after the load has been alike for so long: else they come and go. */
 #define DEBT_MAX_NS (1 * NS_PER_MS)
+#define ALIKE_NS    (200 * NS_PER_MS)
 /* Weight of the newest epoch: 1/8, and more while there were fewer. */
 #define COST_EPOCHS 8
 
@@ -137,15 +139,20 @@ static bool learn(struct poll_trial *t, const struct call_costs *epoch)
     int64_t *known = &t->cost_ns[t->way], *time = &t->time_ns[t->way];
     int64_t cost_ns = call_costs_each_ns(epoch),
             time_ns = epoch->ns / epoch->calls;
-    bool odd = is_changed(cost_ns, *known, CHANGED_COST) ||
-               is_changed(epoch->in_flight, t->in_flight, CHANGED_FLIGHT);
+    bool flight = is_changed(epoch->in_flight, t->in_flight, CHANGED_FLIGHT);
+    bool odd = flight || is_changed(cost_ns, *known, CHANGED_COST);
 
     if (odd && *known && !t->odd) {
         t->odd = true; /* once may be a moment in which others computed */
         return false;
     }
     t->odd = false;
+    t->alike_ns += epoch->ns;
     if (odd) {
+        if (flight && t->alike_ns >= ALIKE_NS) {
+            trial_credit_forgive(&t->credit_ns, DEBT_MAX_NS);
+        }
+        t->alike_ns = 0;
         begin_anew(t, epoch);
         t->in_flight = epoch->in_flight;
         t->crowd = epoch->crowd;

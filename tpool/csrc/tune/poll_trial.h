@@ -61,6 +61,7 @@ struct poll_trial {
     int64_t calls_min, ns_min;
     struct call_costs tried;
     int64_t credit_ns;           /* that trying may cost */
+    int64_t alike_ns;            /* for how long it has been this load */
     int64_t due_ns[N_BITS];      /* until the next */
     int64_t interval_ns[N_BITS]; /* between the last two */
 };
