@@ -44,6 +44,7 @@ def test_text_says_what_the_tuner_will_do():
     assert "at least 20.0 us" in info.text(FACTS)
     assert "4 usable of 8" in info.text(FACTS)
     assert "90.0 us and\n150.0 us: polling pays" in info.text(FACTS)
+    assert "the time counts twice" in info.text(FACTS)
     unknown = dataclasses.replace(FACTS, polled_file_ns=None)
     assert "in turn" not in info.text(unknown)
 

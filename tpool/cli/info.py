@@ -153,7 +153,9 @@ def _verdict(facts: Facts) -> list[str]:
             "What calls cost, in time and CPU time together, is measured in turn with",
             "polling and without: a small file, read and hashed, costs "
             f"{_us(facts.polled_file_ns)} and",
-            f"{_us(facts.blocked_file_ns)}: polling {'pays' if pays else 'costs more'}.",
+            f"{_us(facts.blocked_file_ns)}: polling {'pays' if pays else 'costs more'}. "
+            "Where one is chosen",
+            "the time counts twice, for it is waited for.",
         ]
     if wake_ns > facts.poll_max_ns:
         lines += [
