@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What calls cost: the time that passes for them plus the CPU time of the process.  What
- * it costs to try, and what is another load, is told by that; which way is taken is not.
+ * it costs to try, and what is another load, is told by that; which way is taken, by worth.
  */
 #ifndef TPOOL_TUNE_CALL_COSTS_H
 #define TPOOL_TUNE_CALL_COSTS_H
@@ -25,6 +25,23 @@ static inline int64_t call_costs_total_ns(const struct call_costs *costs)
 static inline int64_t call_costs_each_ns(const struct call_costs *costs)
 {
     return call_costs_total_ns(costs) / costs->calls;
+}
+
+/* What one has cost, and the part of that which passes. */
+struct call_price {
+    int64_t cost_ns, time_ns;
+};
+
+static inline struct call_price call_costs_price(const struct call_costs *costs)
+{
+    return (struct call_price){call_costs_each_ns(costs),
+                               costs->ns / costs->calls};
+}
+
+/* By what ways are compared: who waits is not paid in CPU time, so time counts twice. */
+static inline int64_t call_price_worth_ns(struct call_price price)
+{
+    return price.cost_ns + price.time_ns;
 }
 
 #endif

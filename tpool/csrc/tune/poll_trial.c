@@ -114,8 +114,10 @@ static bool is_changed(int64_t now, int64_t known, int64_t halves)
 /* What calls cost, by the way that is taken. */
 static void take_costs(struct poll_trial *t, const struct call_costs *costs)
 {
-    t->cost_ns[t->way] = call_costs_each_ns(costs);
-    t->time_ns[t->way] = costs->ns / costs->calls;
+    struct call_price price = call_costs_price(costs);
+
+    t->cost_ns[t->way] = price.cost_ns;
+    t->time_ns[t->way] = price.time_ns;
 }
 
 /* The same, where they cost something else than was known. */
@@ -137,10 +139,9 @@ static void begin_anew(struct poll_trial *t, const struct call_costs *costs)
 static bool learn(struct poll_trial *t, const struct call_costs *epoch)
 {
     int64_t *known = &t->cost_ns[t->way], *time = &t->time_ns[t->way];
-    int64_t cost_ns = call_costs_each_ns(epoch),
-            time_ns = epoch->ns / epoch->calls;
+    struct call_price now = call_costs_price(epoch);
     bool flight = is_changed(epoch->in_flight, t->in_flight, CHANGED_FLIGHT);
-    bool odd = flight || is_changed(cost_ns, *known, CHANGED_COST);
+    bool odd = flight || is_changed(now.cost_ns, *known, CHANGED_COST);
 
     if (odd && *known && !t->odd) {
         t->odd = true; /* once may be a moment in which others computed */
@@ -158,8 +159,8 @@ static bool learn(struct poll_trial *t, const struct call_costs *epoch)
         t->crowd = epoch->crowd;
     } else {
         t->epochs += t->epochs < COST_EPOCHS;
-        *known += (cost_ns - *known) / t->epochs;
-        *time += (time_ns - *time) / t->epochs;
+        *known += (now.cost_ns - *known) / t->epochs;
+        *time += (now.time_ns - *time) / t->epochs;
     }
     return true;
 }
@@ -284,13 +285,12 @@ static enum trial_verdict was_tried(struct poll_trial *t,
                                     uint32_t in_flight)
 {
     const struct call_costs *tried = &t->tried;
-    struct trial_price old = trial_price_of(t, trial_other(t)), now;
+    struct call_price old = trial_price(t, trial_other(t)), now;
     int64_t known_ns = trial_worth_ns(t->bit, old), noise;
     bool slower, draw;
 
     add_costs(&t->tried, epoch);
-    now = (struct trial_price){call_costs_each_ns(tried),
-                               tried->ns / tried->calls};
+    now = call_costs_price(tried);
     noise = noise_ns(known_ns, tried);
     /* What it saves in computing it takes in time: nobody waits to see which is more. */
     slower = now.cost_ns >= old.cost_ns &&

@@ -2,7 +2,7 @@
  *
  * Trial credit: what it may cost to try another way.  Earned at a hundredth of what calls
  * cost between trials, and paid with what they cost more meanwhile; below 0 nothing is tried
- * of which it is known what it costs.
+ * of which it is known what it costs, unless that is clearly less.
  */
 #ifndef TPOOL_TUNE_TRIAL_CREDIT_H
 #define TPOOL_TUNE_TRIAL_CREDIT_H

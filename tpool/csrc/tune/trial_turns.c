@@ -76,24 +76,20 @@ void trial_turns_pass(struct poll_trial *t, const struct call_costs *epoch)
     }
 }
 
-bool trial_is_better(int bit, struct trial_price one, struct trial_price other,
+bool trial_is_better(int bit, struct call_price one, struct call_price other,
                      int64_t noise_ns)
 {
-    int64_t one_ns = one.cost_ns + one.time_ns;
-    int64_t other_ns = other.cost_ns + other.time_ns;
-
     return trial_worth_ns(bit, one) < trial_worth_ns(bit, other) - noise_ns &&
-           one_ns <= TRIAL_ABOUT(other_ns);
+           call_price_worth_ns(one) <= TRIAL_ABOUT(call_price_worth_ns(other));
 }
 
 /* A way that is known to cost clearly less than the one that is taken costs by now. */
 static bool seems_better(const struct poll_trial *t, int bit, unsigned way)
 {
-    struct trial_price known = trial_price_of(t, way);
+    struct call_price known = trial_price(t, way);
 
-    return known.cost_ns &&
-           trial_is_better(bit, known, trial_price_of(t, t->way),
-                           trial_worth_ns(bit, known) / 8);
+    return known.cost_ns && trial_is_better(bit, known, trial_price(t, t->way),
+                                            trial_worth_ns(bit, known) / 8);
 }
 
 /* What is not known may be worth any debt. */

@@ -13,25 +13,20 @@
 /* What is no dearer than that costs about as much. */
 #define TRIAL_ABOUT(known_ns) ((known_ns) + (known_ns) / 8)
 
-/* What calls cost, a way to make them or some that are tried. */
-struct trial_price {
-    int64_t cost_ns, time_ns;
-};
-
-static inline struct trial_price trial_price_of(const struct poll_trial *t,
-                                                unsigned way)
+static inline struct call_price trial_price(const struct poll_trial *t,
+                                            unsigned way)
 {
-    return (struct trial_price){t->cost_ns[way], t->time_ns[way]};
+    return (struct call_price){t->cost_ns[way], t->time_ns[way]};
 }
 
 /* By what two ways are compared that differ in this bit. */
-static inline int64_t trial_worth_ns(int bit, struct trial_price price)
+static inline int64_t trial_worth_ns(int bit, struct call_price price)
 {
-    return bit == BIT_FEW ? price.time_ns : price.cost_ns + price.time_ns;
+    return bit == BIT_FEW ? price.time_ns : call_price_worth_ns(price);
 }
 
 /* Whether one is better by more than that much; a few not if they cost clearly more. */
-bool trial_is_better(int bit, struct trial_price one, struct trial_price other,
+bool trial_is_better(int bit, struct call_price one, struct call_price other,
                      int64_t noise_ns);
 
 /* The way that is compared with. */
