@@ -20,6 +20,8 @@ from pathlib import Path
 from time import perf_counter_ns, process_time_ns
 from typing import TYPE_CHECKING, Any
 
+from tpool.cli.rounds import in_order
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -126,10 +128,7 @@ def round_trips(pool: Any, n: int) -> Callable[[], Sample]:  # noqa: ANN401
 
 
 def alternate(peers: Peers, rounds: int) -> dict[str, list[Sample]]:
-    """Run every peer once in each round, every two rounds beginning with another one.
-
-    The second of the two is in the opposite order: it matters who comes behind whom, too,
-    for threads stay for a while where they were put.
+    """Run every peer once in each round, in orders of which none gains.
 
     Everybody runs once unmeasured before: threads, caches, self-tuning. Where peers
     are close, many short rounds tell more than a few long ones: the speed of a
@@ -141,9 +140,7 @@ def alternate(peers: Peers, rounds: int) -> dict[str, list[Sample]]:
         tell(f"warming up: {name}")
         peers[name]()
     for turn in range(rounds):
-        first = turn // 2 % len(names)
-        order = names[first:] + names[:first]
-        for name in order[::-1] if turn % 2 else order:
+        for name in in_order(names, turn):
             tell(f"round {turn + 1} of {rounds}: {name}")
             samples[name].append(peers[name]())
     return samples

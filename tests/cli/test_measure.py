@@ -15,6 +15,7 @@ from measuring import (
 )
 
 from tpool.cli.measure import measure, peers
+from tpool.cli.rounds import in_order
 
 
 @pytest.fixture
@@ -71,9 +72,9 @@ def test_each_round_begins_with_another_mode(tree):
 
     measurement(tree, progress, rounds=3).run()
     assert order == [
-        f"round {number + 1} of 3, {MODES[(number + step) % 3]}"
+        f"round {number + 1} of 3, {name}"
         for number in range(3)
-        for step in range(3)
+        for name in in_order(MODES, number)
     ]
 
 

@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from conftest import refuse_threads, run_code, wait_blocked, wait_until
+from conftest import needs_polling, refuse_threads, run_code, wait_blocked, wait_until
 
 import tpool
 from tpool import trace
@@ -98,6 +98,7 @@ def test_poll_phases_begin_and_end_in_pairs_and_windows_grow(ctx, pool):
     assert len(phases) // 2 == stats.polls_hit + stats.polls_missed
 
 
+@needs_polling
 @pytest.mark.usefixtures("traced")
 def test_shrink_says_the_new_window(ctx, background):
     ctx.set_poll_params(50_000_000)

@@ -14,6 +14,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from tpool.cli.interrupt import Interrupt
+from tpool.cli.rounds import in_order
 from tpool.meter import CpuMeter
 from tpool.thread_pool import ThreadPool
 
@@ -113,10 +114,9 @@ class Sweep:
         passes = 0
         total = self.effort.rounds * len(self.cases) * len(self.ways)
         for turn in range(self.effort.rounds):
-            first = turn % len(self.ways)
             for case in self.cases:
                 side: Side = {}
-                for way in (*self.ways[first:], *self.ways[:first]):
+                for way in in_order(self.ways, turn):
                     if self.progress is not None:
                         what = f"round {turn + 1} of {self.effort.rounds}, {case.name}"
                         self.progress(what, passes, total)

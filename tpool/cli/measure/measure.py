@@ -35,6 +35,7 @@ from tpool.cli.measure.tree import (
     reason,
     walk,
 )
+from tpool.cli.rounds import in_order
 from tpool.meter import CpuMeter
 
 if TYPE_CHECKING:
@@ -230,8 +231,7 @@ class Measurement:
             self.interrupt.may_raise = False
             self._passes = {peer.name: [] for peer in peers}
             for turn in range(self.rounds):
-                first = turn % len(peers)
-                order = (*peers[first:], *peers[:first])
+                order = in_order(peers, turn)
                 for peer in order:
                     label = f"round {turn + 1} of {self.rounds}, {peer.name}"
                     self._one_pass(peer, label)
