@@ -21,11 +21,10 @@ TRIAL_NONE, TRIAL_BEGUN, TRIAL_LOST, TRIAL_WON = range(4)  # enum trial_verdict
 (
     TRIAL_STEADY,
     TRIAL_SETTLES,
-    TRIAL_GOES_HOME,
     TRIAL_TRIES,
     TRIAL_RETURNS,
     TRIAL_RECOVERS,
-) = range(6)  # enum trial_stage
+) = range(5)  # enum trial_stage
 QUIET, BLOCK, HOPELESS, NAP, POLL = range(5)  # enum wait_choice
 
 _ns = ctypes.c_int64
@@ -120,7 +119,7 @@ class PollTrial(ctypes.Structure):
         ("calls_min", _ns),
         ("ns_min", _ns),
         ("tried", CallCosts),
-        *(("credit_ns", _ns), ("away_ns", _ns), ("alike_ns", _ns)),
+        *(("credit_ns", _ns), ("alike_ns", _ns)),
         ("due_ns", _ns * 3),
         ("interval_ns", _ns * 3),
     )

@@ -43,10 +43,6 @@
  * after the load has been alike for so long: else they come and go. */
 #define DEBT_MAX_NS (1 * NS_PER_MS)
 #define ALIKE_NS    (200 * NS_PER_MS)
-/* Of more or fewer in flight home is seen anew, not sooner; what it must be worse by to
- * be left, and may be worse by to be gone back to: 1/32. */
-#define AWAY_NS    (200 * NS_PER_MS)
-#define HOME_SHIFT 5
 /* Weight of the newest epoch: 1/8, and more while there were fewer. */
 #define COST_EPOCHS 8
 
@@ -139,36 +135,23 @@ static void begin_anew(struct poll_trial *t, const struct call_costs *costs)
     trial_turns_all_soon(t);
 }
 
-/* What an epoch of the way that is taken has told. */
-enum learned {
-    LEARNED_NOTHING, /* it is not what it was, and not known yet */
-    LEARNED_COSTS,
-    LEARNED_FLIGHT, /* more or fewer are in flight, and home is due */
-};
-
-/* Learns what the way costs. */
-static enum learned learn(struct poll_trial *t, const struct call_costs *epoch)
+/* Learns what the way costs; false: it is not what it was, and not known yet. */
+static bool learn(struct poll_trial *t, const struct call_costs *epoch)
 {
     int64_t *known = &t->cost_ns[t->way], *time = &t->time_ns[t->way];
     struct call_price now = call_costs_price(epoch);
     bool flight = is_changed(epoch->in_flight, t->in_flight, CHANGED_FLIGHT);
     bool odd = flight || is_changed(now.cost_ns, *known, CHANGED_COST);
-    enum learned learned = LEARNED_COSTS;
 
     if (odd && *known && !t->odd) {
         t->odd = true; /* once may be a moment in which others computed */
-        return LEARNED_NOTHING;
+        return false;
     }
     t->odd = false;
     t->alike_ns += epoch->ns;
-    t->away_ns += epoch->ns;
     if (odd) {
         if (flight && t->alike_ns >= ALIKE_NS) {
             trial_credit_forgive(&t->credit_ns, DEBT_MAX_NS);
-        }
-        if (flight && t->away_ns >= AWAY_NS) {
-            t->away_ns = 0;
-            learned = LEARNED_FLIGHT;
         }
         t->alike_ns = 0;
         begin_anew(t, epoch);
@@ -179,37 +162,23 @@ static enum learned learn(struct poll_trial *t, const struct call_costs *epoch)
         *known += (now.cost_ns - *known) / t->epochs;
         *time += (now.time_ns - *time) / t->epochs;
     }
-    return learned;
-}
-
-/* Whether the way changes. */
-static bool go_home(struct poll_trial *t, uint32_t in_flight)
-{
-    t->bit = BIT_BLOCK;
-    t->flips = t->way ^ WAY_HOME;
-    if (t->flips) {
-        change(t, TRIAL_GOES_HOME, in_flight);
-    }
-    return t->flips;
+    return true;
 }
 
 static enum trial_verdict was_steady(struct poll_trial *t,
                                      const struct call_costs *epoch,
                                      uint32_t in_flight)
 {
-    enum learned learned;
+    bool known;
 
     trial_credit_earn(&t->credit_ns, epoch);
     if (!t->warm) { /* threads start, windows are learned: it says nothing */
         t->warm = true;
         return TRIAL_NONE;
     }
-    learned = learn(t, epoch);
+    known = learn(t, epoch);
     trial_turns_pass(t, epoch);
-    if (learned == LEARNED_FLIGHT && go_home(t, in_flight)) {
-        return TRIAL_BEGUN;
-    }
-    if (learned == LEARNED_NOTHING || !trial_turns_choose(t, epoch)) {
+    if (!known || !trial_turns_choose(t, epoch)) {
         return TRIAL_NONE;
     }
     change(t, TRIAL_SETTLES, in_flight);
@@ -300,12 +269,6 @@ static enum trial_verdict has_settled(struct poll_trial *t,
         return lost(t, in_flight);
     }
     regret(t, epoch, trial_other(t));
-    if (t->stage == TRIAL_GOES_HOME) {
-        t->cost_ns[t->way] = 0; /* of fewer or more in flight */
-        t->warm = false;
-        steady(t);
-        return TRIAL_WON;
-    }
     try_on(t, in_flight);
     return TRIAL_NONE;
 }
@@ -315,14 +278,6 @@ static int64_t noise_ns(int64_t known_ns, const struct call_costs *tried)
 {
     return NOISE_CALLS * known_ns / tried->calls +
            known_ns * NOISE_NS / (tried->ns + 1);
-}
-
-/* By how much more than noise what was tried must be better than what was known. */
-static int64_t by_home_ns(const struct poll_trial *t, int64_t known_ns)
-{
-    return t->way == WAY_HOME           ? -(known_ns >> HOME_SHIFT)
-           : trial_other(t) == WAY_HOME ? known_ns >> HOME_SHIFT
-                                        : 0;
 }
 
 static enum trial_verdict was_tried(struct poll_trial *t,
@@ -346,7 +301,7 @@ static enum trial_verdict was_tried(struct poll_trial *t,
         try_on(t, in_flight);
         return TRIAL_NONE;
     }
-    if (trial_is_better(t->bit, now, old, noise + by_home_ns(t, known_ns))) {
+    if (trial_is_better(t->bit, now, old, noise)) {
         take_costs(t, tried);
         t->epochs = 1;
         trial_turns_soon(t, t->bit);
@@ -359,8 +314,7 @@ static enum trial_verdict was_tried(struct poll_trial *t,
 
 static bool is_on(const struct poll_trial *t)
 {
-    return t->stage == TRIAL_SETTLES || t->stage == TRIAL_TRIES ||
-           t->stage == TRIAL_GOES_HOME;
+    return t->stage == TRIAL_SETTLES || t->stage == TRIAL_TRIES;
 }
 
 bool poll_trial_drop(struct poll_trial *t)
@@ -386,8 +340,7 @@ bool poll_trial_pause(struct poll_trial *t, uint32_t in_flight)
     if (t->pauses++ || !is_on(t)) {
         return poll_trial_drop(t);
     }
-    begin(t, t->stage == TRIAL_GOES_HOME ? t->stage : TRIAL_SETTLES,
-          SETTLE_CALLS, SETTLE_NS, in_flight);
+    begin(t, TRIAL_SETTLES, SETTLE_CALLS, SETTLE_NS, in_flight);
     return false;
 }
 
@@ -399,7 +352,6 @@ enum trial_verdict poll_trial_next(struct poll_trial *t,
     t->crowd |= epoch->crowd;
     switch (t->stage) {
     case TRIAL_SETTLES:
-    case TRIAL_GOES_HOME:
         return has_settled(t, epoch, in_flight);
     case TRIAL_TRIES:
         return was_tried(t, epoch, in_flight);

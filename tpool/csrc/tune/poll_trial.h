@@ -12,10 +12,6 @@
  * is tried, for a few calls where it is much worse, for more where it is nearly as good, and
  * not slower.  What trying costs comes out of a credit (trial_credit.h); while the answer
  * stays the same it is tried ever less often.
- *
- * What others do is home: what it costs shows only when threads have been left where the
- * kernel has put them for some milliseconds, which no trial waits for.  So it is begun with
- * where more or fewer calls are in flight than before, and left for what is clearly better.
  */
 #ifndef TPOOL_TUNE_POLL_TRIAL_H
 #define TPOOL_TUNE_POLL_TRIAL_H
@@ -30,8 +26,6 @@ enum way_bit {
     N_BITS,
 };
 #define N_WAYS (1 << N_BITS)
-/* What others do: many, and nobody polls. */
-#define WAY_HOME (1u << BIT_BLOCK)
 
 enum trial_verdict {
     TRIAL_NONE,  /* nothing has changed */
@@ -42,8 +36,7 @@ enum trial_verdict {
 
 enum trial_stage {
     TRIAL_STEADY,
-    TRIAL_SETTLES,   /* what the other way was is not over yet */
-    TRIAL_GOES_HOME, /* the same; then it is taken */
+    TRIAL_SETTLES, /* what the other way was is not over yet */
     TRIAL_TRIES,
     TRIAL_RETURNS,  /* the same, back again */
     TRIAL_RECOVERS, /* what that has left is not over yet */
@@ -68,7 +61,6 @@ struct poll_trial {
     int64_t calls_min, ns_min;
     struct call_costs tried;
     int64_t credit_ns;           /* that trying may cost */
-    int64_t away_ns;             /* since home was seen anew */
     int64_t alike_ns;            /* for how long it has been this load */
     int64_t due_ns[N_BITS];      /* until the next */
     int64_t interval_ns[N_BITS]; /* between the last two */
