@@ -54,8 +54,7 @@ def watch(fuzzes, stop):
         if stuck > 5 or lasts:
             for fuzz in fuzzes:
                 for request in fuzz.kinds["Request"] + fuzz.kinds["Future"]:
-                    with contextlib.suppress(BaseException):
-                        request.cancel()
+                    cancel(request)
                 for worker in list(fuzz.kinds["Worker"]):
                     with contextlib.suppress(BaseException):
                         worker.lost()
@@ -64,11 +63,21 @@ def watch(fuzzes, stop):
             end_calls(fuzzes)
 
 
+def cancel(request):
+    """Cancel it, unless what the signal has raised has left its lock to nobody."""
+    with contextlib.suppress(BaseException):
+        lock = getattr(request, "_condition", None)
+        if lock is None or lock.acquire(timeout=0.1):
+            if lock is not None:
+                lock.release()
+            request.cancel()
+
+
 def end_calls(fuzzes):
     """What is waited for may be known to nobody but its pool, or to its future."""
     for fuzz in fuzzes:
         for future in list(fuzz.calls):
-            future.cancel()
+            cancel(future)
     for thing in gc.get_objects():
         if isinstance(thing, _core.ThreadPool):
             with contextlib.suppress(BaseException):
