@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import _harness as h
 
 import tpool
+from tpool.cli.rounds import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -143,7 +144,7 @@ def main() -> None:
     ]
     samples: dict[tuple[str, int], list[Scale]] = {one: [] for one in todo}
     for turn in range(options.rounds):
-        for peer, n in todo if turn % 2 == 0 else reversed(todo):
+        for peer, n in in_order(todo, turn):
             h.tell(f"round {turn + 1} of {options.rounds}: {peer}, {n:,}")
             answer = h.run_child(__file__, "--child", peer, n)
             samples[peer, n].append(Scale(**answer))

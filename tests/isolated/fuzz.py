@@ -54,7 +54,8 @@ def watch(fuzzes, stop):
         if stuck > 5 or lasts:
             for fuzz in fuzzes:
                 for request in fuzz.kinds["Request"] + fuzz.kinds["Future"]:
-                    cancel(request)
+                    with contextlib.suppress(BaseException):
+                        cancel(request)
                 for worker in list(fuzz.kinds["Worker"]):
                     with contextlib.suppress(BaseException):
                         worker.lost()
@@ -65,12 +66,12 @@ def watch(fuzzes, stop):
 
 def cancel(request):
     """Cancel it, unless what the signal has raised has left its lock to nobody."""
-    with contextlib.suppress(BaseException):
-        lock = getattr(request, "_condition", None)
-        if lock is None or lock.acquire(timeout=0.1):
-            if lock is not None:
-                lock.release()
-            request.cancel()
+    lock = getattr(request, "_condition", None)  # of a standard Future
+    if lock is not None:
+        if not lock.acquire(timeout=0.1):
+            return
+        lock.release()
+    request.cancel()
 
 
 def end_calls(fuzzes):
