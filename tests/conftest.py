@@ -186,6 +186,21 @@ def one():
 
 
 @pytest.fixture
+def running(one, gate):
+    """Return a future that runs until the gate is open."""
+    started = threading.Event()
+    future = one.submit(lambda: (started.set(), gate.wait(30), 7)[2])
+    assert started.wait(30)
+    return future
+
+
+@pytest.fixture
+def pending(one, running):
+    """Return a future that is queued behind it."""
+    return one.submit(int, 5)
+
+
+@pytest.fixture
 def single(ctx):
     """Return a pool of one worker at most."""
     with tpool.ThreadPool(ctx, max_threads=1) as threads:

@@ -21,21 +21,6 @@ CancelledError = concurrent.futures.CancelledError
 InvalidStateError = concurrent.futures.InvalidStateError
 
 
-@pytest.fixture
-def running(one, gate):
-    """Return a future that runs until the gate is open."""
-    started = threading.Event()
-    future = one.submit(lambda: (started.set(), gate.wait(30), 7)[2])
-    assert started.wait(30)
-    return future
-
-
-@pytest.fixture
-def pending(one, running):
-    """Return a future that is queued behind it."""
-    return one.submit(int, 5)
-
-
 def states(future):
     return future._state, future.done(), future.running(), future.cancelled()
 
@@ -161,58 +146,6 @@ def test_f34_pending_future_takes_a_third_of_a_stock_one(one, pending):
         stock_size = sizes(stock)
         gate.set()
     assert sizes(one) < stock_size / 3
-
-
-def test_callbacks_run_in_order_in_the_thread_or_at_once(one, running, gate):
-    seen = []
-    for i in range(3):
-        running.add_done_callback(
-            lambda future, i=i: seen.append((i, future, threading.get_ident()))
-        )
-    thread = one.submit(threading.get_ident)
-    gate.set()
-    assert seen == [(i, running, thread.result()) for i in range(3)]
-    running.add_done_callback(seen.append)
-    assert seen[3] is running
-
-
-def test_callback_that_raises_is_logged_and_loses_no_other(running, gate, caplog):
-    seen = []
-    running.add_done_callback(lambda _: 1 / 0)
-    running.add_done_callback(seen.append)
-    gate.set()
-    running.result()
-    wait_until(lambda: seen == [running])
-    assert "exception calling callback for <Future" in caplog.text
-    assert "ZeroDivisionError" in caplog.text
-    caplog.clear()
-    running.add_done_callback(lambda _: 1 / 0)
-    assert "ZeroDivisionError" in caplog.text
-
-
-@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
-def test_f05b_callback_that_would_end_the_thread_does_not(
-    one, running, gate, caplog, error
-):
-    def leave(_):
-        raise error
-
-    seen = []
-    running.add_done_callback(leave)
-    running.add_done_callback(seen.append)
-    gate.set()
-    assert one.submit(int).result(timeout=30) == 0
-    assert seen == [running]
-    assert error.__name__ in caplog.text
-    with pytest.raises(error):
-        running.add_done_callback(leave)
-
-
-def test_callback_of_a_cancelled_future_may_raise_through_cancel(pending):
-    pending.add_done_callback(lambda _: sys.exit(3))
-    with pytest.raises(SystemExit):
-        pending.cancel()
-    assert pending.cancelled()
 
 
 def test_who_ends_it_twice_is_told(one, running, gate):

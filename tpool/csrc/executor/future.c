@@ -3,86 +3,13 @@
  * See future.h.  The way of a future: made by its submitter, run and ended by a worker.
  */
 #include "executor/future.h"
+#include "executor/future_tell.h"
 #include "executor/future_trial.h"
 
 void future_drop_call(FutureObject *f)
 {
     Py_CLEAR(f->call);
     Py_CLEAR(f->kwnames);
-}
-
-void future_log(FutureObject *f, const char *level, const char *format)
-{
-    PyObject *exc = take_exception();
-    PyObject *module = PyImport_ImportModule("concurrent.futures._base");
-    PyObject *logger = NULL, *log = NULL, *result = NULL;
-    PyObject *args = Py_BuildValue("(sO)", format, f);
-    PyObject *kwargs = Py_BuildValue("{sO}", "exc_info", exc ? exc : Py_None);
-
-    if (module && args && kwargs) {
-        logger = PyObject_GetAttrString(module, "LOGGER");
-        log = logger ? PyObject_GetAttrString(logger, level) : NULL;
-        result = log ? PyObject_Call(log, args, kwargs) : NULL;
-    }
-    if (!result) {
-        PyErr_WriteUnraisable((PyObject *)f);
-    }
-    Py_XDECREF(result);
-    Py_XDECREF(log);
-    Py_XDECREF(logger);
-    Py_XDECREF(kwargs);
-    Py_XDECREF(args);
-    Py_XDECREF(module);
-    Py_XDECREF(exc);
-}
-
-int future_call_back(FutureObject *f, PyObject *callback)
-{
-    PyObject *result = PyObject_CallOneArg(callback, (PyObject *)f);
-
-    if (!result) {
-        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
-            return -1;
-        }
-        future_log(f, "error", "exception calling callback for %r");
-    }
-    Py_XDECREF(result);
-    return 0;
-}
-
-/* A new reference, or NULL: the list, which others may have found, has got shorter. */
-static PyObject *item_of(PyObject *list, Py_ssize_t i)
-{
-    PyObject *item = NULL;
-
-    Py_BEGIN_CRITICAL_SECTION(list);
-    if (i < PyList_GET_SIZE(list)) {
-        item = Py_NewRef(PyList_GET_ITEM(list, i));
-    }
-    Py_END_CRITICAL_SECTION();
-    return item;
-}
-
-/*
- * Takes the list over.  0, or -1 with an exception, and those that follow are dropped.
- * In a worker all are called: nobody is there to be told, and it lives on.
- */
-static int call_back(FutureObject *f, PyObject *callbacks, bool in_worker)
-{
-    PyObject *callback;
-    int ret = 0;
-
-    for (Py_ssize_t i = 0;
-         callbacks && ret == 0 && (callback = item_of(callbacks, i)); i++) {
-        ret = future_call_back(f, callback);
-        if (ret < 0 && in_worker) {
-            future_log(f, "critical", "exception calling callback for %r");
-            ret = 0;
-        }
-        Py_DECREF(callback);
-    }
-    Py_XDECREF(callbacks);
-    return ret;
 }
 
 bool future_enlist(FutureObject *f, struct future_waiter *w)
@@ -166,27 +93,30 @@ static bool end_now(FutureObject *f, struct future_end *end)
     return true;
 }
 
+/* What one of those who are told has raised, for who has ended it: the first. */
+static void keep(struct future_end *end, PyObject *where)
+{
+    if (end->raised) {
+        PyErr_WriteUnraisable(where);
+    } else {
+        end->raised = take_exception();
+    }
+}
+
 /* Condition held.  Tells those of wait() and as_completed(). */
-static void tell_waiters(FutureObject *f, enum future_fate fate)
+static void tell_waiters(FutureObject *f, struct future_end *end)
 {
     struct module_state *state = f->pool->state;
-    PyObject *what = fate == FUTURE_CANCELLED ? state->str_add_cancelled
-                     : f->exception           ? state->str_add_exception
-                                              : state->str_add_result;
-    PyObject *waiters, *waiter;
+    PyObject *what = end->fate == FUTURE_CANCELLED ? state->str_add_cancelled
+                     : f->exception                ? state->str_add_exception
+                                                   : state->str_add_result;
+    PyObject *waiters;
 
     Py_BEGIN_CRITICAL_SECTION(f);
     waiters = Py_XNewRef(f->waiters);
     Py_END_CRITICAL_SECTION();
-    for (Py_ssize_t i = 0; waiters && (waiter = item_of(waiters, i)); i++) {
-        PyObject *result = PyObject_CallMethodOneArg(waiter, what,
-                                                     (PyObject *)f);
-
-        if (!result) {
-            PyErr_WriteUnraisable(waiter);
-        }
-        Py_XDECREF(result);
-        Py_DECREF(waiter);
+    if (future_tell((PyObject *)f, waiters, what) < 0) {
+        keep(end, (PyObject *)f);
     }
     Py_XDECREF(waiters);
 }
@@ -206,7 +136,6 @@ static int end_with_condition(FutureObject *f, PyObject *condition,
 {
     struct module_state *state = f->pool->state;
     bool ended;
-    PyObject *exc;
 
     if (ask(condition, state->str_acquire) < 0) {
         return -1;
@@ -215,16 +144,14 @@ static int end_with_condition(FutureObject *f, PyObject *condition,
     ended = end_now(f, end);
     Py_END_CRITICAL_SECTION();
     if (ended) {
-        tell_waiters(f, end->fate);
+        tell_waiters(f, end);
         if (ask(condition, state->str_notify_all) < 0) {
-            PyErr_WriteUnraisable(condition);
+            keep(end, condition);
         }
     }
-    exc = take_exception();
     if (ask(condition, state->str_release) < 0) {
         PyErr_WriteUnraisable(condition);
     }
-    put_exception(exc);
     return ended;
 }
 
@@ -259,7 +186,22 @@ int future_settle(FutureObject *f, enum future_fate fate, PyObject *result,
         return ret;
     }
     future_wake(f->pool, end.waiting);
-    return call_back(f, end.callbacks, false) < 0 ? -1 : 1;
+    if (future_call_all_back((PyObject *)f, end.callbacks, false) < 0) {
+        keep(&end, (PyObject *)f);
+    }
+    if (end.raised) {
+        put_exception(end.raised);
+        return -1;
+    }
+    return 1;
+}
+
+/* Worker: nobody is there to be told. */
+static void report(FutureObject *f, const char *format)
+{
+    if (future_log((PyObject *)f, "critical", format) < 0) {
+        PyErr_WriteUnraisable((PyObject *)f);
+    }
 }
 
 /*
@@ -282,15 +224,19 @@ static struct completion_node *finish(FutureObject *f, PyObject *result)
         Py_END_CRITICAL_SECTION();
     }
     if (ret == 0) {
-        future_log(f, "critical", "%r has been ended by somebody else");
+        report(f, "%r has been ended by somebody else");
         Py_XDECREF(end.result);
         Py_XDECREF(end.exception);
         return NULL;
     }
+    if (end.raised) {
+        put_exception(end.raised);
+        PyErr_WriteUnraisable((PyObject *)f);
+    }
     if (end.callbacks) {
         future_wake(f->pool, end.waiting); /* callbacks may last */
         end.waiting = NULL;
-        call_back(f, end.callbacks, true);
+        future_call_all_back((PyObject *)f, end.callbacks, true);
     }
     return end.waiting;
 }
@@ -354,7 +300,7 @@ static struct completion_node *future_run(struct work *w,
     times->wait_ns = begin_ns - f->submit_ns;
     times->run_ns = -1;
     if (future_fate(f) != FUTURE_OPEN) {
-        future_log(f, "critical", "%r was ended before it was run");
+        report(f, "%r was ended before it was run");
         leave_flight(f);
         Py_DECREF(f);
         return NULL;

@@ -77,6 +77,7 @@ struct future_end {
     PyObject *result, *exception;    /* taken over; one of them, or none */
     struct completion_node *waiting; /* out */
     PyObject *callbacks;             /* out: a list, or NULL */
+    PyObject *raised; /* out: by who was told meanwhile, or NULL */
 };
 
 /*
@@ -93,9 +94,6 @@ int future_end(FutureObject *f, struct future_end *end);
 int future_settle(FutureObject *f, enum future_fate fate, PyObject *result,
                   PyObject *exception);
 
-/* The same.  Calls back at once, as above. */
-int future_call_back(FutureObject *f, PyObject *callback);
-
 /* Any thread, GIL held.  Whether it is still open; then w is among those to be woken. */
 bool future_enlist(FutureObject *f, struct future_waiter *w);
 
@@ -104,9 +102,6 @@ bool future_delist(FutureObject *f, struct future_waiter *w);
 
 /* Any thread, with the GIL or without.  NULL: nobody waits. */
 void future_wake(struct pool_core *pool, struct completion_node *waiting);
-
-/* GIL held.  Logs format, about a future, as concurrent.futures does; level: a method. */
-void future_log(FutureObject *f, const char *level, const char *format);
 
 /*
  * Any thread, GIL held.  It was taken off the queue, whose reference this takes; the rest

@@ -3,6 +3,7 @@
  * The type that tpool's futures of concurrent.futures have in C; see future.h.
  */
 #include "executor/future_doc.h"
+#include "executor/future_tell.h"
 #include "executor/future_wait.h"
 #include "py/args.h"
 
@@ -189,7 +190,7 @@ static PyObject *future_add_done_callback(FutureObject *f,
     Py_END_CRITICAL_SECTION();
     Py_XDECREF(list);
     if (!open) {
-        ret = future_call_back(f, callback);
+        ret = future_call_back((PyObject *)f, callback);
     }
     return none_or_null(ret);
 }
@@ -242,8 +243,9 @@ static PyObject *future_set_running(FutureObject *f,
             memory_order_relaxed)) {
         Py_RETURN_TRUE;
     }
-    future_log(f, "critical", "%r is not pending");
-    PyErr_SetString(PyExc_RuntimeError, "Future in unexpected state");
+    if (future_log((PyObject *)f, "critical", "%r is not pending") == 0) {
+        PyErr_SetString(PyExc_RuntimeError, "Future in unexpected state");
+    }
     return NULL;
 }
 
