@@ -108,6 +108,7 @@ class PollTrial(ctypes.Structure):
         ("stage", ctypes.c_int),
         ("warm", ctypes.c_bool),
         ("odd", ctypes.c_bool),
+        ("wakes", ctypes.c_bool),
         ("lasted", ctypes.c_int),
         ("alone", ctypes.c_bool),
         ("epochs", ctypes.c_int),

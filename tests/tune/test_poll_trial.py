@@ -320,15 +320,30 @@ def test_hopeless_way_is_left_while_it_settles_and_rarely_tried(tuner):
     assert more_ns <= load.begun * 5 * 90 * US  # or settling alone would take as much
 
 
-def test_trial_that_settles_again_is_not_lost_by_a_moment(tuner):
-    """It was nearly as good before the pause."""
+def test_first_calls_after_a_pause_say_nothing_of_a_trial(tuner):
     load = Load(tuner, constant((30 * US, 60 * US), (31 * US, 61 * US)))
     while load.trial.stage != _tuner.TRIAL_TRIES or not load.trial.tried.calls:
         load.epoch()
+    tried, credit_ns = load.trial.tried.calls, load.trial.credit_ns
     assert not tuner.poll_trial_pause(load.trial, 1)
-    stall = _tuner.CallCosts(4, 4000 * US, 4000 * US, 1)
-    assert tuner.poll_trial_next(load.trial, stall, 1) == _tuner.TRIAL_NONE
+    wakes = _tuner.CallCosts(4, 4000 * US, 4000 * US, 1)
+    assert tuner.poll_trial_next(load.trial, wakes, 1) == _tuner.TRIAL_NONE
     assert load.trial.stage == _tuner.TRIAL_TRIES
+    assert (load.trial.tried.calls, load.trial.credit_ns) == (tried, credit_ns)
+    load.epoch()
+    assert load.trial.tried.calls > tried
+
+
+def test_first_calls_after_a_pause_say_nothing_of_the_load(tuner):
+    load = Load(tuner, constant((30 * US, 60 * US), (60 * US, 60 * US))).run(300 * MS)
+    known_ns = load.trial.cost_ns[_tuner.WAY_POLL]
+    for _ in range(9):
+        assert not tuner.poll_trial_pause(load.trial, 1)
+        assert load.trial.calls_min < 32  # it is over soon
+        wakes = _tuner.CallCosts(4, 150 * US, 300 * US, 1)
+        assert tuner.poll_trial_next(load.trial, wakes, 1) == _tuner.TRIAL_NONE
+    assert load.trial.cost_ns[_tuner.WAY_POLL] == known_ns
+    assert load.trial.calls_min == 32
 
 
 def test_one_odd_epoch_is_no_change(tuner):

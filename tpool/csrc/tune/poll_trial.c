@@ -67,6 +67,7 @@ static void begin(struct poll_trial *t, enum trial_stage stage, int64_t calls,
     uint32_t most = flight_max(t);
 
     t->stage = stage;
+    t->wakes = false;
     t->calls_min = in_flight > most ? most : in_flight;
     t->calls_min = t->calls_min > calls ? t->calls_min : calls;
     t->ns_min = ns;
@@ -262,8 +263,7 @@ static enum trial_verdict has_settled(struct poll_trial *t,
                                       const struct call_costs *epoch,
                                       uint32_t in_flight)
 {
-    if (!t->tried.calls &&
-        call_costs_each_ns(epoch) / HOPELESS > t->cost_ns[trial_other(t)]) {
+    if (call_costs_each_ns(epoch) / HOPELESS > t->cost_ns[trial_other(t)]) {
         t->tried = *epoch;
         t->interval_ns[t->bit] = TRIAL_INTERVAL_MAX_NS;
         return lost(t, in_flight);
@@ -335,13 +335,29 @@ bool poll_trial_drop(struct poll_trial *t)
     return trial;
 }
 
+/* Threads have slept meanwhile: what their first calls cost says nothing of a way. */
+static void wake(struct poll_trial *t, uint32_t in_flight)
+{
+    begin(t, t->stage, SETTLE_CALLS, SETTLE_NS, in_flight);
+    t->wakes = true;
+}
+
+static enum trial_verdict has_woken(struct poll_trial *t, uint32_t in_flight)
+{
+    if (is_on(t)) {
+        try_on(t, in_flight);
+    } else {
+        steady(t);
+    }
+    return TRIAL_NONE;
+}
+
 bool poll_trial_pause(struct poll_trial *t, uint32_t in_flight)
 {
-    if (t->pauses++ || !is_on(t)) {
-        return poll_trial_drop(t);
-    }
-    begin(t, TRIAL_SETTLES, SETTLE_CALLS, SETTLE_NS, in_flight);
-    return false;
+    bool changed = (t->pauses++ || !is_on(t)) && poll_trial_drop(t);
+
+    wake(t, in_flight);
+    return changed;
 }
 
 enum trial_verdict poll_trial_next(struct poll_trial *t,
@@ -350,6 +366,9 @@ enum trial_verdict poll_trial_next(struct poll_trial *t,
 {
     t->pauses = 0;
     t->crowd |= epoch->crowd;
+    if (t->wakes) {
+        return has_woken(t, in_flight);
+    }
     switch (t->stage) {
     case TRIAL_SETTLES:
         return has_settled(t, epoch, in_flight);

@@ -49,6 +49,7 @@ struct poll_trial {
     enum trial_stage stage;
     bool warm;  /* an epoch is over */
     bool odd;   /* the last epoch was of another load, it seems */
+    bool wakes; /* after a pause: what that has left is not over yet */
     int lasted; /* trials until what one leaves may be another load */
     bool alone; /* the next trial of how many at a time changes only that */
     int epochs; /* of which its cost is the mean */
@@ -80,8 +81,8 @@ bool poll_trial_drop(struct poll_trial *t);
 
 /*
  * No calls came for a while, or few, so many of which are still in flight.  What was begun is
- * gone on with, once they have settled; after a second pause in one epoch it is not: they
- * come seldom.  Whether the way changes.
+ * gone on with; after a second pause in one epoch it is not: they come seldom.  Either way
+ * the first calls that follow say nothing.  Whether the way changes.
  */
 bool poll_trial_pause(struct poll_trial *t, uint32_t in_flight);
 
