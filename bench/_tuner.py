@@ -109,6 +109,7 @@ class PollTrial(ctypes.Structure):
         ("warm", ctypes.c_bool),
         ("odd", ctypes.c_bool),
         ("wakes", ctypes.c_bool),
+        ("moment", ctypes.c_bool),
         ("lasted", ctypes.c_int),
         ("alone", ctypes.c_bool),
         ("epochs", ctypes.c_int),

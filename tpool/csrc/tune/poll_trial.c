@@ -33,6 +33,9 @@
 #define CHANGED_FLIGHT 4
 /* So many times worse while it settles is enough to know, and will be for long. */
 #define HOPELESS 8
+/* So many times worse, and for so long, may be a moment in which a host ran others. */
+#define MOMENT    4
+#define MOMENT_NS (1 * NS_PER_MS)
 /* Calls in flight that are waited for at a change; the rest is as they are. */
 #define FLIGHT_MAX 32
 /* Fewer, where they are run by as many as before. */
@@ -102,6 +105,7 @@ static void change(struct poll_trial *t, enum trial_stage stage,
 {
     t->way = trial_other(t);
     t->tried = (struct call_costs){0};
+    t->moment &= stage != TRIAL_SETTLES; /* one in each trial */
     begin(t, stage, SETTLE_CALLS, SETTLE_NS, in_flight);
 }
 
@@ -360,6 +364,22 @@ bool poll_trial_pause(struct poll_trial *t, uint32_t in_flight)
     return changed;
 }
 
+/*
+ * An epoch of a trial that says nothing of a way; but if another is so too, it does.  What
+ * is not paid for is no more than that costs.
+ */
+static bool is_moment(struct poll_trial *t, const struct call_costs *epoch)
+{
+    unsigned before = is_on(t) ? trial_other(t) : t->way;
+
+    if (t->stage == TRIAL_STEADY || t->moment || epoch->ns < MOMENT_NS ||
+        call_costs_each_ns(epoch) / MOMENT <= t->cost_ns[before]) {
+        return false;
+    }
+    t->moment = true;
+    return true;
+}
+
 enum trial_verdict poll_trial_next(struct poll_trial *t,
                                    const struct call_costs *epoch,
                                    uint32_t in_flight)
@@ -368,6 +388,9 @@ enum trial_verdict poll_trial_next(struct poll_trial *t,
     t->crowd |= epoch->crowd;
     if (t->wakes) {
         return has_woken(t, in_flight);
+    }
+    if (is_moment(t, epoch)) {
+        return TRIAL_NONE;
     }
     switch (t->stage) {
     case TRIAL_SETTLES:
