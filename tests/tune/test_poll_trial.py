@@ -344,6 +344,7 @@ def test_first_calls_after_a_pause_say_nothing_of_the_load(tuner):
         assert tuner.poll_trial_next(load.trial, wakes, 1) == _tuner.TRIAL_NONE
     assert load.trial.cost_ns[_tuner.WAY_POLL] == known_ns
     assert load.trial.calls_min == 32
+    assert load.trial.pauses == 9  # nothing was measured between them
 
 
 def test_one_odd_epoch_is_no_change(tuner):

@@ -384,11 +384,11 @@ enum trial_verdict poll_trial_next(struct poll_trial *t,
                                    const struct call_costs *epoch,
                                    uint32_t in_flight)
 {
-    t->pauses = 0;
     t->crowd |= epoch->crowd;
     if (t->wakes) {
         return has_woken(t, in_flight);
     }
+    t->pauses = 0;
     if (is_moment(t, epoch)) {
         return TRIAL_NONE;
     }
