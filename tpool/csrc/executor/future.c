@@ -93,16 +93,6 @@ static bool end_now(FutureObject *f, struct future_end *end)
     return true;
 }
 
-/* What one of those who are told has raised, for who has ended it: the first. */
-static void keep(struct future_end *end, PyObject *where)
-{
-    if (end->raised) {
-        PyErr_WriteUnraisable(where);
-    } else {
-        end->raised = take_exception();
-    }
-}
-
 /* Condition held.  Tells those of wait() and as_completed(). */
 static void tell_waiters(FutureObject *f, struct future_end *end)
 {
@@ -115,9 +105,7 @@ static void tell_waiters(FutureObject *f, struct future_end *end)
     Py_BEGIN_CRITICAL_SECTION(f);
     waiters = Py_XNewRef(f->waiters);
     Py_END_CRITICAL_SECTION();
-    if (future_tell((PyObject *)f, waiters, what) < 0) {
-        keep(end, (PyObject *)f);
-    }
+    future_tell((PyObject *)f, waiters, what, &end->raised);
     Py_XDECREF(waiters);
 }
 
@@ -146,7 +134,7 @@ static int end_with_condition(FutureObject *f, PyObject *condition,
     if (ended) {
         tell_waiters(f, end);
         if (ask(condition, state->str_notify_all) < 0) {
-            keep(end, condition);
+            future_keep(&end->raised, condition);
         }
     }
     if (ask(condition, state->str_release) < 0) {
@@ -187,21 +175,13 @@ int future_settle(FutureObject *f, enum future_fate fate, PyObject *result,
     }
     future_wake(f->pool, end.waiting);
     if (future_call_all_back((PyObject *)f, end.callbacks, false) < 0) {
-        keep(&end, (PyObject *)f);
+        future_keep(&end.raised, (PyObject *)f);
     }
     if (end.raised) {
         put_exception(end.raised);
         return -1;
     }
     return 1;
-}
-
-/* Worker: nobody is there to be told. */
-static void report(FutureObject *f, const char *format)
-{
-    if (future_log((PyObject *)f, "critical", format) < 0) {
-        PyErr_WriteUnraisable((PyObject *)f);
-    }
 }
 
 /*
@@ -224,7 +204,7 @@ static struct completion_node *finish(FutureObject *f, PyObject *result)
         Py_END_CRITICAL_SECTION();
     }
     if (ret == 0) {
-        report(f, "%r has been ended by somebody else");
+        future_report((PyObject *)f, "%r has been ended by somebody else");
         Py_XDECREF(end.result);
         Py_XDECREF(end.exception);
         return NULL;
@@ -300,7 +280,7 @@ static struct completion_node *future_run(struct work *w,
     times->wait_ns = begin_ns - f->submit_ns;
     times->run_ns = -1;
     if (future_fate(f) != FUTURE_OPEN) {
-        report(f, "%r was ended before it was run");
+        future_report((PyObject *)f, "%r was ended before it was run");
         leave_flight(f);
         Py_DECREF(f);
         return NULL;

@@ -27,6 +27,22 @@ int future_log(PyObject *future, const char *level, const char *format)
     return result ? 0 : -1;
 }
 
+void future_report(PyObject *future, const char *format)
+{
+    if (future_log(future, "critical", format) < 0) {
+        PyErr_WriteUnraisable(future);
+    }
+}
+
+void future_keep(PyObject **first, PyObject *where)
+{
+    if (*first) {
+        PyErr_WriteUnraisable(where);
+    } else {
+        *first = take_exception();
+    }
+}
+
 int future_call_back(PyObject *future, PyObject *callback)
 {
     PyObject *result = PyObject_CallOneArg(callback, future);
@@ -63,11 +79,7 @@ int future_call_all_back(PyObject *future, PyObject *callbacks, bool in_worker)
          callbacks && ret == 0 && (callback = item_of(callbacks, i)); i++) {
         ret = future_call_back(future, callback);
         if (ret < 0 && in_worker) {
-            ret = future_log(future, "critical",
-                             "exception calling callback for %r");
-        }
-        if (ret < 0 && in_worker) {
-            PyErr_WriteUnraisable(future);
+            future_report(future, "exception calling callback for %r");
             ret = 0;
         }
         Py_DECREF(callback);
@@ -76,24 +88,18 @@ int future_call_all_back(PyObject *future, PyObject *callbacks, bool in_worker)
     return ret;
 }
 
-int future_tell(PyObject *future, PyObject *waiters, PyObject *method)
+void future_tell(PyObject *future, PyObject *waiters, PyObject *method,
+                 PyObject **first)
 {
-    PyObject *waiter, *first = NULL;
+    PyObject *waiter;
 
     for (Py_ssize_t i = 0; waiters && (waiter = item_of(waiters, i)); i++) {
         PyObject *result = PyObject_CallMethodOneArg(waiter, method, future);
 
-        if (!result && first) {
-            PyErr_WriteUnraisable(waiter);
-        } else if (!result) {
-            first = take_exception();
+        if (!result) {
+            future_keep(first, waiter);
         }
         Py_XDECREF(result);
         Py_DECREF(waiter);
     }
-    if (first) {
-        put_exception(first);
-        return -1;
-    }
-    return 0;
 }

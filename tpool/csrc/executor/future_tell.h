@@ -14,6 +14,12 @@
 /* Logs format, about a future.  level: a method.  0, or -1 with an exception. */
 int future_log(PyObject *future, const char *level, const char *format);
 
+/* Worker: the same, critical; nobody is there to be told if that fails. */
+void future_report(PyObject *future, const char *format);
+
+/* One of those who are told has raised: the first is kept, others are written away. */
+void future_keep(PyObject **first, PyObject *where);
+
 /* Calls one back.  An Exception is logged; any other is left set: -1. */
 int future_call_back(PyObject *future, PyObject *callback);
 
@@ -24,7 +30,8 @@ int future_call_back(PyObject *future, PyObject *callback);
  */
 int future_call_all_back(PyObject *future, PyObject *callbacks, bool in_worker);
 
-/* Calls a method of each of a list of concurrent.futures, or of none: NULL.  As one. */
-int future_tell(PyObject *future, PyObject *waiters, PyObject *method);
+/* Calls a method of each of a list of concurrent.futures, or of none: NULL. */
+void future_tell(PyObject *future, PyObject *waiters, PyObject *method,
+                 PyObject **first);
 
 #endif
