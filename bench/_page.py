@@ -62,10 +62,10 @@ INTRO = """\
 
 Each table is one run of one benchmark of the folder `bench/`, written to this page by
 `bench/_page.py` from the JSON file of that run. Times are in microseconds; CPU is that of the
-whole process for an operation. The peers of a table ran in alternating rounds, and the figures
-are medians over the rounds. A ratio says how many times less than the baseline of its case,
-which is the row where all ratios are 1 (of operations a second: how many times more); above 1
-is better.
+whole process for an operation. The peers of a table ran in alternating rounds, everybody as
+often behind each of the others, and the figures are medians over the rounds. A ratio says how
+many times less than the baseline of its case, which is the row where all ratios are 1 (of
+operations a second: how many times more); above 1 is better.
 
 Compare figures of one table only: the speed of a virtual machine changes by two from hour to
 hour, and so does what a wake-up costs.
