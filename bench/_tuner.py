@@ -13,18 +13,22 @@ from pathlib import Path
 CSRC = Path(__file__).parents[1] / "tpool" / "csrc"
 FILES = (
     *("poll_tuner", "poll_history", "poll_window", "call_plan"),
-    *("poll_trial", "trial_credit", "trial_turns"),
+    *("poll_trial", "trial_compare", "trial_credit", "trial_turns"),
 )
 KEEP, GROW, SHRINK = range(3)  # enum poll_verdict
 WAY_POLL, WAY_BLOCK, WAY_SERIAL, WAY_FEW = 0, 1, 2, 4  # sets of enum way_bit
-TRIAL_NONE, TRIAL_BEGUN, TRIAL_LOST, TRIAL_WON = range(4)  # enum trial_verdict
+TRIAL_NONE, TRIAL_BEGUN, TRIAL_DOUBTS, TRIAL_LOST, TRIAL_WON = range(
+    5
+)  # enum trial_verdict
 (
     TRIAL_STEADY,
     TRIAL_SETTLES,
     TRIAL_TRIES,
+    TRIAL_DOUBTED,
+    TRIAL_CHECKS,
     TRIAL_RETURNS,
     TRIAL_RECOVERS,
-) = range(5)  # enum trial_stage
+) = range(7)  # enum trial_stage
 QUIET, BLOCK, HOPELESS, NAP, POLL = range(5)  # enum wait_choice
 
 _ns = ctypes.c_int64
@@ -120,7 +124,7 @@ class PollTrial(ctypes.Structure):
         ("time_ns", _ns * 8),
         ("calls_min", _ns),
         ("ns_min", _ns),
-        ("tried", CallCosts),
+        *(("tried", CallCosts), ("found", CallCosts)),
         *(("credit_ns", _ns), ("alike_ns", _ns)),
         ("due_ns", _ns * 3),
         ("interval_ns", _ns * 3),

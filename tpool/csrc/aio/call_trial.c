@@ -112,6 +112,9 @@ static void take_way(const struct call_trial *ct, enum trial_verdict verdict)
                    t->cost_ns[t->way ^ t->flips]);
         return;
     }
+    if (verdict == TRIAL_DOUBTS) {
+        return;
+    }
     for (int bit = 0; bit < N_BITS; bit++) {
         /* What was tried together is as it was, if it has not won. */
         if (bit == t->bit || (verdict == TRIAL_WON && t->flips >> bit & 1)) {

@@ -72,6 +72,9 @@ static void take_way(struct fd_polls *polls, enum trial_verdict verdict)
                                                   : TRACE_POLL_PAYS;
     unsigned way = verdict == TRIAL_BEGUN ? !t->way : t->way;
 
+    if (verdict == TRIAL_DOUBTS) {
+        return;
+    }
     counter_add(&c->stats.trials, verdict == TRIAL_BEGUN);
     counter_add(&c->stats.trials_won, verdict == TRIAL_WON);
     trace_emit(c->core->trace, kind, c->name, t->cost_ns[way]);

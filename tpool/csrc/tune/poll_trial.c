@@ -3,6 +3,7 @@
  * See poll_trial.h.
  */
 #include "tune/poll_trial.h"
+#include "tune/trial_compare.h"
 #include "tune/trial_credit.h"
 #include "tune/trial_turns.h"
 
@@ -12,21 +13,17 @@
 /* What is not looked at after a change: threads park, wake up and move. */
 #define SETTLE_CALLS 4
 #define SETTLE_NS    (100 * NS_PER_US)
-/* An epoch of the other; after how many calls, and how long, it is a draw; the latest. */
-#define TRY_CALLS  4
-#define TRY_NS     (100 * NS_PER_US)
-#define DRAW_CALLS 256
-#define DRAW_NS    (1 * NS_PER_MS)
-#define TRY_MAX_NS (50 * NS_PER_MS) /* loads change */
+/* An epoch of the other. */
+#define TRY_CALLS 4
+#define TRY_NS    (100 * NS_PER_US)
+/* The longest one of what was taken before, to compare with. */
+#define CHECK_MAX_NS (5 * NS_PER_MS)
 /* After that threads may be apart, or together, as they were not before: until a call costs
  * about what it did, and not for longer, or it is another load. */
 #define RETURN_NS     (1 * NS_PER_MS)
 #define RETURN_MAX_NS (10 * NS_PER_MS)
 /* For so many trials what lasts is taken to be of a trial. */
 #define LASTED_TRIALS 8
-/* Noise: of so many calls one more or less; and so long somebody else may have run. */
-#define NOISE_CALLS 4
-#define NOISE_NS    (20 * NS_PER_US)
 /* So many halves of the cost, or of the calls in flight, or as little, is another load. */
 #define CHANGED_COST   3
 #define CHANGED_SURELY 4
@@ -52,7 +49,7 @@
 static uint32_t flight_max(const struct poll_trial *t)
 {
     int64_t time_ns = t->time_ns[trial_other(t)];
-    int64_t most = time_ns ? TRY_MAX_NS / time_ns : 0;
+    int64_t most = time_ns ? TRIAL_TRY_MAX_NS / time_ns : 0;
 
     if (t->bit == BIT_BLOCK) {
         return FLIGHT_POLL_MAX;
@@ -190,12 +187,17 @@ static enum trial_verdict was_steady(struct poll_trial *t,
     return TRIAL_BEGUN;
 }
 
+static void turn_down(struct poll_trial *t)
+{
+    t->alone ^= t->bit != BIT_BLOCK;
+    trial_turns_later(t);
+}
+
 static enum trial_verdict lost(struct poll_trial *t, uint32_t in_flight)
 {
     take_costs(t, &t->tried);
     regret(t, &t->tried, trial_other(t));
-    t->alone ^= t->bit != BIT_BLOCK;
-    trial_turns_later(t);
+    turn_down(t);
     change(t, TRIAL_RETURNS, in_flight);
     return TRIAL_LOST;
 }
@@ -277,48 +279,75 @@ static enum trial_verdict has_settled(struct poll_trial *t,
     return TRIAL_NONE;
 }
 
-/* By what it must be worse, or better at last, than what was known. */
-static int64_t noise_ns(int64_t known_ns, const struct call_costs *tried)
-{
-    return NOISE_CALLS * known_ns / tried->calls +
-           known_ns * NOISE_NS / (tried->ns + 1);
-}
-
 static enum trial_verdict was_tried(struct poll_trial *t,
                                     const struct call_costs *epoch,
                                     uint32_t in_flight)
 {
-    const struct call_costs *tried = &t->tried;
-    struct call_price old = trial_price(t, trial_other(t)), now;
-    int64_t known_ns = trial_worth_ns(t->bit, old), noise;
-    bool slower, draw;
-
     add_costs(&t->tried, epoch);
-    now = call_costs_price(tried);
-    noise = noise_ns(known_ns, tried);
-    /* What it saves in computing it takes in time: nobody waits to see which is more. */
-    slower = now.cost_ns >= old.cost_ns &&
-             now.time_ns > old.time_ns + noise_ns(old.time_ns, tried);
-    draw = (tried->calls >= DRAW_CALLS && tried->ns >= DRAW_NS) ||
-           tried->ns >= TRY_MAX_NS;
-    if (!draw && !slower && trial_worth_ns(t->bit, now) < known_ns + noise) {
+    switch (trial_compare(t->bit, trial_price(t, trial_other(t)), &t->tried)) {
+    case TRIAL_UNCLEAR:
         try_on(t, in_flight);
         return TRIAL_NONE;
+    case TRIAL_BETTER:
+        t->found = t->tried;
+        change(t, TRIAL_DOUBTED, in_flight);
+        return TRIAL_DOUBTS;
+    default:
+        return lost(t, in_flight);
     }
-    if (trial_is_better(t->bit, now, old, noise)) {
-        take_costs(t, tried);
-        t->epochs = 1;
-        trial_turns_soon(t, t->bit);
-        t->due_ns[t->bit] = t->interval_ns[t->bit];
-        steady(t);
-        return TRIAL_WON;
+}
+
+/* Whether what was taken before is as dear as it was. */
+static void check(struct poll_trial *t, uint32_t in_flight)
+{
+    int64_t ns = t->found.ns < CHECK_MAX_NS ? t->found.ns : CHECK_MAX_NS;
+
+    begin(t, TRIAL_CHECKS, TRY_CALLS, ns, in_flight);
+}
+
+/* It was only the moment that was better: what is known is for others, too. */
+static enum trial_verdict lost_after_all(struct poll_trial *t,
+                                         struct call_price found,
+                                         struct call_price now)
+{
+    unsigned other = trial_other(t);
+    double times = (double)t->cost_ns[t->way] / (double)now.cost_ns;
+
+    times = times < HOPELESS ? times : HOPELESS;
+    t->cost_ns[other] = (int64_t)(times * (double)found.cost_ns);
+    t->time_ns[other] = (int64_t)(times * (double)found.time_ns);
+    turn_down(t);
+    steady(t);
+    return TRIAL_LOST;
+}
+
+static enum trial_verdict was_checked(struct poll_trial *t,
+                                      const struct call_costs *epoch)
+{
+    struct call_price found = call_costs_price(&t->found);
+    struct call_price now = call_costs_price(epoch);
+
+    if (!trial_is_better(t->bit, found, now, 0)) {
+        return lost_after_all(t, found, now);
     }
-    return lost(t, in_flight);
+    take_costs(t, epoch);
+    t->way = trial_other(t);
+    take_costs(t, &t->found);
+    t->epochs = 1;
+    trial_turns_soon(t, t->bit);
+    t->due_ns[t->bit] = t->interval_ns[t->bit];
+    steady(t);
+    return TRIAL_WON;
 }
 
 static bool is_on(const struct poll_trial *t)
 {
     return t->stage == TRIAL_SETTLES || t->stage == TRIAL_TRIES;
+}
+
+static bool is_doubted(const struct poll_trial *t)
+{
+    return t->stage == TRIAL_DOUBTED || t->stage == TRIAL_CHECKS;
 }
 
 bool poll_trial_drop(struct poll_trial *t)
@@ -331,6 +360,8 @@ bool poll_trial_drop(struct poll_trial *t)
             take_costs(t, &t->tried);
         }
         t->way = trial_other(t);
+        trial_turns_later(t);
+    } else if (is_doubted(t)) {
         trial_turns_later(t);
     } else if (t->stage == TRIAL_RECOVERS && t->tried.calls) {
         regret_aftermath(t);
@@ -350,6 +381,8 @@ static enum trial_verdict has_woken(struct poll_trial *t, uint32_t in_flight)
 {
     if (is_on(t)) {
         try_on(t, in_flight);
+    } else if (is_doubted(t)) {
+        check(t, in_flight);
     } else {
         steady(t);
     }
@@ -358,7 +391,8 @@ static enum trial_verdict has_woken(struct poll_trial *t, uint32_t in_flight)
 
 bool poll_trial_pause(struct poll_trial *t, uint32_t in_flight)
 {
-    bool changed = (t->pauses++ || !is_on(t)) && poll_trial_drop(t);
+    bool changed = (t->pauses++ || !(is_on(t) || is_doubted(t))) &&
+                   poll_trial_drop(t);
 
     wake(t, in_flight);
     return changed;
@@ -397,6 +431,11 @@ enum trial_verdict poll_trial_next(struct poll_trial *t,
         return has_settled(t, epoch, in_flight);
     case TRIAL_TRIES:
         return was_tried(t, epoch, in_flight);
+    case TRIAL_DOUBTED:
+        check(t, in_flight);
+        return TRIAL_NONE;
+    case TRIAL_CHECKS:
+        return was_checked(t, epoch);
     case TRIAL_RETURNS:
         has_returned(t, epoch);
         return TRIAL_NONE;

@@ -10,7 +10,9 @@
  * counts twice, for it is waited for; of many and a few at a time that by which more calls
  * are made, for some wait for others, unless it costs clearly more.  Now and then the other
  * is tried, for a few calls where it is much worse, for more where it is nearly as good, and
- * not slower.  What trying costs comes out of a credit (trial_credit.h); while the answer
+ * not slower.  Where it seems better the first is taken once more, for as long, and compared
+ * with what it costs then: a machine whose CPUs are shared with others is now faster, now
+ * slower, for milliseconds.  What trying costs comes out of a credit (trial_credit.h); while the answer
  * stays the same it is tried ever less often.
  */
 #ifndef TPOOL_TUNE_POLL_TRIAL_H
@@ -30,14 +32,17 @@ enum way_bit {
 enum trial_verdict {
     TRIAL_NONE,  /* nothing has changed */
     TRIAL_BEGUN, /* the other way is taken, to see */
-    TRIAL_LOST,  /* and is left again */
-    TRIAL_WON,   /* and is kept */
+    TRIAL_DOUBTS, /* it seems better, and is left to see what it is better than */
+    TRIAL_LOST,   /* it is left, or not taken again */
+    TRIAL_WON,    /* it is taken again, and kept */
 };
 
 enum trial_stage {
     TRIAL_STEADY,
     TRIAL_SETTLES, /* what the other way was is not over yet */
     TRIAL_TRIES,
+    TRIAL_DOUBTED,  /* the same, back again: it seems better */
+    TRIAL_CHECKS,   /* what calls cost at present by what was taken before */
     TRIAL_RETURNS,  /* the same, back again */
     TRIAL_RECOVERS, /* what that has left is not over yet */
 };
@@ -62,6 +67,7 @@ struct poll_trial {
     /* The epoch is over with so many calls, and so long. */
     int64_t calls_min, ns_min;
     struct call_costs tried;
+    struct call_costs found;     /* the same, while it is doubted */
     int64_t credit_ns;           /* that trying may cost */
     int64_t alike_ns;            /* for how long it has been this load */
     int64_t due_ns[N_BITS];      /* until the next */

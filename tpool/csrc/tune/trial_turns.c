@@ -3,6 +3,7 @@
  * See trial_turns.h.
  */
 #include "tune/trial_turns.h"
+#include "tune/trial_compare.h"
 
 /* Between two trials; twice as long each time that one is lost. */
 #define INTERVAL_MIN_NS (8 * NS_PER_MS)
@@ -74,13 +75,6 @@ void trial_turns_pass(struct poll_trial *t, const struct call_costs *epoch)
             t->due_ns[bit] -= epoch->ns;
         }
     }
-}
-
-bool trial_is_better(int bit, struct call_price one, struct call_price other,
-                     int64_t noise_ns)
-{
-    return trial_worth_ns(bit, one) < trial_worth_ns(bit, other) - noise_ns &&
-           call_price_worth_ns(one) <= TRIAL_ABOUT(call_price_worth_ns(other));
 }
 
 /* A way that is known to cost clearly less than the one that is taken costs by now. */

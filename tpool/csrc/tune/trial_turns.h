@@ -10,24 +10,12 @@
 
 /* Between two trials of the same, at most. */
 #define TRIAL_INTERVAL_MAX_NS (64 * NS_PER_MS)
-/* What is no dearer than that costs about as much. */
-#define TRIAL_ABOUT(known_ns) ((known_ns) + (known_ns) / 8)
 
 static inline struct call_price trial_price(const struct poll_trial *t,
                                             unsigned way)
 {
     return (struct call_price){t->cost_ns[way], t->time_ns[way]};
 }
-
-/* By what two ways are compared that differ in this bit. */
-static inline int64_t trial_worth_ns(int bit, struct call_price price)
-{
-    return bit == BIT_FEW ? price.time_ns : call_price_worth_ns(price);
-}
-
-/* Whether one is better by more than that much; a few not if they cost clearly more. */
-bool trial_is_better(int bit, struct call_price one, struct call_price other,
-                     int64_t noise_ns);
 
 /* The way that is compared with. */
 static inline unsigned trial_other(const struct poll_trial *t)
