@@ -41,6 +41,7 @@ _FLASHES = {
     "few_trial": "trial of a few at a time, or of many",
     "few_pays": "a few at a time pays",
     "few_costs": "a few at a time costs",
+    "trial_doubted": "what is tried seems better",
     "thread_pool_submit": "submit",
     "thread_pool_cancel": "cancel",
     "thread_pool_dispatch": "dispatch",

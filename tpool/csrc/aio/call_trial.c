@@ -113,6 +113,8 @@ static void take_way(const struct call_trial *ct, enum trial_verdict verdict)
         return;
     }
     if (verdict == TRIAL_DOUBTS) {
+        trace_emit(core->trace, TRACE_TRIAL_DOUBTED, ct->name,
+                   call_costs_each_ns(&t->found));
         return;
     }
     for (int bit = 0; bit < N_BITS; bit++) {

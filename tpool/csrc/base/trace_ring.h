@@ -41,7 +41,8 @@
     X(SERIAL_COSTS, "serial_costs")   /* the same, and many workers run them */ \
     X(FEW_TRIAL, "few_trial")         /* as POLL_TRIAL: a few at a time, or many */ \
     X(FEW_PAYS, "few_pays")           /* context, what a call costs now, ns */ \
-    X(FEW_COSTS, "few_costs")         /* the same, and not a few at a time */
+    X(FEW_COSTS, "few_costs")         /* the same, and not a few at a time */ \
+    X(TRIAL_DOUBTED, "trial_doubted") /* context, what a call costs so, ns */
 /* clang-format on */
 
 enum trace_kind {

@@ -73,6 +73,8 @@ static void take_way(struct fd_polls *polls, enum trial_verdict verdict)
     unsigned way = verdict == TRIAL_BEGUN ? !t->way : t->way;
 
     if (verdict == TRIAL_DOUBTS) {
+        trace_emit(c->core->trace, TRACE_TRIAL_DOUBTED, c->name,
+                   call_costs_each_ns(&t->found));
         return;
     }
     counter_add(&c->stats.trials, verdict == TRIAL_BEGUN);
