@@ -11,6 +11,7 @@ import functools
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,19 +132,53 @@ def _compile(command: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def _changed(csrc: Path) -> set[Path]:
+    """The files of a copy of the C sources that are not as they were."""
+    return {
+        path.relative_to(csrc)
+        for path in csrc.rglob("*.[ch]")
+        if path.read_bytes() != (CSRC / path.relative_to(csrc)).read_bytes()
+    }
+
+
+@functools.cache
+def _cache() -> tempfile.TemporaryDirectory[str]:
+    """A folder that goes when the interpreter exits."""
+    return tempfile.TemporaryDirectory(prefix="tpool-objects-")
+
+
+def _compile_to(folder: Path, source: Path, flags: tuple[str, ...], csrc: Path) -> Path:
+    obj = folder / f"{len(list(folder.iterdir()))}.o"
+    warnings = ("-Wall", "-Wextra", *flags)
+    command = ["gcc", "-std=c11", "-g", "-pthread", *warnings, f"-I{csrc}"]
+    _compile([*command, f"-I{TESTS / 'c'}", "-c", str(source), "-o", str(obj)])
+    return obj
+
+
+@functools.cache
+def _compiled(source: Path, flags: tuple[str, ...]) -> Path:
+    """Compiled once for all programs, mutants and not."""
+    return _compile_to(Path(_cache().name), source, flags, CSRC)
+
+
 def build_c(tmp: Path, program: str, *flags: str, csrc: Path = CSRC) -> Path:
     """Compile one program of ``tests/c``; skips where there is no compiler."""
-    gcc = shutil.which("gcc")
-    if not gcc:
+    if not shutil.which("gcc"):
         pytest.skip("no gcc")
+    changed = _changed(csrc)
+    everywhere = any(path.suffix == ".h" for path in changed)
+    main = TESTS / "c" / f"{program}.c"
+    # It may include a file to see what is static there.
+    objects = [_compile_to(tmp, main, flags, csrc)]
+    for name in PROGRAMS[program]:
+        file = Path(f"{name}.c")
+        if everywhere or file in changed:
+            objects.append(_compile_to(tmp, csrc / file, flags, csrc))
+        else:
+            objects.append(_compiled(CSRC / file, flags))
     exe = tmp / program
-    _compile(
-        [gcc, "-std=c11", "-g", "-pthread", "-Wall", "-Wextra", *flags]
-        + [*FLAGS.get(program, ())]
-        + [f"-I{csrc}", f"-I{TESTS / 'c'}", str(TESTS / "c" / f"{program}.c")]
-        + [str(csrc / f"{name}.c") for name in PROGRAMS[program]]
-        + ["-o", str(exe)]
-    )
+    linked = ("gcc", "-pthread", *flags, *FLAGS.get(program, ()))
+    _compile([*linked, *map(str, objects), "-o", str(exe)])
     return exe
 
 
