@@ -10,10 +10,10 @@
  * counts twice, for it is waited for; of many and a few at a time that by which more calls
  * are made, for some wait for others, unless it costs clearly more.  Now and then the other
  * is tried, for a few calls where it is much worse, for more where it is nearly as good, and
- * not slower.  Where it seems better the first is taken once more, for as long, and compared
- * with what it costs then: a machine whose CPUs are shared with others is now faster, now
- * slower, for milliseconds.  What trying costs comes out of a credit (trial_credit.h); while the answer
- * stays the same it is tried ever less often.
+ * not slower.  Where it seems better what was taken before is taken once more, for as long or
+ * some milliseconds, and it is compared with what that costs then: CPUs that are shared with
+ * others are now fast, now slow.  What trying costs comes out of a credit (trial_credit.h);
+ * while the answer stays the same it is tried ever less often.
  */
 #ifndef TPOOL_TUNE_POLL_TRIAL_H
 #define TPOOL_TUNE_POLL_TRIAL_H
