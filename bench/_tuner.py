@@ -151,7 +151,7 @@ _PROTOTYPES = {
         *(ctypes.c_int, _pointer(PollTrial)),
         *(_pointer(CallCosts), ctypes.c_uint32),
     ),
-    "poll_trial_pause": (ctypes.c_bool, _pointer(PollTrial), ctypes.c_uint32),
+    "poll_trial_pause": (ctypes.c_bool, _pointer(PollTrial), _ns, ctypes.c_uint32),
     "trial_credit_earn": (None, _pointer(_ns), _pointer(CallCosts)),
     "trial_credit_pay": (None, _pointer(_ns), _pointer(CallCosts), _ns, _ns),
     "trial_credit_forgive": (None, _pointer(_ns), _ns),

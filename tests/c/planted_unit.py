@@ -354,8 +354,15 @@ MUTANTS = {
         Mutant(
             "calls after a pause are taken for calls before it",
             "aio/call_trial.c",
-            "interrupt(t, now_ns, polled_ns, 0)",
-            "interrupt(t, now_ns, polled_ns, in_flight(t->core))",
+            "flight_ns - t->until_ns, 0)",
+            "flight_ns - t->until_ns, in_flight(t->core))",
+            ("unit",),
+        ),
+        Mutant(
+            "a pause is no time",
+            "aio/call_trial.c",
+            "flight_ns - t->until_ns, 0)",
+            "0, 0)",
             ("unit",),
         ),
         Mutant(

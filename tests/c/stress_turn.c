@@ -245,7 +245,10 @@ static void use(void)
     aio_core_unref(ctx.core);
 }
 
-/* Of calls that come after a pause none is to settle first: another way is theirs. */
+/*
+ * Of calls that come after a pause none is to settle first: another way is theirs.  Nor do
+ * loads come and go that have long pauses between them.
+ */
 static void check_pause(void)
 {
     struct call_trial t;
@@ -262,6 +265,7 @@ static void check_pause(void)
     atomic_store_explicit(&core->flight_ns, now_ns, memory_order_relaxed);
     assert(call_trial_look_back(&t, now_ns, 0) == TRIAL_NONE);
     assert(t.trial.stage == TRIAL_SETTLES && t.trial.calls_min < 32);
+    assert(t.trial.alike_ns == 10 * NS_PER_MS);
     atomic_store_explicit(&core->in_flight, 0, memory_order_relaxed);
     aio_core_unref(core);
 }

@@ -277,7 +277,7 @@ def test_trial_is_gone_on_with_in_the_next_burst(tuner, in_flight):
         burst = load.calls + 200
         while load.calls < burst:
             load.epoch()
-        assert not tuner.poll_trial_pause(load.trial, in_flight)
+        assert not tuner.poll_trial_pause(load.trial, 2 * MS, in_flight)
         assert _tuner.TRIAL_LOST not in load.verdicts
         assert load.calls < 1000
 
@@ -288,9 +288,9 @@ def test_trial_of_calls_that_come_seldom_is_dropped(tuner):
     while not load.trial.stage:
         load.epoch()
     assert load.trial.way == _tuner.WAY_BLOCK
-    assert not tuner.poll_trial_pause(load.trial, 1)
+    assert not tuner.poll_trial_pause(load.trial, 2 * MS, 1)
     assert load.trial.way == _tuner.WAY_BLOCK
-    assert tuner.poll_trial_pause(load.trial, 1)
+    assert tuner.poll_trial_pause(load.trial, 2 * MS, 1)
     assert load.trial.way == _tuner.WAY_POLL
     assert not load.trial.stage
 
@@ -325,7 +325,7 @@ def test_first_calls_after_a_pause_say_nothing_of_a_trial(tuner):
     while load.trial.stage != _tuner.TRIAL_TRIES or not load.trial.tried.calls:
         load.epoch()
     tried, credit_ns = load.trial.tried.calls, load.trial.credit_ns
-    assert not tuner.poll_trial_pause(load.trial, 1)
+    assert not tuner.poll_trial_pause(load.trial, 2 * MS, 1)
     wakes = _tuner.CallCosts(4, 4000 * US, 4000 * US, 1)
     assert tuner.poll_trial_next(load.trial, wakes, 1) == _tuner.TRIAL_NONE
     assert load.trial.stage == _tuner.TRIAL_TRIES
@@ -338,7 +338,7 @@ def test_first_calls_after_a_pause_say_nothing_of_the_load(tuner):
     load = Load(tuner, constant((30 * US, 60 * US), (60 * US, 60 * US))).run(300 * MS)
     known_ns = load.trial.cost_ns[_tuner.WAY_POLL]
     for _ in range(9):
-        assert not tuner.poll_trial_pause(load.trial, 1)
+        assert not tuner.poll_trial_pause(load.trial, 2 * MS, 1)
         assert load.trial.calls_min < 32  # it is over soon
         wakes = _tuner.CallCosts(4, 150 * US, 300 * US, 1)
         assert tuner.poll_trial_next(load.trial, wakes, 1) == _tuner.TRIAL_NONE

@@ -57,6 +57,6 @@ def test_what_a_trial_leaves_behind_is_counted_where_calls_pause(tuner):
         until_ns = load.now_ns + 10 * MS
         while load.now_ns < until_ns:
             load.epoch()
-        tuner.poll_trial_pause(load.trial, 1)
+        tuner.poll_trial_pause(load.trial, 2 * MS, 1)
         load.now_ns += 2 * MS
     assert load.total_ns <= 1.02 * 40 * US * load.calls

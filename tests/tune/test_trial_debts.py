@@ -65,6 +65,21 @@ def test_fewer_in_flight_are_another_load_whatever_is_owed(tuner):
     assert load.trial.way == _tuner.WAY_POLL
 
 
+@pytest.mark.parametrize(("pause_ms", "known"), [(300, False), (10, True)])
+def test_what_another_load_has_cost_before_a_pause_is_not_known(tuner, pause_ms, known):
+    """By the way that is taken a call costs what it did; but for those that come and go."""
+    many = (40 * US, 60 * US), (30 * US, 30 * US)
+    one = (1 * US, 2 * US), (30 * US, 30 * US)
+    load = Load(tuner, constant(*many), 64).run(100 * MS)
+    assert load.trial.way == _tuner.WAY_BLOCK
+    load.trial.alike_ns = 0  # it has just come
+    load.trial.credit_ns = -50 * MS
+    tuner.poll_trial_pause(load.trial, pause_ms * MS, 0)
+    load.cost, load.in_flight = constant(*one), 1
+    load.run(20 * MS)
+    assert (load.trial.way == _tuner.WAY_BLOCK) == known
+
+
 @pytest.mark.parametrize(
     "stage", [_tuner.TRIAL_SETTLES, _tuner.TRIAL_TRIES, _tuner.TRIAL_RETURNS]
 )

@@ -67,7 +67,7 @@ def doubted(tuner, stage):
 @pytest.mark.parametrize("stage", [_tuner.TRIAL_DOUBTED, _tuner.TRIAL_CHECKS])
 def test_doubts_are_gone_on_with_in_the_next_burst(tuner, stage):
     load = doubted(tuner, stage)
-    assert not tuner.poll_trial_pause(load.trial, 1)
+    assert not tuner.poll_trial_pause(load.trial, 2 * MS, 1)
     wakes = _tuner.CallCosts(4, 4000 * US, 4000 * US, 1)
     assert tuner.poll_trial_next(load.trial, wakes, 1) == _tuner.TRIAL_NONE
     assert load.trial.stage == _tuner.TRIAL_CHECKS
@@ -78,8 +78,8 @@ def test_doubts_are_gone_on_with_in_the_next_burst(tuner, stage):
 @pytest.mark.parametrize("stage", [_tuner.TRIAL_DOUBTED, _tuner.TRIAL_CHECKS])
 def test_doubts_of_calls_that_come_seldom_are_dropped(tuner, stage):
     load = doubted(tuner, stage)
-    assert not tuner.poll_trial_pause(load.trial, 1)
-    assert not tuner.poll_trial_pause(load.trial, 1)  # the way is what it was
+    assert not tuner.poll_trial_pause(load.trial, 2 * MS, 1)
+    assert not tuner.poll_trial_pause(load.trial, 2 * MS, 1)  # the way is what it was
     assert load.trial.way == _tuner.WAY_POLL
     assert not load.trial.stage
     begun = load.begun

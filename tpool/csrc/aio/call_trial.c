@@ -152,12 +152,13 @@ void call_trial_reset(struct call_trial *t)
 
 /* What was done meanwhile is not known. */
 static enum trial_verdict interrupt(struct call_trial *t, int64_t now_ns,
-                                    int64_t polled_ns, uint32_t old_calls)
+                                    int64_t polled_ns, int64_t pause_ns,
+                                    uint32_t old_calls)
 {
     struct call_spent spent = read_spent(t, polled_ns);
     enum trial_verdict verdict = TRIAL_NONE;
 
-    if (poll_trial_pause(&t->trial, old_calls)) {
+    if (poll_trial_pause(&t->trial, pause_ns, old_calls)) {
         verdict = TRIAL_LOST;
         take_way(t, verdict);
     } else if (t->trial.pauses > PAUSES_MAX && t->trial.way) {
@@ -181,9 +182,9 @@ enum trial_verdict call_trial_look_back(struct call_trial *t, int64_t now_ns,
         t->anew = false;
         begin_epoch(t, now_ns, &spent);
     } else if (flight_ns > t->until_ns + PAUSE_NS) {
-        return interrupt(t, now_ns, polled_ns, 0);
+        return interrupt(t, now_ns, polled_ns, flight_ns - t->until_ns, 0);
     } else if (now_ns - t->begin_ns > STALE_NS) {
-        return interrupt(t, now_ns, polled_ns, in_flight(t->core));
+        return interrupt(t, now_ns, polled_ns, 0, in_flight(t->core));
     }
     return TRIAL_NONE;
 }

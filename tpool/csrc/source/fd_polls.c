@@ -95,7 +95,7 @@ static void forget(struct aio_source *s)
 /* Calls are waited for too, or nothing was for long: what was measured is of no use. */
 static void interrupt(struct fd_polls *polls)
 {
-    if (poll_trial_pause(&polls->trial, 0)) {
+    if (poll_trial_pause(&polls->trial, 0, 0)) {
         take_way(polls, TRIAL_LOST);
     }
     polls->begin_ns = 0;

@@ -17,6 +17,14 @@ struct call_costs {
     bool crowd;         /* more than a few have run at once */
 };
 
+static inline void call_costs_add(struct call_costs *sum,
+                                  const struct call_costs *more)
+{
+    sum->calls += more->calls;
+    sum->ns += more->ns;
+    sum->cpu_ns += more->cpu_ns;
+}
+
 static inline int64_t call_costs_total_ns(const struct call_costs *costs)
 {
     return costs->ns + costs->cpu_ns;

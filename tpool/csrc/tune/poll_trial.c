@@ -106,13 +106,6 @@ static void change(struct poll_trial *t, enum trial_stage stage,
     begin(t, stage, SETTLE_CALLS, SETTLE_NS, in_flight);
 }
 
-/* So much more, or less, that it is something else. */
-static bool is_changed(int64_t now, int64_t known, int64_t halves)
-{
-    return (2 * now >= halves * known) !=
-           (2 * known >= halves * now); /* both: 0 */
-}
-
 /* What calls cost, by the way that is taken. */
 static void take_costs(struct poll_trial *t, const struct call_costs *costs)
 {
@@ -127,8 +120,8 @@ static void begin_anew(struct poll_trial *t, const struct call_costs *costs)
 {
     int64_t now_ns = call_costs_each_ns(costs), known_ns = t->cost_ns[t->way];
 
-    if (is_changed(now_ns, known_ns, CHANGED_COST)) {
-        bool surely = is_changed(now_ns, known_ns, CHANGED_SURELY);
+    if (trial_is_changed(now_ns, known_ns, CHANGED_COST)) {
+        bool surely = trial_is_changed(now_ns, known_ns, CHANGED_SURELY);
 
         trial_credit_forgive(&t->credit_ns, DEBT_MAX_NS * (surely ? 1 : 2));
     }
@@ -137,13 +130,24 @@ static void begin_anew(struct poll_trial *t, const struct call_costs *costs)
     trial_turns_all_soon(t);
 }
 
+/* What others cost was of another load. */
+static void forget_others(struct poll_trial *t)
+{
+    for (unsigned way = 0; way < N_WAYS; way++) {
+        if (way != t->way) {
+            t->cost_ns[way] = t->time_ns[way] = 0;
+        }
+    }
+}
+
 /* Learns what the way costs; false: it is not what it was, and not known yet. */
 static bool learn(struct poll_trial *t, const struct call_costs *epoch)
 {
     int64_t *known = &t->cost_ns[t->way], *time = &t->time_ns[t->way];
     struct call_price now = call_costs_price(epoch);
-    bool flight = is_changed(epoch->in_flight, t->in_flight, CHANGED_FLIGHT);
-    bool odd = flight || is_changed(now.cost_ns, *known, CHANGED_COST);
+    bool flight = trial_is_changed(epoch->in_flight, t->in_flight,
+                                   CHANGED_FLIGHT);
+    bool odd = flight || trial_is_changed(now.cost_ns, *known, CHANGED_COST);
 
     if (odd && *known && !t->odd) {
         t->odd = true; /* once may be a moment in which others computed */
@@ -154,6 +158,7 @@ static bool learn(struct poll_trial *t, const struct call_costs *epoch)
     if (odd) {
         if (flight && t->alike_ns >= ALIKE_NS) {
             trial_credit_forgive(&t->credit_ns, DEBT_MAX_NS);
+            forget_others(t);
         }
         t->alike_ns = 0;
         begin_anew(t, epoch);
@@ -202,13 +207,6 @@ static enum trial_verdict lost(struct poll_trial *t, uint32_t in_flight)
     return TRIAL_LOST;
 }
 
-static void add_costs(struct call_costs *sum, const struct call_costs *epoch)
-{
-    sum->calls += epoch->calls;
-    sum->ns += epoch->ns;
-    sum->cpu_ns += epoch->cpu_ns;
-}
-
 /* Whether a call costs about what it did before the trial. */
 static bool came_back(struct poll_trial *t, const struct call_costs *epoch)
 {
@@ -248,7 +246,7 @@ static void recovers(struct poll_trial *t, const struct call_costs *epoch)
 {
     bool back = came_back(t, epoch);
 
-    add_costs(&t->tried, epoch);
+    call_costs_add(&t->tried, epoch);
     trial_turns_pass(t, epoch);
     if (!back && t->tried.ns < RETURN_MAX_NS) {
         begin(t, TRIAL_RECOVERS, STEADY_CALLS, RETURN_NS, 0);
@@ -283,7 +281,7 @@ static enum trial_verdict was_tried(struct poll_trial *t,
                                     const struct call_costs *epoch,
                                     uint32_t in_flight)
 {
-    add_costs(&t->tried, epoch);
+    call_costs_add(&t->tried, epoch);
     switch (trial_compare(t->bit, trial_price(t, trial_other(t)), &t->tried)) {
     case TRIAL_UNCLEAR:
         try_on(t, in_flight);
@@ -389,11 +387,12 @@ static enum trial_verdict has_woken(struct poll_trial *t, uint32_t in_flight)
     return TRIAL_NONE;
 }
 
-bool poll_trial_pause(struct poll_trial *t, uint32_t in_flight)
+bool poll_trial_pause(struct poll_trial *t, int64_t ns, uint32_t in_flight)
 {
     bool changed = (t->pauses++ || !(is_on(t) || is_doubted(t))) &&
                    poll_trial_drop(t);
 
+    t->alike_ns += ns;
     wake(t, in_flight);
     return changed;
 }

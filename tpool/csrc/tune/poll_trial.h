@@ -87,11 +87,11 @@ static inline bool poll_trial_is_due(const struct poll_trial *t, int64_t calls,
 bool poll_trial_drop(struct poll_trial *t);
 
 /*
- * No calls came for a while, or few, so many of which are still in flight.  What was begun is
+ * No calls came for so long, or few, so many of which are still in flight.  What was begun is
  * gone on with; after a second pause in one epoch it is not: they come seldom.  Either way
  * the first calls that follow say nothing.  Whether the way changes.
  */
-bool poll_trial_pause(struct poll_trial *t, uint32_t in_flight);
+bool poll_trial_pause(struct poll_trial *t, int64_t ns, uint32_t in_flight);
 
 /* An epoch is over, with so many calls in flight.  May change the way. */
 enum trial_verdict poll_trial_next(struct poll_trial *t,

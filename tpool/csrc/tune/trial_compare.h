@@ -19,6 +19,13 @@ enum trial_answer {
     TRIAL_BETTER,
 };
 
+/* So many halves of what is known, or as little, are something else. */
+static inline bool trial_is_changed(int64_t now, int64_t known, int64_t halves)
+{
+    return (2 * now >= halves * known) !=
+           (2 * known >= halves * now); /* both: 0 */
+}
+
 /* By what two ways are compared that differ in this bit. */
 static inline int64_t trial_worth_ns(int bit, struct call_price price)
 {
