@@ -17,9 +17,8 @@ FILES = (
 )
 KEEP, GROW, SHRINK = range(3)  # enum poll_verdict
 WAY_POLL, WAY_BLOCK, WAY_SERIAL, WAY_FEW = 0, 1, 2, 4  # sets of enum way_bit
-TRIAL_NONE, TRIAL_BEGUN, TRIAL_DOUBTS, TRIAL_LOST, TRIAL_WON = range(
-    5
-)  # enum trial_verdict
+# enum trial_verdict
+TRIAL_NONE, TRIAL_BEGUN, TRIAL_DOUBTS, TRIAL_LOST, TRIAL_WON = range(5)
 (
     TRIAL_STEADY,
     TRIAL_SETTLES,

@@ -10,6 +10,7 @@ import planted
 import planted_handoff
 import planted_io
 import planted_ring
+import planted_turn
 import planted_unit
 import pytest
 from conftest import needs_polling
@@ -37,6 +38,7 @@ UNIT_MUTANTS = (
     | planted_handoff.MUTANTS
     | planted_io.MUTANTS
     | planted_ring.MUTANTS
+    | planted_turn.MUTANTS
 )
 MUTANTS = (*planted.NOTIFY_MUTANTS, *planted.QUEUE_MUTANTS)
 

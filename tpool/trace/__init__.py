@@ -15,9 +15,10 @@ known. In the same way serial_trial(ctx, ns), serial_pays(ctx, ns) and
 serial_costs(ctx, ns), by whether calls are run one after the other; and few_trial(ctx,
 ns), few_pays(ctx, ns) and few_costs(ctx, ns), by whether a few are run at once, neither
 many nor one after the other. trial_doubted(ctx, ns): what is tried seems better, at ns a
-call, and is left once more, to see what it is better than. A trial may change whether calls are polled for, or run one
-after the other, as well: that is told where it is kept. Of what has a length, time_ns is
-when it began: block(ctx, ns), worker_poll(pool, ns), worker_park(pool, ns).
+call, and is left once more, to see what it is better than. A trial may change whether
+calls are polled for, or run one after the other, as well: that is told where it is kept. Of
+what has a length, time_ns is when it began: block(ctx, ns), worker_poll(pool, ns),
+worker_park(pool, ns).
 """
 
 from __future__ import annotations
