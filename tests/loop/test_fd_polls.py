@@ -97,6 +97,30 @@ def test_what_an_event_costs_is_measured_both_ways():
     assert forgotten.polled_event_ns == forgotten.blocked_event_ns == 0
 
 
+def test_a_trial_that_new_parameters_end_is_told_of():
+    async def main(sock):
+        loop = asyncio.get_running_loop()
+        until, begun = time.monotonic() + DEADLINE_S, stats_of(loop).trials
+        while stats_of(loop).trials == begun and time.monotonic() < until:
+            begun = stats_of(loop).trials
+            await loop.sock_sendall(sock, b"x")
+            await loop.sock_recv(sock, 100)
+        loop._selector.ctx.set_poll_params(20_000)
+
+    tpool.trace.enable()
+    try:
+        with partner() as sock:
+            tpool.run(main(sock))
+    finally:
+        tpool.trace.disable()
+    events = sorted(tpool.trace.read(), key=lambda event: event.time_ns)
+    told = [
+        e.name for e in events if e.name in ("poll_trial", "poll_pays", "poll_costs")
+    ]
+    assert "poll_trial" in told
+    assert told[-1] == "poll_pays"
+
+
 @pytest.mark.parametrize("params", [(0, 0, 0), (32_768, 2, 2)])
 def test_nothing_is_tried_where_polling_is_off_or_goes_by_its_slopes(params):
     async def main(sock):

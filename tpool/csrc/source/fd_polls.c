@@ -86,6 +86,10 @@ static void forget(struct aio_source *s)
 {
     struct fd_polls *polls = polls_of(s);
 
+    if (poll_trial_drop(&polls->trial) || polls->trial.way) {
+        polls->trial.way = 0;
+        take_way(polls, TRIAL_LOST);
+    }
     poll_window_init(&polls->window, 0);
     poll_trial_init(&polls->trial);
     show_costs(polls);

@@ -350,22 +350,22 @@ static bool is_doubted(const struct poll_trial *t)
 
 bool poll_trial_drop(struct poll_trial *t)
 {
-    bool trial = is_on(t);
+    bool on = is_on(t), doubted = is_doubted(t);
 
-    if (trial) {
+    if (on) {
         regret(t, &t->tried, trial_other(t));
         if (t->tried.calls) {
             take_costs(t, &t->tried);
         }
         t->way = trial_other(t);
         trial_turns_later(t);
-    } else if (is_doubted(t)) {
+    } else if (doubted) {
         trial_turns_later(t);
     } else if (t->stage == TRIAL_RECOVERS && t->tried.calls) {
         regret_aftermath(t);
     }
     steady(t);
-    return trial;
+    return on || doubted;
 }
 
 /* Threads have slept meanwhile: what their first calls cost says nothing of a way. */
@@ -389,12 +389,12 @@ static enum trial_verdict has_woken(struct poll_trial *t, uint32_t in_flight)
 
 bool poll_trial_pause(struct poll_trial *t, int64_t ns, uint32_t in_flight)
 {
-    bool changed = (t->pauses++ || !(is_on(t) || is_doubted(t))) &&
-                   poll_trial_drop(t);
+    bool over = (t->pauses++ || !(is_on(t) || is_doubted(t))) &&
+                poll_trial_drop(t);
 
     t->alike_ns += ns;
     wake(t, in_flight);
-    return changed;
+    return over;
 }
 
 /*

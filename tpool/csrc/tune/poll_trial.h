@@ -83,13 +83,13 @@ static inline bool poll_trial_is_due(const struct poll_trial *t, int64_t calls,
     return calls >= t->calls_min && ns >= t->ns_min;
 }
 
-/* What was begun is not gone on with.  Whether the way changes. */
+/* What was begun is not gone on with.  Whether that is the end of a trial, and it is lost. */
 bool poll_trial_drop(struct poll_trial *t);
 
 /*
  * No calls came for so long, or few, so many of which are still in flight.  What was begun is
  * gone on with; after a second pause in one epoch it is not: they come seldom.  Either way
- * the first calls that follow say nothing.  Whether the way changes.
+ * the first calls that follow say nothing.  Whether a trial is lost by it.
  */
 bool poll_trial_pause(struct poll_trial *t, int64_t ns, uint32_t in_flight);
 
