@@ -78,6 +78,24 @@ class Future(_core.Future[_T], concurrent.futures.Future[_T]):
     _Condition = _Condition
 
 
+class _WorkQueue:
+    """What programs ask the stock executor's queue for: how many calls wait."""
+
+    def __init__(self, executor: ThreadPoolExecutor | None = None) -> None:
+        self._executor = executor
+
+    def __get__(self, executor: ThreadPoolExecutor, _: object = None) -> _WorkQueue:
+        return _WorkQueue(executor)  # each time: the executor would be kept by its own
+
+    def qsize(self) -> int:
+        """Return how many wait for a thread."""
+        return self._executor.stats().queued if self._executor else 0
+
+    def empty(self) -> bool:
+        """Tell whether none waits."""
+        return not self.qsize()
+
+
 class ThreadPoolExecutor(
     _core.ThreadPoolExecutor, concurrent.futures.ThreadPoolExecutor
 ):
@@ -111,6 +129,8 @@ class ThreadPoolExecutor(
 
     Context: Any thread; also a context manager, which shuts it down.
     """
+
+    _work_queue = _WorkQueue()  # type: ignore[assignment]
 
     def __init__(
         self,

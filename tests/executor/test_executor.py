@@ -393,21 +393,6 @@ def test_f33_pickling_is_refused_in_our_own_words(executor, what):
         pickle.dumps(thing)
 
 
-def test_repr_tells_the_state(executor):
-    assert "open threads=0" in repr(executor)
-    executor.shutdown()
-    assert "shut down" in repr(executor)
-
-
-def test_stats_are_those_of_a_pool(executor):
-    for _ in range(3):
-        executor.submit(int).result()
-    wait_until(lambda: executor.stats().running == 0)
-    stats = executor.stats()
-    assert isinstance(stats, tpool.PoolStats)
-    assert (stats.submitted, stats.completed, stats.queued) == (3, 3, 0)
-
-
 def test_environment_switches_polling_off(monkeypatch):
     monkeypatch.setenv("TPOOL_POLL_MAX_NS", "0")
     with tpool.ThreadPoolExecutor() as executor:

@@ -60,16 +60,18 @@ def test_f14_submit_at_the_exit_is_refused():
         "import atexit, tpool\n"
         "@atexit.register\n"
         "def late():\n"
-        "    for make in (lambda: executor, tpool.ThreadPoolExecutor):\n"
+        "    for make in (lambda: one, tpool.ThreadPoolExecutor, lambda: other):\n"
         "        try:\n"
         "            make().submit(int)\n"
         "        except RuntimeError as error:\n"
         "            print(error)\n"
-        "executor = tpool.ThreadPoolExecutor()\n"
-        "executor.submit(int).result()\n"
+        "one, other = tpool.ThreadPoolExecutor(), tpool.ThreadPoolExecutor()\n"
+        "one.submit(int).result()\n"
+        "other.shutdown()\n"
     )
     said = "cannot schedule new futures after interpreter shutdown\n"
-    assert run_code(code).stdout == 2 * said
+    own = "cannot schedule new futures after shutdown\n"
+    assert run_code(code).stdout == 2 * said + own
 
 
 def test_f16_interrupt_at_the_exit_says_what_is_dropped():

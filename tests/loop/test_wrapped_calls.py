@@ -67,6 +67,21 @@ def test_what_a_call_leaves_stays_in_its_thread(run, wrap):
     assert run(main()) == ("left", "caller's")
 
 
+def test_an_executor_of_ours_in_the_place_of_the_stock_one_makes_the_calls(
+    run, monkeypatch
+):
+    asked = []
+
+    class Executor(tpool.ThreadPoolExecutor):
+        def submit(self, fn, /, *args, **kwargs):
+            asked.append(fn)
+            return super().submit(fn, *args, **kwargs)
+
+    monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", Executor)
+    assert run(hop(pow, 2, 5)) == 32
+    assert asked == [pow]
+
+
 def test_what_a_call_posts_comes_before_its_result(run, wrap):
     if sys.version_info >= (3, 14):
         run = tpool.run  # the stock loop finds that it is done, and does not wait

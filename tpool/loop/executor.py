@@ -66,8 +66,10 @@ def executor_on(pool: ThreadPool) -> concurrent.futures.Executor:
     In place of a thread submit() starts the pool's request for what it has queued.
     """
     executor: Any = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="asyncio")
-    queued = getattr(executor, "_work_queue", None)
-    if queued is None:  # somebody has put another class in its place, tpool's say
+    queued: Any = getattr(executor, "_work_queue", None)
+    if not hasattr(
+        queued, "get_nowait"
+    ):  # somebody has put another class in its place, tpool's say
         return executor  # type: ignore[no-any-return]  # with threads of its own
     context = () if sys.version_info < (3, 14) else (executor._create_worker_context(),)
     executor._adjust_thread_count = partial(

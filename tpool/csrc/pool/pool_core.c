@@ -185,7 +185,8 @@ void pool_fail_if_deserted(struct pool_core *pool)
 
 void pool_set_down(struct pool_core *pool, enum pool_down why)
 {
-    if (pool_down(pool) != POOL_BROKEN) {
+    /* Who has shut it down hears of that, also when the interpreter exits. */
+    if (why == POOL_BROKEN || pool_down(pool) == POOL_UP) {
         /* Seq_cst: who is about to ask sees it, or is seen; see files_wait(). */
         atomic_store_explicit(&pool->down, why, memory_order_seq_cst);
     }
