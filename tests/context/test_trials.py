@@ -173,6 +173,22 @@ def test_calls_that_are_run_one_after_the_other_are_slept_through():
         call_for(pool, computing(30_000), 8, until=slept_through)
 
 
+def test_what_is_known_is_told_while_something_else_is_tried():
+    """For the first time, of which nothing is known."""
+
+    def look():
+        stats = ctx.stats()
+        told.append(bool(stats.polled_call_ns or stats.blocked_call_ns))
+
+    def was_tried():
+        return ctx.stats().serial_call_ns
+
+    told = []
+    with tpool.AioContext() as ctx, tpool.ThreadPool(ctx) as pool:
+        call_for(pool, computing(10_000), 8, between=look, until=was_tried)
+    assert all(told[told.index(True) :])
+
+
 def test_a_few_at_once_are_not_tried_where_no_more_run():
     with tpool.AioContext() as ctx, tpool.ThreadPool(ctx, max_threads=4) as pool:
         call_for(pool, nap, 40)

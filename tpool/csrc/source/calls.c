@@ -23,11 +23,12 @@ static void show_costs(const struct calls_source *calls)
     struct aio_stats *stats = &calls->source.context->stats;
     const struct poll_trial *t = &calls->trial.trial;
     unsigned blocks = 1u << BIT_BLOCK, serial = 1u << BIT_SERIAL;
-    unsigned few = 1u << BIT_FEW, many = t->way & ~(serial | few);
-    uint64_t serial_ns = known_ns(t, t->way | serial);
+    unsigned few = 1u << BIT_FEW, way = poll_trial_kept(t);
+    unsigned many = way & ~(serial | few);
+    uint64_t serial_ns = known_ns(t, way | serial);
 
-    counter_set(&stats->polled_call_ns, (uint64_t)t->cost_ns[t->way & ~blocks]);
-    counter_set(&stats->blocked_call_ns, (uint64_t)t->cost_ns[t->way | blocks]);
+    counter_set(&stats->polled_call_ns, (uint64_t)t->cost_ns[way & ~blocks]);
+    counter_set(&stats->blocked_call_ns, (uint64_t)t->cost_ns[way | blocks]);
     counter_set(&stats->fanned_call_ns, known_ns(t, many));
     counter_set(&stats->few_call_ns, known_ns(t, many | few));
     counter_set(&stats->serial_call_ns,

@@ -338,11 +338,6 @@ static enum trial_verdict was_checked(struct poll_trial *t,
     return TRIAL_WON;
 }
 
-static bool is_on(const struct poll_trial *t)
-{
-    return t->stage == TRIAL_SETTLES || t->stage == TRIAL_TRIES;
-}
-
 static bool is_doubted(const struct poll_trial *t)
 {
     return t->stage == TRIAL_DOUBTED || t->stage == TRIAL_CHECKS;
@@ -350,7 +345,7 @@ static bool is_doubted(const struct poll_trial *t)
 
 bool poll_trial_drop(struct poll_trial *t)
 {
-    bool on = is_on(t), doubted = is_doubted(t);
+    bool on = poll_trial_is_on(t), doubted = is_doubted(t);
 
     if (on) {
         regret(t, &t->tried, trial_other(t));
@@ -377,7 +372,7 @@ static void wake(struct poll_trial *t, uint32_t in_flight)
 
 static enum trial_verdict has_woken(struct poll_trial *t, uint32_t in_flight)
 {
-    if (is_on(t)) {
+    if (poll_trial_is_on(t)) {
         try_on(t, in_flight);
     } else if (is_doubted(t)) {
         check(t, in_flight);
@@ -389,7 +384,7 @@ static enum trial_verdict has_woken(struct poll_trial *t, uint32_t in_flight)
 
 bool poll_trial_pause(struct poll_trial *t, int64_t ns, uint32_t in_flight)
 {
-    bool over = (t->pauses++ || !(is_on(t) || is_doubted(t))) &&
+    bool over = (t->pauses++ || !(poll_trial_is_on(t) || is_doubted(t))) &&
                 poll_trial_drop(t);
 
     t->alike_ns += ns;
@@ -403,7 +398,7 @@ bool poll_trial_pause(struct poll_trial *t, int64_t ns, uint32_t in_flight)
  */
 static bool is_moment(struct poll_trial *t, const struct call_costs *epoch)
 {
-    unsigned before = is_on(t) ? trial_other(t) : t->way;
+    unsigned before = poll_trial_is_on(t) ? trial_other(t) : t->way;
 
     if (t->stage == TRIAL_STEADY || t->moment || epoch->ns < MOMENT_NS ||
         call_costs_each_ns(epoch) / MOMENT <= t->cost_ns[before]) {

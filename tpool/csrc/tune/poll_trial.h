@@ -83,6 +83,17 @@ static inline bool poll_trial_is_due(const struct poll_trial *t, int64_t calls,
     return calls >= t->calls_min && ns >= t->ns_min;
 }
 
+static inline bool poll_trial_is_on(const struct poll_trial *t)
+{
+    return t->stage == TRIAL_SETTLES || t->stage == TRIAL_TRIES;
+}
+
+/* The way that is taken, but for a trial. */
+static inline unsigned poll_trial_kept(const struct poll_trial *t)
+{
+    return poll_trial_is_on(t) ? t->way ^ t->flips : t->way;
+}
+
 /* What was begun is not gone on with.  Whether that is the end of a trial, and it is lost. */
 bool poll_trial_drop(struct poll_trial *t);
 
