@@ -67,10 +67,9 @@ def executor_on(pool: ThreadPool) -> concurrent.futures.Executor:
     """
     executor: Any = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="asyncio")
     queued: Any = getattr(executor, "_work_queue", None)
-    if not hasattr(
-        queued, "get_nowait"
-    ):  # somebody has put another class in its place, tpool's say
-        return executor  # type: ignore[no-any-return]  # with threads of its own
+    # Or somebody has put another class in its place, tpool's say: with its own threads.
+    if not hasattr(queued, "get_nowait"):
+        return executor  # type: ignore[no-any-return]
     context = () if sys.version_info < (3, 14) else (executor._create_worker_context(),)
     executor._adjust_thread_count = partial(
         _hand_over, weakref.ref(pool), queued, context

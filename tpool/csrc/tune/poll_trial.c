@@ -398,10 +398,10 @@ bool poll_trial_pause(struct poll_trial *t, int64_t ns, uint32_t in_flight)
  */
 static bool is_moment(struct poll_trial *t, const struct call_costs *epoch)
 {
-    unsigned before = poll_trial_is_on(t) ? trial_other(t) : t->way;
+    int64_t known_ns = t->cost_ns[poll_trial_kept(t)];
 
     if (t->stage == TRIAL_STEADY || t->moment || epoch->ns < MOMENT_NS ||
-        call_costs_each_ns(epoch) / MOMENT <= t->cost_ns[before]) {
+        call_costs_each_ns(epoch) / MOMENT <= known_ns) {
         return false;
     }
     t->moment = true;
