@@ -109,7 +109,7 @@ static void take_way(const struct call_trial *ct, enum trial_verdict verdict)
     cpu_pair_set_abreast(&core->cpus, abreast(ct));
     if (verdict == TRIAL_BEGUN) {
         trace_emit(core->trace, begun[t->bit], ct->name,
-                   t->cost_ns[t->way ^ t->flips]);
+                   t->cost_ns[poll_trial_kept(t)]);
         return;
     }
     if (verdict == TRIAL_DOUBTS) {

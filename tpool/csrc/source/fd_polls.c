@@ -70,7 +70,6 @@ static void take_way(struct fd_polls *polls, enum trial_verdict verdict)
     enum trace_kind kind = verdict == TRIAL_BEGUN ? TRACE_POLL_TRIAL
                            : t->way               ? TRACE_POLL_COSTS
                                                   : TRACE_POLL_PAYS;
-    unsigned way = verdict == TRIAL_BEGUN ? !t->way : t->way;
 
     if (verdict == TRIAL_DOUBTS) {
         trace_emit(c->core->trace, TRACE_TRIAL_DOUBTED, c->name,
@@ -79,7 +78,7 @@ static void take_way(struct fd_polls *polls, enum trial_verdict verdict)
     }
     counter_add(&c->stats.trials, verdict == TRIAL_BEGUN);
     counter_add(&c->stats.trials_won, verdict == TRIAL_WON);
-    trace_emit(c->core->trace, kind, c->name, t->cost_ns[way]);
+    trace_emit(c->core->trace, kind, c->name, t->cost_ns[poll_trial_kept(t)]);
 }
 
 static void forget(struct aio_source *s)
