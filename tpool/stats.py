@@ -36,8 +36,8 @@ class AioStats:
         spurious_wakeups: Blocks that ended early with nothing to do.
         wake_ns: What it costs to be woken, nanoseconds, a moving average: from
             the notifier write until the owner runs again.
-        trials: How often the other way was taken for some calls, or events of fds,
-            to see what they cost: polled for, or not; many at once, a few, or one
+        trials: How often the other way was taken for some calls, or events, to see
+            what they cost: polled for, or not; many at once, a few, or one
             after the other.
         trials_won: How often it cost less, and was kept.
         polled_call_ns: What a call costs when it is polled for, nanoseconds: the
@@ -46,8 +46,8 @@ class AioStats:
         fanned_call_ns: The same when many workers run calls at once.
         few_call_ns: The same when a few do, four more than there are CPUs.
         serial_call_ns: The same when they run one at a time.
-        polled_event_ns: Of an event loop: what an event of an fd costs, likewise, when
-            it is polled for while no call is in flight.
+        polled_event_ns: Of an event loop: what an event of an fd, or a post of another
+            thread, costs, likewise, when it is polled for while no call is in flight.
         blocked_event_ns: The same when nobody polls for it.
         worked_ns: Nanoseconds since it was made in which it did not wait in poll(),
             the wait that it is in counted up to now: callbacks, and whatever else

@@ -89,7 +89,7 @@ PROGRAMS = {
     "stress_turn": (
         *("turn/turn", "turn/foreign", "turn/wait", "turn/poll_phase"),
         *("turn/dispatch", "source/bare_notify", "source/calls"),
-        *("source/fd_polls", "source/fds"),
+        *("source/event_trial", "source/fd_polls", "source/fds"),
         *("aio/source", "aio/fd_table", "aio/timer_heap"),
         *TRIALS,
         *("aio/core", "aio/handoff", *CPU, "base/os_thread"),

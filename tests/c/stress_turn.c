@@ -100,9 +100,9 @@ static void add_sources(void)
     calls_init(&calls, &ctx);
     if (way->interleaved) {
         ctx.interleaved = true;
-        fd_polls_init(&fd_polls, &ctx);
-        bare_notify_init(&bare);
-        aio_source_add(&ctx, &bare.source);
+        fd_polls_init(&fd_polls, &events, &ctx);
+        bare_notify_init(&bare, &events, &ctx);
+        event_trial_init(&events, &ctx);
     }
     if (way->debts) {
         static const struct aio_source_ops ops = {.plan = incur, .reap = pay};

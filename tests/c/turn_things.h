@@ -49,6 +49,7 @@ static struct calls_source calls;
 static struct aio_source fds;
 static struct fd_polls fd_polls;
 static struct bare_notify bare;
+static struct event_trial events;
 static struct aio_source napper;
 static struct doorbell doorbell;
 static struct trace trace; /* off */

@@ -17,8 +17,12 @@
 #define HANDOFF_MAX_NS 200000
 /* How long who gives the GIL to a polling owner leaves it free for it. */
 #define HANDOFF_TAKE_NS 5000
-/* And how long for it to wait again, having run what it was told: see below. */
-#define HANDOFF_BACK_NS 60000
+/*
+ * And how long for it to wait again, having run what it was told: see below.  A turn of
+ * asyncio's that takes a result and asks for the next one takes 30 to 100 us; a bound
+ * within that lets one slow moment put the poster to sleep, which makes the next turn slow.
+ */
+#define HANDOFF_BACK_NS 200000
 
 /*
  * Owner, about to ask for the GIL: waits until a batching worker is likely to have dropped

@@ -45,6 +45,7 @@ typedef struct {
     struct aio_source io_poll, fds;
     struct fd_polls fd_polls;
     struct bare_notify bare_notify;
+    struct event_trial event_trial;
     struct shared_words words;
     struct kernel_io
         kernel_io[KERNEL_IO_KINDS]; /* the first that is to be had */

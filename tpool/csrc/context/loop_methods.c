@@ -123,9 +123,9 @@ PyObject *context_interleave(AioContextObject *c, PyObject *Py_UNUSED(ignored))
     }
     if (!c->aio.interleaved) {
         c->aio.interleaved = true;
-        fd_polls_init(&c->fd_polls, &c->aio);
-        bare_notify_init(&c->bare_notify);
-        aio_source_add(&c->aio, &c->bare_notify.source);
+        fd_polls_init(&c->fd_polls, &c->event_trial, &c->aio);
+        bare_notify_init(&c->bare_notify, &c->event_trial, &c->aio);
+        event_trial_init(&c->event_trial, &c->aio);
     }
     owner_release(&c->owner);
     Py_RETURN_NONE;

@@ -8,12 +8,20 @@
 /* Waits in a row without one until none is polled for. */
 #define MISSED_MAX 16
 
+static struct bare_notify *bare_of(struct aio_source *s)
+{
+    return container_of(s, struct bare_notify, source);
+}
+
 static int plan(struct aio_source *s, struct aio_wait *w, struct wait_plan *out)
 {
     struct aio_context *c = s->context;
 
+    const struct bare_notify *b = bare_of(s);
+
     (void)w;
-    if (s->poll_ns && !cpu_pair_is_single(&c->core->cpus)) {
+    if (s->poll_ns && !event_trial_blocks(b->trial) &&
+        !cpu_pair_is_single(&c->core->cpus)) {
         out->choice = WAIT_POLL;
         out->window_ns = s->poll_ns + c->sleep.wake_ns;
     }
@@ -27,7 +35,7 @@ static int plan(struct aio_source *s, struct aio_wait *w, struct wait_plan *out)
 static void learn(struct aio_source *s, struct aio_wait *w, int64_t block_ns)
 {
     struct aio_context *c = s->context;
-    struct bare_notify *b = container_of(s, struct bare_notify, source);
+    struct bare_notify *b = bare_of(s);
     bool fired = notify_is_notified(&c->core->notify) ||
                  (c->batch_head && work_of(c->batch_head)->ops->is_post);
 
@@ -51,7 +59,10 @@ static const struct aio_source_ops bare_notify_ops = {
     .forget = forget,
 };
 
-void bare_notify_init(struct bare_notify *b)
+void bare_notify_init(struct bare_notify *b, const struct event_trial *trial,
+                      struct aio_context *c)
 {
     b->source.ops = &bare_notify_ops;
+    b->trial = trial;
+    aio_source_add(c, &b->source);
 }

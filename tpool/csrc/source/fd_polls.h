@@ -2,29 +2,26 @@
  *
  * The fds of an event loop, polled for, as a source of its own: what is asked of a
  * server nearby is answered sooner than a wake-up takes.  Every poll phase looks at them
- * now and then; where fds alone are waited for, and are soon ready, there is one for
- * them, with looks as often as they are cheap.  What an event costs is measured, polled
- * for and not: see poll_trial.h.
+ * now and then; where no calls are waited for, and fds are soon ready, there is one for
+ * them, with looks as often as they are cheap, unless events cost more so: event_trial.h.
  */
 #ifndef TPOOL_SOURCE_FD_POLLS_H
 #define TPOOL_SOURCE_FD_POLLS_H
 
-#include "aio/source.h"
-#include "tune/poll_trial.h"
+#include "source/event_trial.h"
 #include "tune/poll_window.h"
 
 struct fd_polls {
     struct aio_source source;
     struct poll_window window;
-    struct poll_trial trial;
-    uint32_t vain;    /* waits in a row of which polling saves nothing */
-    int64_t looks;    /* in this wait, for fds alone */
-    int64_t cost_ns;  /* of a look, a moving average; 0: none was measured */
-    int64_t begin_ns; /* an epoch of the trial; 0: it is to begin */
-    int64_t cpu_ns, paused_ns, events;
+    const struct event_trial *trial;
+    uint32_t vain;   /* waits in a row of which polling saves nothing */
+    int64_t looks;   /* in this wait, for fds alone */
+    int64_t cost_ns; /* of a look, a moving average; 0: none was measured */
 };
 
 /* A source of it, which becomes an event loop's. */
-void fd_polls_init(struct fd_polls *polls, struct aio_context *c);
+void fd_polls_init(struct fd_polls *polls, const struct event_trial *trial,
+                   struct aio_context *c);
 
 #endif

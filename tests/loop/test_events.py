@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""The sockets of an event loop are polled for where an answer comes soon, else not."""
+"""What an event loop waits for beside calls is polled for where that pays, else not."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
-import subprocess
-import sys
 import time
 
+import answering
 import pytest
+from answering import ask_until, stats_of
 from conftest import DEADLINE_S, needs_polling
 
 import tpool
@@ -20,97 +19,52 @@ pytestmark = [
     pytest.mark.timeout(120),
     needs_polling,
 ]
-# Answers at once: it does not sleep either.
-ECHO = """
-import socket, sys
-s = socket.socket(fileno=int(sys.argv[1]))
-s.setblocking(False)
-while True:
-    try:
-        data = s.recv(100)
-    except BlockingIOError:
-        continue
-    if not data:
-        break
-    s.send(data)
-"""
+either = pytest.mark.parametrize("partner", [answering.process, answering.thread])
 
 
-@contextlib.contextmanager
-def partner():
-    """Yield a socket to another process, which sends back what it is sent."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ours.setblocking(False)
-        number = theirs.fileno()
-        child = subprocess.Popen(
-            [sys.executable, "-c", ECHO, str(number)], pass_fds=[number]
-        )
-        theirs.close()
-        try:
-            yield ours
-        finally:
-            ours.close()
-            child.wait()
+@either
+def test_an_answer_that_comes_soon_is_polled_for(partner):
+    async def main(ask):
+        return await ask_until(lambda stats: stats.polls_hit > 100, ask)
 
-
-def stats_of(loop):
-    return loop._selector.ctx.stats()
-
-
-async def ask_until(found, sock):
-    """Ask the partner until found(stats), at most until the deadline."""
-    loop = asyncio.get_running_loop()
-    until = time.monotonic() + DEADLINE_S
-    while time.monotonic() < until:
-        for _ in range(100):
-            await loop.sock_sendall(sock, b"x")
-            assert await loop.sock_recv(sock, 100) == b"x"
-        if found(stats_of(loop)):
-            return stats_of(loop)
-    return stats_of(loop)
-
-
-def test_an_answer_that_comes_soon_is_polled_for():
-    async def main(sock):
-        return await ask_until(lambda stats: stats.polls_hit > 100, sock)
-
-    with partner() as sock:
-        stats = tpool.run(main(sock))
+    with partner() as ask:
+        stats = tpool.run(main(ask))
     assert stats.polls_hit > 100
     assert stats.polled_call_ns == 0  # no call was ever in flight
 
 
-def test_what_an_event_costs_is_measured_both_ways():
+@either
+def test_what_an_event_costs_is_measured_both_ways(partner):
     def found(stats):
         return stats.trials and stats.polled_event_ns and stats.blocked_event_ns
 
-    async def main(sock):
-        stats = await ask_until(found, sock)
+    async def main(ask):
+        stats = await ask_until(found, ask)
         ctx = asyncio.get_running_loop()._selector.ctx
         ctx.set_poll_params(20_000)
         return stats, ctx.stats()
 
-    with partner() as sock:
-        stats, forgotten = tpool.run(main(sock))
+    with partner() as ask:
+        stats, forgotten = tpool.run(main(ask))
     assert found(stats)
+    assert stats.polled_call_ns == 0  # no call was ever in flight
     assert forgotten.polled_event_ns == forgotten.blocked_event_ns == 0
 
 
-def test_a_trial_that_new_parameters_end_is_told_of():
-    async def main(sock):
+@either
+def test_a_trial_that_new_parameters_end_is_told_of(partner):
+    async def main(ask):
         loop = asyncio.get_running_loop()
         until, begun = time.monotonic() + DEADLINE_S, stats_of(loop).trials
         while stats_of(loop).trials == begun and time.monotonic() < until:
             begun = stats_of(loop).trials
-            await loop.sock_sendall(sock, b"x")
-            await loop.sock_recv(sock, 100)
+            await ask()
         loop._selector.ctx.set_poll_params(20_000)
 
     tpool.trace.enable()
     try:
-        with partner() as sock:
-            tpool.run(main(sock))
+        with partner() as ask:
+            tpool.run(main(ask))
     finally:
         tpool.trace.disable()
     events = sorted(tpool.trace.read(), key=lambda event: event.time_ns)
@@ -121,15 +75,36 @@ def test_a_trial_that_new_parameters_end_is_told_of():
     assert told[-1] == "poll_pays"
 
 
+@either
+def test_in_the_first_trial_nothing_is_polled_for(partner):
+    async def main(ask):
+        loop = asyncio.get_running_loop()
+        until = time.monotonic() + DEADLINE_S
+        while not stats_of(loop).trials and time.monotonic() < until:
+            await ask()
+        before = stats_of(loop)
+        await ask()
+        await ask()  # of four, at least
+        return before, stats_of(loop)
+
+    with partner() as ask:
+        before, after = tpool.run(main(ask))
+    assert after.trials == before.trials == 1
+    assert (
+        after.polls_hit + after.polls_missed == before.polls_hit + before.polls_missed
+    )
+
+
+@either
 @pytest.mark.parametrize("params", [(0, 0, 0), (32_768, 2, 2)])
-def test_nothing_is_tried_where_polling_is_off_or_goes_by_its_slopes(params):
-    async def main(sock):
+def test_nothing_is_tried_where_polling_is_off_or_goes_by_its_slopes(partner, params):
+    async def main(ask):
         ctx = asyncio.get_running_loop()._selector.ctx
         ctx.set_poll_params(*params)
-        return await ask_until(lambda stats: stats.turns > 1000, sock)
+        return await ask_until(lambda stats: stats.turns > 1000, ask)
 
-    with partner() as sock:
-        stats = tpool.run(main(sock))
+    with partner() as ask:
+        stats = tpool.run(main(ask))
     assert stats.trials == stats.polled_event_ns == stats.blocked_event_ns == 0
     assert params[0] or stats.polled_ns == 0
 
@@ -153,7 +128,7 @@ def test_idle_sockets_are_not_polled_for():
 
 
 def test_what_is_ready_at_each_look_is_polled_for_no_longer():
-    async def main(sock, read):
+    async def main(ask, read):
         loop = asyncio.get_running_loop()
         turns = 4000
         done = loop.create_future()
@@ -164,7 +139,7 @@ def test_what_is_ready_at_each_look_is_polled_for_no_longer():
             if not turns:
                 done.set_result(None)
 
-        before = await ask_until(lambda stats: stats.polls_hit > 100, sock)
+        before = await ask_until(lambda stats: stats.polls_hit > 100, ask)
         loop.add_reader(read, count)
         await done
         loop.remove_reader(read)
@@ -172,8 +147,8 @@ def test_what_is_ready_at_each_look_is_polled_for_no_longer():
 
     read, write = os.pipe()
     os.write(write, b"x")
-    with partner() as sock:
-        before, after = tpool.run(main(sock, read))
+    with answering.process() as ask:
+        before, after = tpool.run(main(ask, read))
     os.close(read)
     os.close(write)
     # Some are: where the machine stood still, that looks like a wait.
