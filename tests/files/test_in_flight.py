@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import gc
+import mmap
 import os
 import platform
+import sys
 import threading
 import time
 import weakref
@@ -311,3 +314,32 @@ def test_cancelled_write_has_written_nothing(ctx, tmp_path, files):
         assert os.fstat(fd).st_size == (0 if request.cancelled() else len(data))
         os.ftruncate(fd, 0)
     os.close(fd)
+
+
+def test_an_event_loop_waits_for_all_that_there_is():
+    """Each is a source of its context's, of which there may be so many."""
+
+    async def main(file):
+        loop = asyncio.get_running_loop()
+        ctx, read = loop._selector.ctx, loop.create_future()
+        ends = os.pipe()
+        with (
+            make_files(ctx, "io_uring") as ring,
+            make_files(ctx, "linux-aio") as kernel,
+            mmap.mmap(-1, mmap.PAGESIZE) as memory,
+        ):
+            watch = ctx.watch(memory, 0, int)
+            ctx.set_fd_handler(
+                ends[0], lambda: read.set_result(os.read(ends[0], 1)), io_poll=bool
+            )
+            assert await asyncio.to_thread(os.write, ends[1], b"x") == 1
+            assert await read == b"x"
+            ctx.set_fd_handler(ends[0])
+            assert len(await ring.pread(file, 9, 0)) == 9
+            assert len(await kernel.pread(file, 9, 0)) == 9
+            watch.close()
+        for end in ends:
+            os.close(end)
+
+    with open(sys.executable, "rb") as file:
+        tpool.run(main(file))

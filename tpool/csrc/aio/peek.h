@@ -8,7 +8,7 @@
 #include "base/osdep.h"
 
 /* Of a context: each has one word at most. */
-#define AIO_SOURCES_MAX 8
+#define AIO_SOURCES_MAX 9
 
 /* There is work once (*word & mask) != idle. */
 struct aio_peek {
