@@ -15,9 +15,8 @@ static struct bare_notify *bare_of(struct aio_source *s)
 
 static int plan(struct aio_source *s, struct aio_wait *w, struct wait_plan *out)
 {
-    struct aio_context *c = s->context;
-
     const struct bare_notify *b = bare_of(s);
+    struct aio_context *c = s->context;
 
     (void)w;
     if (s->poll_ns && !event_trial_blocks(b->trial) &&
