@@ -322,12 +322,12 @@ def test_an_event_loop_waits_for_all_that_there_is():
     async def main(file):
         loop = asyncio.get_running_loop()
         ctx, read = loop._selector.ctx, loop.create_future()
-        ends = os.pipe()
         with (
             make_files(ctx, "io_uring") as ring,
             make_files(ctx, "linux-aio") as kernel,
             mmap.mmap(-1, mmap.PAGESIZE) as memory,
         ):
+            ends = os.pipe()
             watch = ctx.watch(memory, 0, int)
             ctx.set_fd_handler(
                 ends[0], lambda: read.set_result(os.read(ends[0], 1)), io_poll=bool
@@ -338,8 +338,8 @@ def test_an_event_loop_waits_for_all_that_there_is():
             assert len(await ring.pread(file, 9, 0)) == 9
             assert len(await kernel.pread(file, 9, 0)) == 9
             watch.close()
-        for end in ends:
-            os.close(end)
+            for end in ends:
+                os.close(end)
 
     with open(sys.executable, "rb") as file:
         tpool.run(main(file))

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import queue
 import socket
+import subprocess
+import sys
 import time
 
-import answering
 import pytest
-from answering import ask_until, stats_of
-from conftest import DEADLINE_S, needs_polling
+from conftest import DEADLINE_S, Background, needs_polling
 
 import tpool
 
@@ -19,7 +21,83 @@ pytestmark = [
     pytest.mark.timeout(120),
     needs_polling,
 ]
-either = pytest.mark.parametrize("partner", [answering.process, answering.thread])
+# Answers at once: it does not sleep either.
+ECHO = """
+import socket, sys
+s = socket.socket(fileno=int(sys.argv[1]))
+s.setblocking(False)
+while True:
+    try:
+        data = s.recv(100)
+    except BlockingIOError:
+        continue
+    if not data:
+        break
+    s.send(data)
+"""
+
+
+def stats_of(loop):
+    return loop._selector.ctx.stats()
+
+
+@contextlib.contextmanager
+def process():
+    """Yield a coroutine function that asks another process, over a socket."""
+    ours, theirs = socket.socketpair()
+
+    async def ask():
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(ours, b"x")
+        assert await loop.sock_recv(ours, 100) == b"x"
+
+    with ours, theirs:
+        ours.setblocking(False)
+        number = theirs.fileno()
+        child = subprocess.Popen(
+            [sys.executable, "-c", ECHO, str(number)], pass_fds=[number]
+        )
+        theirs.close()
+        try:
+            yield ask
+        finally:
+            ours.close()
+            child.wait()
+
+
+@contextlib.contextmanager
+def thread():
+    """Yield a coroutine function that asks a thread, which posts its answer."""
+    asked = queue.SimpleQueue()
+
+    def answer():
+        while future := asked.get():
+            future.get_loop().call_soon_threadsafe(future.set_result, None)
+
+    async def ask():
+        future = asyncio.get_running_loop().create_future()
+        asked.put(future)
+        await future
+
+    helper = Background(answer)
+    try:
+        yield ask
+    finally:
+        asked.put(None)
+        helper.finish()
+
+
+async def ask_until(found, ask, times=100):
+    """Ask, so many times between two looks, until found(stats) or the deadline."""
+    loop = asyncio.get_running_loop()
+    until = time.monotonic() + DEADLINE_S
+    while not found(stats := stats_of(loop)) and time.monotonic() < until:
+        for _ in range(times):
+            await ask()
+    return stats
+
+
+either = pytest.mark.parametrize("partner", [process, thread])
 
 
 @either
@@ -54,12 +132,8 @@ def test_what_an_event_costs_is_measured_both_ways(partner):
 @either
 def test_a_trial_that_new_parameters_end_is_told_of(partner):
     async def main(ask):
-        loop = asyncio.get_running_loop()
-        until, begun = time.monotonic() + DEADLINE_S, stats_of(loop).trials
-        while stats_of(loop).trials == begun and time.monotonic() < until:
-            begun = stats_of(loop).trials
-            await ask()
-        loop._selector.ctx.set_poll_params(20_000)
+        await ask_until(lambda stats: stats.trials, ask, times=1)
+        asyncio.get_running_loop()._selector.ctx.set_poll_params(20_000)
 
     tpool.trace.enable()
     try:
@@ -78,14 +152,10 @@ def test_a_trial_that_new_parameters_end_is_told_of(partner):
 @either
 def test_in_the_first_trial_nothing_is_polled_for(partner):
     async def main(ask):
-        loop = asyncio.get_running_loop()
-        until = time.monotonic() + DEADLINE_S
-        while not stats_of(loop).trials and time.monotonic() < until:
-            await ask()
-        before = stats_of(loop)
+        before = await ask_until(lambda stats: stats.trials, ask, times=1)
         await ask()
         await ask()  # of four, at least
-        return before, stats_of(loop)
+        return before, stats_of(asyncio.get_running_loop())
 
     with partner() as ask:
         before, after = tpool.run(main(ask))
@@ -147,7 +217,7 @@ def test_what_is_ready_at_each_look_is_polled_for_no_longer():
 
     read, write = os.pipe()
     os.write(write, b"x")
-    with answering.process() as ask:
+    with process() as ask:
         before, after = tpool.run(main(ask, read))
     os.close(read)
     os.close(write)

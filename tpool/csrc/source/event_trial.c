@@ -92,9 +92,9 @@ static int plan(struct aio_source *s, struct aio_wait *w, struct wait_plan *out)
                                       memory_order_relaxed);
 
     (void)out;
-    if (calls && t->begin_ns) {
+    if (calls && event_trial_is_on(t)) {
         interrupt(t);
-    } else if (!calls && !t->begin_ns) {
+    } else if (!calls && !event_trial_is_on(t)) {
         begin_epoch(t, w->start_ns, cpu_ns(c));
     }
     return 0;
@@ -134,7 +134,7 @@ static void learn(struct aio_source *s, struct aio_wait *w, int64_t block_ns)
     int64_t wait_ns = w->end_ns - w->start_ns;
 
     (void)block_ns;
-    if (!t->begin_ns || poll_slopes_are_set(&s->context->params)) {
+    if (!event_trial_is_on(t) || poll_slopes_are_set(&s->context->params)) {
         return;
     }
     t->fd_events += aio_wait_user_events(w);
