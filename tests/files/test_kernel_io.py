@@ -225,7 +225,7 @@ def test_idle_queue_wakes_nobody(direct, kernel, poll_max_ns):
 @needs_polling
 def test_request_made_in_the_middle_of_a_wait_is_not_slept_on(ctx, direct, kernel):
     """It comes behind what was handed to the kernel for that wait."""
-    ctx.set_poll_params(1_000_000)
+    ctx.set_poll_params(1_000_000_000)  # a wait of more would end the phases
     files = make_files(ctx, kernel)
     read_end, write_end = os.pipe()
     done, made, woken, asked, armed = [], [], [], [], []
