@@ -13,7 +13,7 @@ from pathlib import Path
 CSRC = Path(__file__).parents[1] / "tpool" / "csrc"
 FILES = (
     *("poll_tuner", "poll_history", "poll_window", "call_plan"),
-    *("poll_trial", "trial_compare", "trial_credit", "trial_turns"),
+    *("poll_trial", "trial_compare", "trial_credit", "trial_moment", "trial_turns"),
 )
 KEEP, GROW, SHRINK = range(3)  # enum poll_verdict
 WAY_POLL, WAY_BLOCK, WAY_SERIAL, WAY_FEW = 0, 1, 2, 4  # sets of enum way_bit
@@ -113,8 +113,9 @@ class PollTrial(ctypes.Structure):
         ("odd", ctypes.c_bool),
         ("wakes", ctypes.c_bool),
         ("moment", ctypes.c_bool),
+        ("thin", ctypes.c_int),
         ("lasted", ctypes.c_int),
-        ("alone", ctypes.c_bool),
+        ("alone", ctypes.c_uint),
         ("epochs", ctypes.c_int),
         ("pauses", ctypes.c_int),
         ("in_flight", ctypes.c_uint32),

@@ -38,7 +38,7 @@ QUEUE = (
 )
 TRIALS = (
     *("aio/call_trial", "tune/poll_trial", "tune/trial_compare"),
-    *("tune/trial_credit", "tune/trial_turns"),
+    *("tune/trial_credit", "tune/trial_moment", "tune/trial_turns"),
 )
 SHARED_RING = (
     *("shm/ring_reader", "shm/ring_writer", "shm/ring_end", "shm/ring_memory"),

@@ -78,31 +78,3 @@ def test_what_another_load_has_cost_before_a_pause_is_not_known(tuner, pause_ms,
     load.cost, load.in_flight = constant(*one), 1
     load.run(20 * MS)
     assert (load.trial.way == _tuner.WAY_BLOCK) == known
-
-
-@pytest.mark.parametrize(
-    "stage", [_tuner.TRIAL_SETTLES, _tuner.TRIAL_TRIES, _tuner.TRIAL_RETURNS]
-)
-def test_moment_in_which_a_host_runs_others_is_not_the_trials(tuner, stage):
-    load = Load(tuner, constant((40 * US, 60 * US), (44 * US, 66 * US)), 8)
-    while load.trial.stage != stage:
-        load.epoch()
-    way, credit_ns = load.trial.way, load.trial.credit_ns
-    stall = _tuner.CallCosts(8, 9 * MS, 9 * MS, 8)
-    assert tuner.poll_trial_next(load.trial, stall, 8) == _tuner.TRIAL_NONE
-    assert (load.trial.way, load.trial.stage) == (way, stage)
-    assert load.trial.credit_ns == credit_ns
-    tuner.poll_trial_next(load.trial, stall, 8)
-    assert load.trial.stage != stage
-    assert load.trial.credit_ns < credit_ns - 9 * MS
-
-
-def test_each_trial_may_have_a_moment(tuner):
-    load = Load(tuner, constant((40 * US, 60 * US), (44 * US, 66 * US)), 8)
-    stall = _tuner.CallCosts(8, 9 * MS, 9 * MS, 8)
-    for _ in range(3):
-        while load.trial.stage != _tuner.TRIAL_TRIES:
-            load.epoch()
-        tuner.poll_trial_next(load.trial, stall, 8)
-        assert load.trial.stage == _tuner.TRIAL_TRIES
-        load.run(0)

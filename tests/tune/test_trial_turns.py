@@ -72,3 +72,28 @@ def test_few_and_polling_are_left_together(tuner):
     load = Load(tuner, constant(*many, *rest, *few, *rest), 64, crowd=True)
     load.run(400 * MS)
     assert load.trial.way == _tuner.WAY_BLOCK
+
+
+def test_few_are_left_for_many_that_nobody_polls_also_where_others_are_tried(tuner):
+    """One at a time is tried by turns with many: it takes no turn of theirs."""
+    many = (60 * US, 80 * US), (90 * US, 90 * US)
+    few = (36 * US, 36 * US), (40 * US, 40 * US)
+    rest = ((60 * US, 60 * US),) * 2
+    load = Load(tuner, constant(*many, *rest, *few, *rest), 64, crowd=True)
+    load.run(400 * MS)
+    assert load.trial.way == _tuner.WAY_FEW
+    load.cost = constant(many[0], (24 * US, 30 * US), *rest, *few, *rest)
+    load.run(1500 * MS)
+    assert load.trial.way == _tuner.WAY_BLOCK
+
+
+def test_one_at_a_time_that_is_far_worse_is_left_when_it_has_settled(tuner):
+    """Calls that sleep: those that many have begun would be over sooner."""
+    many, serial = ((36 * US, 44 * US),) * 2, ((100 * US, 70 * US),) * 2
+    load = Load(tuner, constant(*many, *serial, *many, *serial), 64)
+    while not load.trial.way & _tuner.WAY_SERIAL:
+        load.epoch()
+    calls = load.calls
+    while load.trial.way & _tuner.WAY_SERIAL:
+        load.epoch()
+    assert load.calls - calls <= 32

@@ -5,6 +5,7 @@
 #include "tune/poll_trial.h"
 #include "tune/trial_compare.h"
 #include "tune/trial_credit.h"
+#include "tune/trial_moment.h"
 #include "tune/trial_turns.h"
 
 /* An epoch of the way that is taken. */
@@ -30,9 +31,10 @@
 #define CHANGED_FLIGHT 4
 /* So many times worse while it settles is enough to know, and will be for long. */
 #define HOPELESS 8
-/* So many times worse, and for so long, may be a moment in which a host ran others. */
-#define MOMENT    4
-#define MOMENT_NS (1 * NS_PER_MS)
+/* So many times worse with fewer at a time, and as long as no moment takes, is enough, too:
+ * those that are still run by many cost less. */
+#define WORSE    2
+#define WORSE_NS (1 * NS_PER_MS)
 /* Calls in flight that are waited for at a change; the rest is as they are. */
 #define FLIGHT_MAX 32
 /* Fewer, where they are run by as many as before. */
@@ -102,7 +104,9 @@ static void change(struct poll_trial *t, enum trial_stage stage,
 {
     t->way = trial_other(t);
     t->tried = (struct call_costs){0};
-    t->moment &= stage != TRIAL_SETTLES; /* one in each trial */
+    if (stage == TRIAL_SETTLES) {
+        trial_moment_none(t);
+    }
     begin(t, stage, SETTLE_CALLS, SETTLE_NS, in_flight);
 }
 
@@ -194,7 +198,7 @@ static enum trial_verdict was_steady(struct poll_trial *t,
 
 static void turn_down(struct poll_trial *t)
 {
-    t->alone ^= t->bit != BIT_BLOCK;
+    t->alone ^= 1u << t->bit;
     trial_turns_later(t);
 }
 
@@ -263,13 +267,28 @@ static void recovers(struct poll_trial *t, const struct call_costs *epoch)
     steady(t);
 }
 
+/* Whether fewer are run at once than before the trial. */
+static bool is_of_fewer(const struct poll_trial *t)
+{
+    return (t->flips & t->way & ~(1u << BIT_BLOCK)) &&
+           !(trial_other(t) & 1u << BIT_SERIAL);
+}
+
 static enum trial_verdict has_settled(struct poll_trial *t,
                                       const struct call_costs *epoch,
                                       uint32_t in_flight)
 {
-    if (call_costs_each_ns(epoch) / HOPELESS > t->cost_ns[trial_other(t)]) {
-        t->tried = *epoch;
+    int64_t each_ns = call_costs_each_ns(epoch);
+    int64_t known_ns = t->cost_ns[trial_other(t)];
+    bool worse = is_of_fewer(t) && epoch->ns >= WORSE_NS &&
+                 each_ns / WORSE > known_ns;
+
+    if (each_ns / HOPELESS > known_ns) {
         t->interval_ns[t->bit] = TRIAL_INTERVAL_MAX_NS;
+        worse = true;
+    }
+    if (worse) {
+        t->tried = *epoch;
         return lost(t, in_flight);
     }
     regret(t, epoch, trial_other(t));
@@ -392,22 +411,6 @@ bool poll_trial_pause(struct poll_trial *t, int64_t ns, uint32_t in_flight)
     return over;
 }
 
-/*
- * An epoch of a trial that says nothing of a way; but if another is so too, it does.  What
- * is not paid for is no more than that costs.
- */
-static bool is_moment(struct poll_trial *t, const struct call_costs *epoch)
-{
-    int64_t known_ns = t->cost_ns[poll_trial_kept(t)];
-
-    if (t->stage == TRIAL_STEADY || t->moment || epoch->ns < MOMENT_NS ||
-        call_costs_each_ns(epoch) / MOMENT <= known_ns) {
-        return false;
-    }
-    t->moment = true;
-    return true;
-}
-
 enum trial_verdict poll_trial_next(struct poll_trial *t,
                                    const struct call_costs *epoch,
                                    uint32_t in_flight)
@@ -417,7 +420,8 @@ enum trial_verdict poll_trial_next(struct poll_trial *t,
         return has_woken(t, in_flight);
     }
     t->pauses = 0;
-    if (is_moment(t, epoch)) {
+    if (t->stage != TRIAL_STEADY &&
+        trial_says_nothing(t, epoch, t->cost_ns[poll_trial_kept(t)])) {
         return TRIAL_NONE;
     }
     switch (t->stage) {

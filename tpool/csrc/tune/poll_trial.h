@@ -52,14 +52,15 @@ struct poll_trial {
     int bit;        /* that is tried, or was last */
     unsigned flips; /* what that changes */
     enum trial_stage stage;
-    bool warm;   /* an epoch is over */
-    bool odd;    /* the last epoch was of another load, it seems */
-    bool wakes;  /* after a pause: what that has left is not over yet */
-    bool moment; /* the trial has had one in which others ran, it seems */
-    int lasted;  /* trials until what one leaves may be another load */
-    bool alone;  /* the next trial of how many at a time changes only that */
-    int epochs;  /* of which its cost is the mean */
-    int pauses;  /* since an epoch was over */
+    bool warm;      /* an epoch is over */
+    bool odd;       /* the last epoch was of another load, it seems */
+    bool wakes;     /* after a pause: what that has left is not over yet */
+    bool moment;    /* the trial has had one in which others ran, it seems */
+    int thin;       /* epochs of the trial in which few were in flight */
+    int lasted;     /* trials until what one leaves may be another load */
+    unsigned alone; /* bits of which the next trial changes only that */
+    int epochs;     /* of which its cost is the mean */
+    int pauses;     /* since an epoch was over */
     uint32_t in_flight; /* in an epoch, when this load was new */
     bool crowd;         /* more than a few have run at once, of this load */
     int64_t cost_ns[N_WAYS]; /* of a call; 0: unknown */

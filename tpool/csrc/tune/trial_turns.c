@@ -43,7 +43,7 @@ static unsigned flips(const struct poll_trial *t, int bit,
     /* One at a time may be slept through, which counts as polling: with that it begins, every
      * other time.  As often it is left, as a few are, for what others do: many, and nobody
      * polls. */
-    unsigned block = t->alone ? 0 : 1u << BIT_BLOCK;
+    unsigned block = ~t->alone >> bit & 1 ? 1u << BIT_BLOCK : 0;
     unsigned to_poll = t->way & block, to_block = ~t->way & block;
     /* Calls that mostly sleep do not; one that is alone cannot. */
     bool fight = epoch->cpu_ns > epoch->ns / 4 * 3;
