@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import _tuner
+import pytest
 from trial_loads import MS, US, Load, constant
 
 NO_OP = 400, 600  # ns, and CPU ns
@@ -87,9 +88,10 @@ def test_few_are_left_for_many_that_nobody_polls_also_where_others_are_tried(tun
     assert load.trial.way == _tuner.WAY_BLOCK
 
 
-def test_one_at_a_time_that_is_far_worse_is_left_when_it_has_settled(tuner):
+@pytest.mark.parametrize("times", [1, 3])  # which may be a moment
+def test_one_at_a_time_that_is_far_worse_is_left_when_it_has_settled(tuner, times):
     """Calls that sleep: those that many have begun would be over sooner."""
-    many, serial = ((36 * US, 44 * US),) * 2, ((100 * US, 70 * US),) * 2
+    many, serial = ((36 * US, 44 * US),) * 2, ((times * 100 * US, times * 70 * US),) * 2
     load = Load(tuner, constant(*many, *serial, *many, *serial), 64)
     while not load.trial.way & _tuner.WAY_SERIAL:
         load.epoch()

@@ -31,8 +31,8 @@
 #define CHANGED_FLIGHT 4
 /* So many times worse while it settles is enough to know, and will be for long. */
 #define HOPELESS 8
-/* So many times worse with fewer at a time, and as long as no moment takes, is enough, too:
- * those that are still run by many cost less. */
+/* So many times worse with fewer at a time, and for so long, is enough, too: those that are
+ * still run by many cost less, and if it was a moment there is another trial. */
 #define WORSE    2
 #define WORSE_NS (1 * NS_PER_MS)
 /* Calls in flight that are waited for at a change; the rest is as they are. */
@@ -267,27 +267,27 @@ static void recovers(struct poll_trial *t, const struct call_costs *epoch)
     steady(t);
 }
 
-/* Whether fewer are run at once than before the trial. */
-static bool is_of_fewer(const struct poll_trial *t)
+/* Whether fewer are run at once than before the trial, and each is so much worse. */
+static bool is_worse_for_fewer(const struct poll_trial *t,
+                               const struct call_costs *epoch)
 {
-    return (t->flips & t->way & ~(1u << BIT_BLOCK)) &&
-           !(trial_other(t) & 1u << BIT_SERIAL);
+    return t->stage == TRIAL_SETTLES && epoch->ns >= WORSE_NS &&
+           (t->flips & t->way & ~(1u << BIT_BLOCK)) &&
+           !(trial_other(t) & 1u << BIT_SERIAL) &&
+           call_costs_each_ns(epoch) / WORSE > t->cost_ns[trial_other(t)];
 }
 
 static enum trial_verdict has_settled(struct poll_trial *t,
                                       const struct call_costs *epoch,
                                       uint32_t in_flight)
 {
-    int64_t each_ns = call_costs_each_ns(epoch);
-    int64_t known_ns = t->cost_ns[trial_other(t)];
-    bool worse = is_of_fewer(t) && epoch->ns >= WORSE_NS &&
-                 each_ns / WORSE > known_ns;
+    bool hopeless = call_costs_each_ns(epoch) / HOPELESS >
+                    t->cost_ns[trial_other(t)];
 
-    if (each_ns / HOPELESS > known_ns) {
+    if (hopeless) {
         t->interval_ns[t->bit] = TRIAL_INTERVAL_MAX_NS;
-        worse = true;
     }
-    if (worse) {
+    if (hopeless || is_worse_for_fewer(t, epoch)) {
         t->tried = *epoch;
         return lost(t, in_flight);
     }
@@ -420,7 +420,7 @@ enum trial_verdict poll_trial_next(struct poll_trial *t,
         return has_woken(t, in_flight);
     }
     t->pauses = 0;
-    if (t->stage != TRIAL_STEADY &&
+    if (t->stage != TRIAL_STEADY && !is_worse_for_fewer(t, epoch) &&
         trial_says_nothing(t, epoch, t->cost_ns[poll_trial_kept(t)])) {
         return TRIAL_NONE;
     }
