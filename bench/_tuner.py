@@ -114,6 +114,7 @@ class PollTrial(ctypes.Structure):
         ("wakes", ctypes.c_bool),
         ("moment", ctypes.c_bool),
         ("thin", ctypes.c_int),
+        ("full", ctypes.c_uint32),
         ("lasted", ctypes.c_int),
         ("alone", ctypes.c_uint),
         ("epochs", ctypes.c_int),

@@ -105,7 +105,7 @@ static void change(struct poll_trial *t, enum trial_stage stage,
     t->way = trial_other(t);
     t->tried = (struct call_costs){0};
     if (stage == TRIAL_SETTLES) {
-        trial_moment_none(t);
+        trial_moment_none(t, in_flight);
     }
     begin(t, stage, SETTLE_CALLS, SETTLE_NS, in_flight);
 }

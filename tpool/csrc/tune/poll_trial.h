@@ -57,6 +57,7 @@ struct poll_trial {
     bool wakes;     /* after a pause: what that has left is not over yet */
     bool moment;    /* the trial has had one in which others ran, it seems */
     int thin;       /* epochs of the trial in which few were in flight */
+    uint32_t full;  /* as many as were when it began */
     int lasted;     /* trials until what one leaves may be another load */
     unsigned alone; /* bits of which the next trial changes only that */
     int epochs;     /* of which its cost is the mean */

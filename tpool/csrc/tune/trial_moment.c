@@ -8,7 +8,7 @@
 #define MOMENT    4
 #define MOMENT_NS (1 * NS_PER_MS)
 /* So many epochs with fewer than half as many in flight may be the end of a burst. */
-#define THIN_MAX 8
+#define THIN_MAX 4
 
 static bool is_moment(struct poll_trial *t, const struct call_costs *epoch,
                       int64_t known_ns)
@@ -23,7 +23,7 @@ static bool is_moment(struct poll_trial *t, const struct call_costs *epoch,
 
 static bool is_thin(struct poll_trial *t, const struct call_costs *epoch)
 {
-    if (2 * epoch->in_flight >= t->in_flight || t->thin == THIN_MAX) {
+    if (2 * epoch->in_flight >= t->full || t->thin == THIN_MAX) {
         return false;
     }
     t->thin++;

@@ -8,10 +8,11 @@
 #include "tune/poll_trial.h"
 
 /* A trial begins, of which there was none yet. */
-static inline void trial_moment_none(struct poll_trial *t)
+static inline void trial_moment_none(struct poll_trial *t, uint32_t in_flight)
 {
     t->moment = false;
     t->thin = 0;
+    t->full = in_flight;
 }
 
 /*
