@@ -91,7 +91,8 @@ def ctrl_c_ends_a_wait():
     signal.signal(signal.SIGINT, signal.default_int_handler)
     stat = Path(f"/proc/self/task/{threading.main_thread().native_id}/stat")
 
-    def interrupt(wanted):
+    def interrupt(wanted, waits):
+        cases.wait_until(lambda: waits)  # not where a thread is started for this
         if stat.exists():
             cases.wait_until(lambda: stat.read_text().rpartition(")")[2][1] in wanted)
         os.kill(os.getpid(), signal.SIGINT)
@@ -102,8 +103,10 @@ def ctrl_c_ends_a_wait():
             for _ in range(20):
                 executor.submit(int).result()  # the window grows
             future = executor.submit(gate.wait)
+            waits = []
             try:
-                executor.submit(interrupt, wanted)
+                executor.submit(interrupt, wanted, waits)
+                waits.append(True)
                 future.result()
                 raise AssertionError("it was not interrupted")
             except KeyboardInterrupt:

@@ -345,18 +345,23 @@ def test_ctrl_c_ends_a_wait(wait, poll_max_ns):
             while ring.try_recv(): pass
         def interrupt():
             while not done:
-                os.kill(os.getpid(), signal.SIGINT)
                 time.sleep(0.05)
+                if waits:  # a lock of Python's may not be what is interrupted
+                    os.kill(os.getpid(), signal.SIGINT)
+        def once(number, frame):
+            signal.signal(number, signal.SIG_IGN)
+            raise KeyboardInterrupt
         import time
-        done = False
+        done = waits = False
+        signal.signal(signal.SIGINT, once)
         thread = threading.Thread(target=interrupt)
+        thread.start()
         try:
-            thread.start()
+            waits = True
             ring.{wait}
         except KeyboardInterrupt:
-            done = True
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
             print("interrupted")
+        done = True
         thread.join()
     """
     said = run_code(code, env={"TPOOL_POLL_MAX_NS": poll_max_ns})
