@@ -74,6 +74,16 @@ def test_trial_that_begins_when_fewer_are_left_is_of_those(tuner):
     assert load.trial.stage == _tuner.TRIAL_TRIES
 
 
+def test_of_a_few_in_flight_none_may_be_seen(tuner):
+    """Whoever looks does so when one has ended, and before the next is made."""
+    load = Load(tuner, constant((40 * US, 60 * US), (44 * US, 66 * US)), 2)
+    while load.trial.stage != _tuner.TRIAL_SETTLES:
+        load.epoch()
+    load.in_flight = 0
+    load.epoch()
+    assert load.trial.stage == _tuner.TRIAL_TRIES
+
+
 def test_another_trial_may_be_at_the_end_of_a_burst_again(tuner):
     load = Load(tuner, constant((40 * US, 60 * US), (44 * US, 66 * US)), 64)
     for _ in range(3):

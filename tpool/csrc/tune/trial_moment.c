@@ -9,6 +9,8 @@
 #define MOMENT_NS (1 * NS_PER_MS)
 /* So many epochs with fewer than half as many in flight may be the end of a burst. */
 #define THIN_MAX 4
+/* Of so few it may be by chance how many are seen. */
+#define FULL_MIN 8
 
 static bool is_moment(struct poll_trial *t, const struct call_costs *epoch,
                       int64_t known_ns)
@@ -23,7 +25,8 @@ static bool is_moment(struct poll_trial *t, const struct call_costs *epoch,
 
 static bool is_thin(struct poll_trial *t, const struct call_costs *epoch)
 {
-    if (2 * epoch->in_flight >= t->full || t->thin == THIN_MAX) {
+    if (t->full < FULL_MIN || 2 * epoch->in_flight >= t->full ||
+        t->thin == THIN_MAX) {
         return false;
     }
     t->thin++;
