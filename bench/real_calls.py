@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     Call = Callable[[], object]
 
 IN_FLIGHT = (1, 2, 8, 64)
-SAMPLE_NS = 40_000_000  # of calls of a plain loop's, or threads': a peer's in a round
+SAMPLE_NS = 40_000_000  # of calls by a plain loop, or by threads: a peer's in a round
 ON, OFF, STOCK = "on", "off", "stock"
 ONE_CPU, INLINE = "stock, one CPU", "no thread"
 # Answers each line by a line; its port is the first.
