@@ -344,7 +344,7 @@ def test_shutdown_that_cancels_spares_none_behind_what_a_thread_has_taken():
         executor.submit(int).result()  # its thread is there
         executor.submit(gate.wait, 30)
         queued = [executor.submit(int) for _ in "ab"]
-        while not executor.stats().running:
+        while executor.stats().queued > 2:
             pass
         executor.shutdown(wait=False, cancel_futures=True)
         cancelled = [future.cancelled() for future in queued]

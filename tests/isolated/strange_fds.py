@@ -12,6 +12,7 @@ import os
 import select
 import sys
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from functools import partial
@@ -99,8 +100,10 @@ def context_is_used_and_closed(kind):
     strange = kind()
     ctx.call_soon(int)
     ctx.poll(False)
-    request = pool.submit(time.sleep, 0.01)
+    gate = threading.Event()
+    request = pool.submit(gate.wait, 30)
     assert errno_of(request.result) == errno.EBADF
+    gate.set()
     strange.check()
     while not request.done():
         ctx.poll(False)

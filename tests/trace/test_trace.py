@@ -139,14 +139,14 @@ def test_events_of_a_thread_that_has_ended_can_be_read(background, pool):
 
 
 @pytest.mark.usefixtures("traced")
-def test_owner_s_block_and_worker_s_waits_say_when_and_how_long(ctx):
+def test_owner_s_block_and_worker_s_waits_say_when_and_how_long(ctx, background, gate):
     ctx.set_poll_params(0)
     with tpool.ThreadPool(ctx, max_threads=1) as pool:
         pool.submit(int).result()
         wait_until(lambda: pool.stats().parked_ns)
         started_ns = time.monotonic_ns()
-        request = pool.submit(time.sleep, 0.05)
-        request.result()
+        background(lambda: (wait_blocked(ctx), gate.set()))
+        pool.submit(gate.wait).result()
         events = {event.name: event for event in trace.read()}
     block, park = events["block"], events["worker_park"]
     assert (block.id, block.thread) == (id(ctx), threading.get_ident())
