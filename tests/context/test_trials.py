@@ -206,7 +206,7 @@ def test_trial_that_is_not_gone_on_with_ends():
                 pool.submit(int).result()
             for _ in range(3):
                 time.sleep(0.003)
-                pool.submit(nap).result()  # which lasts: it is waited for
+                pool.submit(time.sleep, 0.02).result()  # which lasts: it is waited for
     finally:
         tpool.trace.disable()
     events = sorted(tpool.trace.read(), key=lambda event: event.time_ns)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import sys
 import unittest
 
@@ -27,8 +28,9 @@ class SelectorEventLoop(metaclass=Substitute):
 
 
 if __name__ == "__main__":  # not in the processes that a test spawns
+    faulthandler.dump_traceback_later(100, exit=True)  # of a hang: where
     asyncio.SelectorEventLoop = SelectorEventLoop
     names = [f"test.test_asyncio.{module}" for module in sys.argv[1:]]
     suite = unittest.defaultTestLoader.loadTestsFromNames(names)
-    result = unittest.TextTestRunner(verbosity=0).run(suite)
+    result = unittest.TextTestRunner(verbosity=2).run(suite)
     sys.exit(not (result.wasSuccessful() and result.testsRun))
