@@ -84,8 +84,8 @@ def ctrl_c_ends_a_get_that_polls_for_ever():
         assert q.get() == i
     thread.join()
     timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
     try:
+        timer.start()
         q.get(timeout=60)
     except KeyboardInterrupt:
         timer.join()
@@ -163,7 +163,7 @@ def put_when_the_getters_have_ended_with_python():
     q, others = tpool.SimpleQueue(), len(os.listdir("/proc/self/task"))
     size = threading.stack_size(64 << 20)  # the system has it back at once
     for _ in range(4):
-        thread = threading.Thread(target=q.get, args=(True, 0.5), daemon=True)
+        thread = threading.Thread(target=q.get, args=(True, 3), daemon=True)
         thread.start()
         cases.wait_until(lambda tid=thread.native_id: stays_asleep(tid))
     threading.stack_size(size)
