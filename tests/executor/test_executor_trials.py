@@ -22,6 +22,7 @@ pytestmark = [
 ]
 TRIALS = ("poll_trial", "serial_trial")
 DECISIONS = ("poll_pays", "poll_costs", "serial_pays", "serial_costs")
+BACK = ("poll_pays", "serial_costs")  # also where calls have come seldom for long
 WIDTH = 4
 
 
@@ -120,7 +121,8 @@ def test_whoever_waits_both_ways_are_tried(run):
     for n, after in itertools.pairwise([*trials, len(told)]):
         decided = kinds[n + 1 : after]
         assert kinds[n] in decided or (after == len(told) and not decided)
-        assert len(set(decided)) == len(decided)
+        again = [m for m in range(n + 1, after) if kinds[m] in kinds[n + 1 : m]]
+        assert {told[m] for m in again} <= set(BACK), told
 
 
 @pytest.mark.parametrize("run", [by_result, by_callbacks])
