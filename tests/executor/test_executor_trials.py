@@ -123,6 +123,7 @@ def test_whoever_waits_both_ways_are_tried(run):
         assert kinds[n] in decided or (after == len(told) and not decided)
         again = [m for m in range(n + 1, after) if kinds[m] in kinds[n + 1 : m]]
         assert {told[m] for m in again} <= set(BACK), told
+        assert len(set(told[n + 1 : after])) == len(decided)
 
 
 @pytest.mark.parametrize("run", [by_result, by_callbacks])
