@@ -164,15 +164,20 @@ def by_phase(document):
     return entries
 
 
-def test_a_recording_shows_calls_waits_and_each_request_as_an_arrow(tmp_path):
-    path = tmp_path / "trace.json"
+def test_a_recording_shows_calls_waits_and_each_request_as_an_arrow(
+    tmp_path, background
+):
+    path, gates = tmp_path / "trace.json", [threading.Event(), threading.Event()]
     with (
         tpool.AioContext() as ctx,
         tpool.ThreadPool(ctx, max_threads=2) as pool,
         trace.record(path) as recording,
     ):
-        for _ in range(100):
+        for _ in range(98):  # of which each may be done before it is waited for
             pool.submit(int).result()
+        for gate in gates:
+            background(lambda gate: (wait_blocked(ctx), gate.set()), gate)
+            pool.submit(gate.wait).result()
     document = json.loads(path.read_text())
     assert document["otherData"] == {"events": recording.events, "lost": 0}
     assert not trace.enabled()
