@@ -53,6 +53,7 @@ HEADINGS = {
     "no_thread_per_s": "no thread",
     "ratio_off": "on / off",
     "ratio_stock": "on / stock",
+    "ratio_again": "off / off",
     "on_cpu_us": "CPU, us: on",
     "off_cpu_us": "off",
     "stock_cpu_us": "stock",

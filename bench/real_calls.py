@@ -5,7 +5,8 @@ Files, queries, parsing, sockets: 1, 2, 8 and 64 in flight, by a pool and on an 
 with the defaults of each library. The caller keeps so many in flight, and takes the oldest
 result first. "One CPU" is the stock executor where it and the caller may use one CPU only;
 "no thread" is the call in a plain loop. The ratios are those of the rates of polling on to
-polling off and to stock: above 1 polling on is faster.
+polling off and to stock: above 1 polling on is faster. The last one is that of a second peer
+with polling off to the first: how far apart two are that do the same.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 IN_FLIGHT = (1, 2, 8, 64)
 SAMPLE_NS = 40_000_000  # of calls by a plain loop, or by threads: a peer's in a round
-ON, OFF, STOCK = "on", "off", "stock"
+ON, OFF, AGAIN, STOCK = "on", "off", "off again", "stock"
 ONE_CPU, INLINE = "stock, one CPU", "no thread"
 # Answers each line by a line; its port is the first.
 SERVER = """\
@@ -77,6 +78,7 @@ class Cell:
     no_thread_per_s: float | None
     ratio_off: float
     ratio_stock: float
+    ratio_again: float
     on_cpu_us: float
     off_cpu_us: float
     stock_cpu_us: float
@@ -242,10 +244,10 @@ def cell(case: str, peer: str, n: int, found: dict[str, list[h.Sample]]) -> Cell
             return None
         return statistics.median(getattr(one, what) for one in found[name])
 
-    def ratio(name: str) -> float:
+    def ratio(mine: str, other: str) -> float:
         return statistics.median(
-            mine.ops_per_s / other.ops_per_s
-            for mine, other in h.pairs(found[ON], found[name])
+            one.ops_per_s / two.ops_per_s
+            for one, two in h.pairs(found[mine], found[other])
         )
 
     return Cell(
@@ -253,8 +255,9 @@ def cell(case: str, peer: str, n: int, found: dict[str, list[h.Sample]]) -> Cell
         peer,
         n,
         *(median(name, "ops_per_s") for name in (ON, OFF, STOCK, ONE_CPU, INLINE)),  # type: ignore[arg-type]
-        ratio(OFF),
-        ratio(STOCK),
+        ratio(ON, OFF),
+        ratio(ON, STOCK),
+        ratio(AGAIN, OFF),
         *(median(name, "cpu_us_per_op") for name in (ON, OFF, STOCK)),  # type: ignore[arg-type]
     )
 
@@ -262,17 +265,22 @@ def cell(case: str, peer: str, n: int, found: dict[str, list[h.Sample]]) -> Cell
 def by_pools(options: Any, case: str, call: Call) -> Iterator[Cell]:  # noqa: ANN401
     """Yield a row for each number of calls in flight."""
     with ExitStack() as stack:
-        on, off = (
-            stack.enter_context(tpool.ThreadPool(stack.enter_context(ctx)))
-            for ctx in (tpool.AioContext(), tpool.AioContext(poll_max_ns=0))
-        )
-        stock = stack.enter_context(ThreadPoolExecutor())
+        pools: dict[str, Any] = {
+            name: stack.enter_context(tpool.ThreadPool(stack.enter_context(ctx)))
+            for name, ctx in (
+                (ON, tpool.AioContext()),
+                (OFF, tpool.AioContext(poll_max_ns=0)),
+                (AGAIN, tpool.AioContext(poll_max_ns=0)),
+            )
+        }
+        pools[STOCK] = stack.enter_context(ThreadPoolExecutor())
         for width in IN_FLIGHT:
             n = requests(call, width, options.sample_ns)
             peers: h.Peers = {
-                ON: partial(by_pool, on.submit, call, n, width),
-                OFF: partial(by_pool, off.submit, call, n, width),
-                STOCK: partial(by_pool, stock.submit, call, n, width),
+                name: partial(by_pool, pool.submit, call, n, width)
+                for name, pool in pools.items()
+            }
+            peers |= {
                 ONE_CPU: partial(on_one_cpu, call, n, width),
                 INLINE: partial(inline, call, n),
             }
@@ -285,6 +293,7 @@ def on_loops(options: Any, case: str, call: Call) -> Iterator[Cell]:  # noqa: AN
     factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
         ON: tpool.new_event_loop,
         OFF: partial(tpool.EventLoop, poll_max_ns=0),
+        AGAIN: partial(tpool.EventLoop, poll_max_ns=0),
         STOCK: asyncio.SelectorEventLoop,
     }
     with ExitStack() as stack:
@@ -306,11 +315,16 @@ def means(table: list[Cell]) -> Iterator[str]:
     """Say what all cells come to."""
     for where in ("pool", "loop"):
         cells = [one for one in table if one.peer.startswith(where)]
-        for other, what in (("off", "polling off"), ("stock", "stock")):
-            ratios = [getattr(one, f"ratio_{other}") for one in cells]
+        for name, what in (
+            ("off", "polling on: {} times the rate of polling off"),
+            ("stock", "polling on: {} times the rate of stock"),
+            ("again", "polling off: {} times its own rate"),
+        ):
+            ratios = [getattr(one, f"ratio_{name}") for one in cells]
+            mean = f"{statistics.geometric_mean(ratios):.2f}"
             yield (
-                f"{where}: {statistics.geometric_mean(ratios):.2f} times the rate of "
-                f"{what} (geometric mean), {min(ratios):.2f} at least, below 0.97 in "
+                f"{where}, {what.format(mean)} (geometric mean), "
+                f"{min(ratios):.2f} at least, below 0.97 in "
                 f"{sum(one < 0.97 for one in ratios)} cells of {len(ratios)}"
             )
         cpu = [one.on_cpu_us / max(one.off_cpu_us, one.stock_cpu_us) for one in cells]

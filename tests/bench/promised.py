@@ -300,7 +300,7 @@ PROMISED = {
         {
             *("case", "peer", "n", "on_per_s", "off_per_s", "stock_per_s"),
             *("one_cpu_per_s", "no_thread_per_s", "ratio_off", "ratio_stock"),
-            *("on_cpu_us", "off_cpu_us", "stock_cpu_us"),
+            *("ratio_again", "on_cpu_us", "off_cpu_us", "stock_cpu_us"),
         },
         {2, 4, 16, 128},
         [

@@ -12,6 +12,7 @@ import sys
 import _harness
 import _page
 import pytest
+import real_calls
 import tuner_traces
 from conftest import ROOT
 from promised import PROMISED
@@ -71,6 +72,22 @@ def test_a_quick_run_prints_a_table_and_writes_what_it_promises(name, tmp_path):
         assert peer in result.stdout
     section = "\n".join(_page.section(found))
     assert all(f"| {peer} |" in section for _, peer in rows)
+
+
+def test_ratios_of_real_calls_are_of_one_round_and_two_alike_say_what_they_mean():
+    rates = {
+        "on": (400, 90, 60),
+        "off": (100, 30, 20),
+        "off again": (50, 33, 19),
+        "stock": (200, 10, 12),
+    }
+    found = {
+        name: [_harness.summarize((), per_s, 1_000_000_000, 0) for per_s in each]
+        for name, each in rates.items()
+    }
+    row = real_calls.cell("a call", "pool, 1 in flight", 1, found)
+    ratios = (row.ratio_off, row.ratio_stock, row.ratio_again)
+    assert ratios == pytest.approx((3, 5, 0.95))
 
 
 @pytest.mark.parametrize("name", PROMISED)
