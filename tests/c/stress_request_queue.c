@@ -367,6 +367,43 @@ static void test_polling_begins_after_a_wait_that_was_all_lag(void)
     pool_end(&pool);
 }
 
+/*
+ * Who has woken the owner polls until that is awake, however long it takes on this machine:
+ * if it parked, it would have to be woken itself, then the owner again, and so on.  But not
+ * for ever.
+ */
+static void test_worker_waits_for_the_owner_as_long_as_that_takes_to_wake(void)
+{
+    static const struct {
+        int64_t lag_ns, least_ns;
+    } cases[] = {
+        {0, 100000},
+        {200000, 400000},
+        {INT64_MAX / 2, NS_PER_MS},
+    };
+    struct queue_stats stats;
+    uint64_t polled_ns = 0;
+
+    clear_requests();
+    pool_init(&pool, POLL_MAX_NS_DEFAULT, 0, 1, -1);
+    pool.queue.poll.poll_ns = 1; /* which counts only once it is awake */
+    atomic_store_explicit(&pool.cpus.owner_waits, 1, memory_order_relaxed);
+    for (int i = 0; i < 3; i++) {
+        atomic_store_explicit(&pool.cpus.owner_lag_ns, cases[i].lag_ns,
+                              memory_order_relaxed);
+        pool_submit(&pool, &requests[0][i]);
+        WAIT_UNTIL(
+            atomic_load_explicit(&requests[0][i].done, memory_order_acquire));
+        WAIT_UNTIL(first_is_parked());
+        request_queue_get_stats(&pool.queue, &stats);
+        if (cpu_usable() > 1) { /* on one CPU nobody polls */
+            assert((int64_t)(stats.polled_ns - polled_ns) >= cases[i].least_ns);
+        }
+        polled_ns = stats.polled_ns;
+    }
+    pool_end(&pool);
+}
+
 int main(void)
 {
     unsigned long long n;
@@ -388,6 +425,7 @@ int main(void)
     test_spawn_failed();
     test_spawn_failed_and_nobody_is_left();
     test_polling_begins_after_a_wait_that_was_all_lag();
+    test_worker_waits_for_the_owner_as_long_as_that_takes_to_wake();
     printf("request_queue: %d requests, %llu cancelled\n",
            5 * SUBMITTERS * REQUESTS, n);
     return 0;

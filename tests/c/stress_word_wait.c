@@ -199,6 +199,41 @@ static void test_vain(void)
     word_waits_cleanup(&never);
 }
 
+/*
+ * A partner that takes longer to wake than the window is would never be met awake.  One wait
+ * in eight lasts until it is, and no longer than eight may poll.
+ */
+static void test_partner_that_wakes_late_is_waited_for_now_and_then(void)
+{
+    static const struct {
+        int64_t max_ns, lag_ns, more_ns;
+    } cases[] = {
+        {32768, 1, 0},
+        {32768, 2000, 0},
+        {32768, 2001, 4002},
+        {32768, 100000, 200000},
+        {32768, INT64_MAX, 8 * 32768},
+        {INT64_MAX, 400000, 800000},
+        {INT64_MAX, INT64_MAX, NS_PER_MS},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct wait_tuning t;
+
+        wait_tuning_init(&t, cases[i].max_ns);
+        wait_tuning_learn(&t, 1000, 0, cases[i].lag_ns);
+        t.window.poll_ns = 2000;
+        for (int n = 1; n <= 24; n++) {
+            assert(wait_tuning_window_ns(&t) ==
+                   2000 + (n % 8 ? 0 : cases[i].more_ns));
+        }
+        t.window.poll_ns = 0; /* where polling does not pay that is no reason */
+        for (int n = 1; n <= 24; n++) {
+            assert(wait_tuning_window_ns(&t) == 0);
+        }
+    }
+}
+
 /* What the setter took to wake is not what it would take if it polled. */
 static void test_lag(void)
 {
@@ -323,6 +358,7 @@ int main(int argc, char **argv)
     test_deadlines();
     test_vain();
     test_lag();
+    test_partner_that_wakes_late_is_waited_for_now_and_then();
     test_signal();
     for (uintptr_t i = 0; i < WAITERS; i++) {
         threads[i] = thread_start(wait_often, (void *)i);

@@ -6,8 +6,20 @@
 
 /* Looks of a busy wait between two looks at the clock. */
 #define SPINS_PER_CLOCK 16
-/* The longest that a poll phase waits for the owner to wake. */
-#define WAKE_MAX_NS 100000
+/* For so long at least, and at most, a poll phase waits for the owner to wake. */
+#define WAKES_MIN_NS 100000
+#define WAKES_MAX_NS NS_PER_MS
+
+/* Until it is taken not to come: twice as long as its last wake-up took. */
+static int64_t wakes_ns(struct request_queue *q)
+{
+    int64_t lag_ns = atomic_load_explicit(&q->cpus->owner_lag_ns,
+                                          memory_order_relaxed);
+
+    return lag_ns <= WAKES_MIN_NS / 2   ? WAKES_MIN_NS
+           : lag_ns >= WAKES_MAX_NS / 2 ? WAKES_MAX_NS
+                                        : 2 * lag_ns;
+}
 
 /*
  * Worker, no lock.  Busy-waits until a request is there; false: it is not.
@@ -20,7 +32,7 @@
 static bool poll_phase(struct request_queue *q, int64_t begin_ns,
                        int64_t poll_ns)
 {
-    int64_t now_ns, deadline_ns = begin_ns + WAKE_MAX_NS;
+    int64_t now_ns, deadline_ns = begin_ns + wakes_ns(q);
     bool back = false;
 
     do {

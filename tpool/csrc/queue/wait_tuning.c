@@ -4,11 +4,30 @@
  */
 #include "queue/wait_tuning.h"
 
+/* One in so many waits for a partner that takes longer to wake than the window is lasts
+ * until that is awake: from then on both poll.  No longer than so many may poll, or this. */
+#define LATE_WAITS  8
+#define LATE_MAX_NS NS_PER_MS
+
 void wait_tuning_init(struct wait_tuning *t, int64_t poll_max_ns)
 {
     *t = (struct wait_tuning){.params = {.max_ns = poll_max_ns}};
     poll_window_init(&t->window, 0);
     cpu_parting_init(&t->parting);
+}
+
+/* By how much the window is longer than what was learned. */
+static int64_t late_ns(struct wait_tuning *t, int64_t window_ns)
+{
+    int64_t max_ns = t->params.max_ns < LATE_MAX_NS / LATE_WAITS
+                         ? LATE_WAITS * t->params.max_ns
+                         : LATE_MAX_NS;
+
+    if (!window_ns || t->lag_ns <= window_ns || ++t->late < LATE_WAITS) {
+        return 0;
+    }
+    t->late = 0;
+    return t->lag_ns < max_ns / 2 ? 2 * t->lag_ns : max_ns;
 }
 
 int64_t wait_tuning_window_ns(struct wait_tuning *t)
@@ -21,7 +40,7 @@ int64_t wait_tuning_window_ns(struct wait_tuning *t)
     return window_ns && poll_window_is_to_measure(&t->params, t->waited_ns,
                                                   &t->unmeasured)
                ? 0
-               : window_ns;
+               : window_ns + late_ns(t, window_ns);
 }
 
 void wait_tuning_part(struct wait_tuning *t, bool shared, int64_t lag_ns)
@@ -44,6 +63,7 @@ void wait_tuning_learn(struct wait_tuning *t, int64_t wait_ns,
         t->unmeasured = 0;
     }
     t->waited_ns = wait_ns;
+    t->lag_ns = lag_ns;
     poll_window_tune(&t->window, &t->params,
                      poll_tuner_wait_ns(wait_ns, lag_ns, t->wake_ns));
 }

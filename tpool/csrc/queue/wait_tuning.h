@@ -15,6 +15,8 @@ struct wait_tuning {
     struct poll_window window;
     int64_t wake_ns;     /* what a wake-up costs, 0: none was seen */
     int64_t waited_ns;   /* how long the last wait was */
+    int64_t lag_ns;      /* what its partner took to wake */
+    uint32_t late;       /* waits that it took longer for than the window was */
     uint32_t unmeasured; /* long poll phases since the last was seen */
     struct cpu_parting parting;
 };
