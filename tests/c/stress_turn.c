@@ -270,6 +270,49 @@ static void check_pause(void)
     aio_core_unref(core);
 }
 
+/* The window of fds after such waits, as they are polled for or slept through. */
+static int64_t fd_window_ns(int64_t wait_ns, bool polled)
+{
+    struct aio_wait w = {.n_events = 1, .arrived = polled};
+    struct wait_plan plan;
+
+    w.events[0].gen = 1;
+    fd_polls.source.ops->forget(&fd_polls.source);
+    fd_polls.vain = 0;
+    for (int i = 0; i < 2 * POLL_HISTORY_MIN; i++) {
+        plan = (struct wait_plan){.choice = WAIT_QUIET};
+        assert(!fd_polls.source.ops->plan(&fd_polls.source, &w, &plan));
+        fd_polls.looks = polled ? 2 : 0;
+        fd_polls.source.ops->learn(&fd_polls.source, &w, wait_ns);
+    }
+    assert((plan.choice == WAIT_POLL) == (plan.window_ns > 0));
+    return plan.window_ns;
+}
+
+/*
+ * Whoever is at the other end of a socket is asleep, most often, and has to wake first:
+ * that is no part of the bound, nor of what is learned.
+ */
+static void check_fd_windows(void)
+{
+    static const struct way loops = {100000, .fds = true, .interleaved = true};
+    const int64_t wake_ns = 50000;
+
+    way = &loops;
+    open_context(way->poll_max_ns, false);
+    ctx.sleep.wake_ns = wake_ns;
+    events.begin_ns = 1;
+    for (int polled = 0; polled < 2; polled++) {
+        int64_t lag_ns = polled ? wake_ns : 2 * wake_ns;
+
+        assert(fd_window_ns(lag_ns + 90000, polled) == 100000 + wake_ns);
+        assert(fd_window_ns(lag_ns + 110000, polled) == 0);
+        assert(fd_window_ns(lag_ns - 1, polled) > wake_ns);
+    }
+    close_context();
+    aio_core_unref(ctx.core);
+}
+
 int main(int argc, char **argv)
 {
     static const struct way ways[] = {
@@ -290,10 +333,13 @@ int main(int argc, char **argv)
     rounds = count_arg(argc, argv, rounds);
     rng_init(&owner_rng, 100 + seed_arg(argc, argv));
     check_pause();
+    if (cpu_usable() > 1) { /* nobody polls where there is one CPU */
+        check_fd_windows();
+    }
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         way = &ways[i];
         if (!way->silent || cpu_usable() > 1) {
-            use(); /* nobody polls where there is one CPU */
+            use();
         }
     }
     assert(ticks && raised && nested);

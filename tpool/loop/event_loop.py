@@ -43,8 +43,8 @@ class EventLoop(LeanEventLoop):
     Args:
         poll_max_ns: Bound of the self-tuned polling time, nanoseconds; 0 turns
             polling off. Default: 65536, or what TPOOL_POLL_MAX_NS says. For the
-            threads of others, which have to be woken for each call, what a
-            wake-up costs is added.
+            threads of others, and for answers by a socket, what a wake-up costs
+            is added: who is waited for has to wake first.
 
     Raises:
         ValueError: poll_max_ns is negative.

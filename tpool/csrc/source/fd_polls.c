@@ -52,7 +52,9 @@ static int plan(struct aio_source *s, struct aio_wait *w, struct wait_plan *out)
                                          wake_ns(c));
     }
     if (s->poll_ns) {
-        *out = (struct wait_plan){.choice = WAIT_POLL, .window_ns = s->poll_ns};
+        /* Who is to answer sleeps, most often, and is to wake first. */
+        *out = (struct wait_plan){.choice = WAIT_POLL,
+                                  .window_ns = s->poll_ns + c->sleep.wake_ns};
     }
     return 0;
 }
@@ -112,9 +114,8 @@ static void tune(struct fd_polls *polls, bool woken, bool fired,
     if (polls->vain >= VAIN_MAX) {
         poll_window_init(&polls->window, 0);
     } else if (!vain) {
-        if (woken) {
-            block_ns = poll_tuner_wait_ns(block_ns, wake_ns(c), wake_ns(c));
-        }
+        /* Its wake-up, and the owner's own. */
+        block_ns = poll_tuner_wait_ns(block_ns, (1 + woken) * wake_ns(c), 0);
         aio_source_trace(c,
                          poll_window_tune(&polls->window, &c->params, block_ns),
                          polls->window.poll_ns);
