@@ -309,6 +309,8 @@ static void check_fd_windows(void)
         assert(fd_window_ns(lag_ns + 110000, polled) == 0);
         assert(fd_window_ns(lag_ns - 1, polled) > wake_ns);
     }
+    ctx.params.max_ns = INT64_MAX; /* for ever is no longer by a wake-up */
+    assert(fd_window_ns(INT64_MAX / 2, true) == INT64_MAX);
     close_context();
     aio_core_unref(ctx.core);
 }

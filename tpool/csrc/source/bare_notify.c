@@ -22,7 +22,7 @@ static int plan(struct aio_source *s, struct aio_wait *w, struct wait_plan *out)
     if (s->poll_ns && !event_trial_blocks(b->trial) &&
         !cpu_pair_is_single(&c->core->cpus)) {
         out->choice = WAIT_POLL;
-        out->window_ns = s->poll_ns + c->sleep.wake_ns;
+        out->window_ns = wait_plan_late_ns(s->poll_ns, c->sleep.wake_ns);
     }
     return 0;
 }

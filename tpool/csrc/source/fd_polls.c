@@ -53,8 +53,9 @@ static int plan(struct aio_source *s, struct aio_wait *w, struct wait_plan *out)
     }
     if (s->poll_ns) {
         /* Who is to answer sleeps, most often, and is to wake first. */
-        *out = (struct wait_plan){.choice = WAIT_POLL,
-                                  .window_ns = s->poll_ns + c->sleep.wake_ns};
+        *out = (struct wait_plan){
+            .choice = WAIT_POLL,
+            .window_ns = wait_plan_late_ns(s->poll_ns, c->sleep.wake_ns)};
     }
     return 0;
 }

@@ -22,6 +22,12 @@ struct wait_plan {
     bool batch; /* nothing can be done before a nap is over, whatever comes */
 };
 
+/* A window that counts from when who is waited for is awake. */
+static inline int64_t wait_plan_late_ns(int64_t window_ns, int64_t wake_ns)
+{
+    return window_ns < INT64_MAX - wake_ns ? window_ns + wake_ns : INT64_MAX;
+}
+
 /* It is waited for something else, too. */
 static inline void wait_plan_add(struct wait_plan *all, struct wait_plan one)
 {
