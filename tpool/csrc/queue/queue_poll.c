@@ -6,19 +6,17 @@
 
 /* Looks of a busy wait between two looks at the clock. */
 #define SPINS_PER_CLOCK 16
-/* For so long at least, and at most, a poll phase waits for the owner to wake. */
+/* For so long at least a poll phase waits for the owner to wake. */
 #define WAKES_MIN_NS 100000
-#define WAKES_MAX_NS NS_PER_MS
 
-/* Until it is taken not to come: twice as long as its last wake-up took. */
+/* Until it is taken not to come. */
 static int64_t wakes_ns(struct request_queue *q)
 {
     int64_t lag_ns = atomic_load_explicit(&q->cpus->owner_lag_ns,
                                           memory_order_relaxed);
+    int64_t ns = poll_tuner_awake_ns(lag_ns, POLL_AWAKE_MAX_NS);
 
-    return lag_ns <= WAKES_MIN_NS / 2   ? WAKES_MIN_NS
-           : lag_ns >= WAKES_MAX_NS / 2 ? WAKES_MAX_NS
-                                        : 2 * lag_ns;
+    return ns > WAKES_MIN_NS ? ns : WAKES_MIN_NS;
 }
 
 /*

@@ -3,11 +3,11 @@
  * See wait_tuning.h.
  */
 #include "queue/wait_tuning.h"
+#include "tune/wait_plan.h"
 
 /* One in so many waits for a partner that takes longer to wake than the window is lasts
- * until that is awake: from then on both poll.  No longer than so many may poll, or this. */
-#define LATE_WAITS  8
-#define LATE_MAX_NS NS_PER_MS
+ * until that is awake: from then on both poll.  No longer than so many may poll. */
+#define LATE_WAITS 8
 
 void wait_tuning_init(struct wait_tuning *t, int64_t poll_max_ns)
 {
@@ -19,15 +19,15 @@ void wait_tuning_init(struct wait_tuning *t, int64_t poll_max_ns)
 /* By how much the window is longer than what was learned. */
 static int64_t late_ns(struct wait_tuning *t, int64_t window_ns)
 {
-    int64_t max_ns = t->params.max_ns < LATE_MAX_NS / LATE_WAITS
-                         ? LATE_WAITS * t->params.max_ns
-                         : LATE_MAX_NS;
+    int64_t most_ns = t->params.max_ns < POLL_AWAKE_MAX_NS / LATE_WAITS
+                          ? LATE_WAITS * t->params.max_ns
+                          : POLL_AWAKE_MAX_NS;
 
     if (!window_ns || t->lag_ns <= window_ns || ++t->late < LATE_WAITS) {
         return 0;
     }
     t->late = 0;
-    return t->lag_ns < max_ns / 2 ? 2 * t->lag_ns : max_ns;
+    return poll_tuner_awake_ns(t->lag_ns, most_ns);
 }
 
 int64_t wait_tuning_window_ns(struct wait_tuning *t)
@@ -40,7 +40,7 @@ int64_t wait_tuning_window_ns(struct wait_tuning *t)
     return window_ns && poll_window_is_to_measure(&t->params, t->waited_ns,
                                                   &t->unmeasured)
                ? 0
-               : window_ns + late_ns(t, window_ns);
+               : wait_plan_late_ns(window_ns, late_ns(t, window_ns));
 }
 
 void wait_tuning_part(struct wait_tuning *t, bool shared, int64_t lag_ns)

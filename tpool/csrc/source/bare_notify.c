@@ -39,12 +39,11 @@ static void learn(struct aio_source *s, struct aio_wait *w, int64_t block_ns)
                  (c->batch_head && work_of(c->batch_head)->ops->is_post);
 
     (void)w;
-    block_ns -= c->sleep.wake_ns;
+    block_ns = poll_tuner_wait_ns(block_ns, c->sleep.wake_ns, 0);
     b->missed = fired ? 0 : b->missed + 1;
     s->poll_ns = b->missed >= MISSED_MAX
                      ? 0
-                     : aio_source_tune(c, s->poll_ns,
-                                       block_ns > 0 ? block_ns : 1, fired);
+                     : aio_source_tune(c, s->poll_ns, block_ns, fired);
 }
 
 static void forget(struct aio_source *s)

@@ -65,6 +65,15 @@ int64_t poll_tuner_window_ns(const struct poll_params *params, int64_t poll_ns,
  */
 int64_t poll_tuner_wait_ns(int64_t wait_ns, int64_t lag_ns, int64_t wake_ns);
 
+/* The longest that a partner is polled for until it is awake. */
+#define POLL_AWAKE_MAX_NS 1000000
+
+/* How long that is, if it took lag_ns to wake the last time: twice, and most_ns at most. */
+static inline int64_t poll_tuner_awake_ns(int64_t lag_ns, int64_t most_ns)
+{
+    return lag_ns < most_ns / 2 ? 2 * lag_ns : most_ns;
+}
+
 /* What a wake-up costs on this machine, a moving average; 0: none was seen. */
 int64_t poll_tuner_wake_ns(int64_t wake_ns, int64_t lag_ns);
 
